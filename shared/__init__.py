@@ -1,0 +1,1 @@
+"""What two parts of Gaitway must agree on. Imports no service."""

@@ -1,0 +1,12 @@
+"""Processing time, injected so that tests can hold it still. Event time comes from the device, never from here."""
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], int]
+"""Returns milliseconds since the Unix epoch."""
+
+
+def system_clock() -> int:
+    """Wall clock of this machine, ms since the Unix epoch."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,59 @@
+"""Errors, grouped by what the caller does about them.
+
+GaitwayError
+├── RetryLater        the other side is away: wait, then the same call again
+├── InvalidMessage    this input will never work: refuse or dead-letter it, go on
+│   ├── InvalidUpload     with the field that is wrong
+│   └── InvalidRecord     a Kafka record that cannot be read
+├── LostOwnership     another worker has taken the partition over: drop its state, begin again
+└── Stop              nothing useful can be done: end the process and say why
+    ├── SettingsError     a setting is missing or wrong
+    ├── TopicMismatch     a topic exists with other settings than the contract's
+    └── BundleError       a model bundle that does not fit
+"""
+
+
+class GaitwayError(Exception):
+    """Base of all errors that Gaitway raises on purpose."""
+
+
+class RetryLater(GaitwayError):
+    """A dependency does not answer; the same call may succeed later."""
+
+
+class InvalidMessage(GaitwayError):
+    """Input that no retry will mend."""
+
+
+class InvalidUpload(InvalidMessage):
+    """An upload that breaks the contract; ``field`` is its JSON path (``accelerometer.x[3]``)."""
+
+    def __init__(self, field: str, detail: str, *, status: int = 422) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.field = field
+        self.detail = detail
+        self.status = status
+
+
+class InvalidRecord(InvalidMessage):
+    """A Kafka record whose bytes do not follow any known version of its contract."""
+
+
+class LostOwnership(GaitwayError):
+    """Another worker owns what this one is writing."""
+
+
+class Stop(GaitwayError):
+    """End the process with one clear line."""
+
+
+class SettingsError(Stop):
+    """A setting is missing or wrong; the text names it."""
+
+
+class TopicMismatch(Stop):
+    """A topic exists, but not as the contract wants it."""
+
+
+class BundleError(Stop):
+    """A model bundle is incomplete, or does not fit the features."""

@@ -1,0 +1,44 @@
+"""An ASGI application served inside a running event loop."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from shared.errors import Stop
+
+
+class EmbeddedServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: the service decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install none."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises Stop with one clear line when the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise Stop(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    sock.listen(2048)
+    sock.set_inheritable(True)
+    return sock
+
+
+def server(app: ASGIApp, *, keep_alive_s: int = 75) -> EmbeddedServer:
+    """A server for ``await server.serve(sockets=[bind(...)])``.
+
+    Watches upload every 5 s: uvicorn's default keep-alive of 5 s would close each connection just before its next use.
+    """
+    return EmbeddedServer(
+        uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, timeout_keep_alive=keep_alive_s)
+    )

@@ -1,0 +1,12 @@
+"""Logging of the services: one line per event, on standard error."""
+
+import logging
+
+
+def configure_logging(service: str, level: str) -> logging.Logger:
+    """Set the root handler up and return the service's logger."""
+    line = f"%(asctime)s %(levelname)-7s {service} %(name)s: %(message)s"
+    logging.basicConfig(level=level, format=line, datefmt="%H:%M:%S", force=True)
+    # aiokafka reports every routine rebalance step and metadata refresh at INFO.
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    return logging.getLogger(f"gaitway.{service}")

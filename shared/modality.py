@@ -1,0 +1,52 @@
+"""The three modalities as data: everything that differs between them stands in one table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_MS = 20_000
+"""Length of a window; Mallol-Ragolta et al. 2022, section 4.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """One modality of a watch.
+
+    ``max_step_ms`` is the widest distance of two neighbours that are still one signal (interpolated, not a hole);
+    a window's modality passes with ``min_coverage`` and no hole over ``max_hole_ms``.
+    """
+
+    name: str
+    channels: int
+    dtype: np.dtype[np.generic]
+    rate_hz: int
+    upload_rate_hz: tuple[float, float]
+    max_step_ms: float
+    min_coverage: float
+    max_hole_ms: float
+    feature_channels: int
+
+    @property
+    def grid_n(self) -> int:
+        """Grid points of one window."""
+        return WINDOW_MS * self.rate_hz // 1000
+
+    @property
+    def feature_shape(self) -> tuple[int, int]:
+        """Shape (channels, time) of the modality's features."""
+        return (self.feature_channels, self.grid_n)
+
+
+# Watches are seen with 10 to 100 Hz accelerometers; 200 leaves room. Below 0.4 Hz a 1 Hz modality would be all holes.
+ACCELEROMETER = Modality("accelerometer", 3, np.dtype("<i2"), 25, (10.0, 200.0), 250.0, 0.9, 1_000.0, 9)
+HEART_RATE = Modality("heart_rate", 1, np.dtype("u1"), 1, (0.4, 5.0), 2_500.0, 0.5, 5_000.0, 3)
+STEPS = Modality("steps", 1, np.dtype("<i4"), 1, (0.4, 5.0), 2_500.0, 0.5, float(WINDOW_MS), 2)
+
+MODALITIES = (ACCELEROMETER, HEART_RATE, STEPS)
+"""In the order that breaks ties in the merged log."""
+
+BY_NAME = {modality.name: modality for modality in MODALITIES}
+NAMES = tuple(BY_NAME)
+
+NO_READING = {"heart_rate": 0, "steps": -1}
+"""What a record holds where the watch sent null."""

@@ -1,0 +1,56 @@
+"""Settings from the environment: one frozen object per service, read once, every name with one prefix."""
+
+import logging
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import SettingsError
+
+PREFIX = "GAITWAY_"
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs to know. The variable of a field is GAITWAY_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", min_length=3, description="bootstrap servers, HOST:PORT[,HOST:PORT]")
+    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="goes before every topic and group")
+    partitions: int = Field(12, ge=1, le=1000, description="partition count of every topic")
+    replication_factor: int = Field(1, ge=1, le=9, description="of topics that are created on start")
+    hop_ms: int = Field(10_000, description="distance of two window starts: 10000 (50 % overlap) or 20000 (none)")
+    health_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
+    instance: str = Field("0", pattern=r"^[a-zA-Z0-9._-]+$", description="stable name of this worker in its group")
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Checks that pydantic's field types cannot say."""
+        if self.hop_ms not in (10_000, 20_000):
+            raise ValueError(f"hop_ms must be 10000 or 20000, not {self.hop_ms}")
+
+    @classmethod
+    def read(cls, **overrides: Any) -> Self:
+        """Settings from the environment, with overrides by field name.
+
+        Raises:
+            SettingsError: names each variable that is missing or wrong.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError("; ".join(_line(item) for item in error.errors())) from error
+
+    def log(self, logger: logging.Logger) -> None:
+        """Print every setting once; secrets are masked by their type."""
+        logger.info("settings: %s", " ".join(f"{name}={value}" for name, value in self.model_dump().items()))
+
+
+def _line(error: Any) -> str:
+    name = PREFIX + "_".join(str(part) for part in error["loc"]).upper() if error["loc"] else "settings"
+    value = error.get("input")
+    shown = "" if isinstance(value, dict) or error["type"] == "missing" else f" (got {value!r})"
+    return f"{name}: {error['msg']}{shown}"

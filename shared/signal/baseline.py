@@ -1,0 +1,159 @@
+"""A user's baseline, on the fly: median per accelerometer axis, heart rate at rest (architecture.md, section 6).
+
+Counting histograms, so that the state is small (7 KB), exact in its counts, and the same for any order of equal folds.
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import InvalidRecord
+from shared.modality import ACCELEROMETER, HEART_RATE
+from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
+
+BIN_MG = 16
+BINS = 512
+"""Cover -4096 to 4095 mg; a wrist's median never leaves +-1.5 g, so what lies outside counts in the outermost bin."""
+HEART_RATE_BINS = 256
+
+COLD_BELOW_S = 300
+HALVE_ABOVE_S = 6 * 3600
+STILL_SD_MG = 30.0
+STILL_FOR_S = 120
+DEFAULT_BPM = 70
+MIN_READINGS = 10
+"""A heart rate at rest needs this many readings; one beat misread must not set it."""
+
+_HEADER = struct.Struct("<BxxxIq")
+_LAYOUT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hop:
+    """The newest hop of one window: what a fold adds.
+
+    ``mg``: (3, n) on the 25 Hz grid with ``mg_covered`` (n,). ``bpm``: (m,) on the 1 Hz grid with ``bpm_covered`` and
+    ``resting`` (m,): the wearer said so. ``start_ms``: of the hop, device time.
+    """
+
+    start_ms: int
+    hop_ms: int
+    mg: NDArray[np.float64]
+    mg_covered: NDArray[np.bool_]
+    bpm: NDArray[np.float64]
+    bpm_covered: NDArray[np.bool_]
+    resting: NDArray[np.bool_]
+
+
+def _zeros(*shape: int) -> NDArray[np.int64]:
+    return np.zeros(shape, dtype=np.int64)
+
+
+@dataclass(slots=True, eq=False)
+class UserBaseline:
+    """``update(hop)`` folds one hop in; ``get(...)`` gives the numbers a window is computed with.
+
+    >>> baseline = UserBaseline()
+    >>> baseline.get(np.full((3, 500), 100.0)).accelerometer
+    AccelerometerBaseline(state='cold', mg=(100, 100, 100))
+    """
+
+    accelerometer: NDArray[np.int64] = field(default_factory=lambda: _zeros(3, BINS))
+    resting: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
+    still: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
+    still_s: int = 0
+    still_until_ms: int = 0
+
+    def update(self, hop: Hop) -> None:
+        """Fold one hop of a published window."""
+        mg = hop.mg[:, hop.mg_covered]
+        if mg.shape[1]:
+            bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)
+            bins += (np.arange(3) * BINS)[:, np.newaxis]
+            self.accelerometer += np.bincount(bins.ravel(), minlength=3 * BINS).reshape(3, BINS)
+            _halve(self.accelerometer, int(self.accelerometer[0].sum()), HALVE_ABOVE_S * ACCELEROMETER.rate_hz)
+        self._follow_still(hop, mg)
+        read = hop.bpm_covered & (hop.bpm > 0)
+        _count(self.resting, hop.bpm[read & hop.resting])
+        if self.still_s >= STILL_FOR_S:
+            _count(self.still, hop.bpm[read])
+
+    def _follow_still(self, hop: Hop, mg: NDArray[np.float64]) -> None:
+        """Length of the still period that ends with this hop; hops that do not follow each other begin anew."""
+        still = mg.shape[1] == hop.mg.shape[1] and bool(np.all(mg.std(axis=1) < STILL_SD_MG))
+        follows = hop.start_ms == self.still_until_ms
+        self.still_s = (self.still_s * follows + hop.hop_ms // 1000) if still else 0
+        self.still_until_ms = hop.start_ms + hop.hop_ms
+
+    def get(self, window_mg: NDArray[np.float64], *, available: bool = True) -> Baseline:
+        """The baseline for a window with these samples (3, t) in mg.
+
+        Where nothing was ever folded, the window's own median stands in: it is at least of this wrist. ``available``
+        False says that the user's state could not be read; the numbers are then those of a user never seen.
+        """
+        count = int(self.accelerometer[0].sum())
+        medians = _histogram_medians(self.accelerometer) if count else np.median(window_mg, axis=1)
+        x, y, z = (int(value) for value in np.rint(medians))
+        if not available:
+            return Baseline(
+                AccelerometerBaseline("unavailable", (x, y, z)), HeartRateBaseline("unavailable", DEFAULT_BPM)
+            )
+        state = "cold" if count < COLD_BELOW_S * ACCELEROMETER.rate_hz else "stable"
+        return Baseline(AccelerometerBaseline(state, (x, y, z)), self._heart_rate())  # type: ignore[arg-type]
+
+    def _heart_rate(self) -> HeartRateBaseline:
+        if self.resting.sum() >= MIN_READINGS:
+            return HeartRateBaseline("resting", _count_median(self.resting))
+        if self.still.sum() >= MIN_READINGS:
+            return HeartRateBaseline("still", _count_median(self.still))
+        return HeartRateBaseline("default", DEFAULT_BPM)
+
+    def to_bytes(self) -> bytes:
+        """Header, then uint32 accelerometer counts and uint16 heart-rate counts, little-endian: 7,184 bytes."""
+        header = _HEADER.pack(_LAYOUT_VERSION, self.still_s, self.still_until_ms)
+        heart = np.concatenate([self.resting, self.still]).astype("<u2")
+        return header + self.accelerometer.astype("<u4").tobytes() + heart.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "UserBaseline":
+        """Inverse of ``to_bytes``; raises InvalidRecord."""
+        size = _HEADER.size + 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
+        if len(data) != size or data[0] != _LAYOUT_VERSION:
+            raise InvalidRecord(f"baseline of {len(data)} bytes, version {data[:1].hex()}: expected {size}, version 1")
+        _, still_s, still_until_ms = _HEADER.unpack_from(data)
+        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, _HEADER.size).reshape(3, BINS).astype(np.int64)
+        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, _HEADER.size + 3 * BINS * 4).astype(np.int64)
+        return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:], still_s, still_until_ms)
+
+
+def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:
+    if bpm.size:
+        bins = np.clip(np.rint(bpm).astype(np.int64), 0, HEART_RATE_BINS - 1)
+        histogram += np.bincount(bins, minlength=HEART_RATE_BINS)
+        _halve(histogram, int(histogram.sum()), HALVE_ABOVE_S * HEART_RATE.rate_hz)
+
+
+def _halve(histogram: NDArray[np.int64], total: int, above: int) -> None:
+    """A changed wrist or a changed heart is forgotten: the past never weighs more than six hours."""
+    if total > above:
+        histogram //= 2
+
+
+def _histogram_medians(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Median per row, interpolated linearly inside its bin, in mg."""
+    cumulative = np.cumsum(counts, axis=1)
+    half = cumulative[:, -1] / 2.0
+    index = np.argmax(cumulative >= half[:, np.newaxis], axis=1)
+    rows = np.arange(len(counts))
+    in_bin = counts[rows, index]
+    below = cumulative[rows, index] - in_bin
+    medians: NDArray[np.float64] = (index - BINS // 2 + (half - below) / in_bin) * BIN_MG
+    return medians
+
+
+def _count_median(counts: NDArray[np.int64]) -> int:
+    """Lower median of 1 bpm bins."""
+    cumulative = np.cumsum(counts)
+    return int(np.searchsorted(cumulative, (int(cumulative[-1]) + 1) // 2))

@@ -1,0 +1,68 @@
+"""From the samples of one window to its grid: linear interpolation, coverage, holes (architecture.md, section 4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.modality import WINDOW_MS, Modality
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridSignal:
+    """One modality of one window on its grid.
+
+    ``values``: (channels, grid_n) float64, zeros where the modality does not pass. ``covered``: (grid_n,) bool, True
+    where samples stand close enough on both sides. ``coverage``: the share of covered grid points.
+    """
+
+    values: FloatArray
+    covered: NDArray[np.bool_]
+    coverage: float
+    passes: bool
+
+
+def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samples: NDArray[np.generic]) -> GridSignal:
+    """Put the samples of one window on its grid.
+
+    Args:
+        modality: gives the grid's rate and what coverage is enough.
+        window_start_ms: the window is [start, start + 20 s).
+        t_ms: (n,) stamps inside the window, in the order of the log; the first record with a stamp wins.
+        samples: (channels, n).
+
+    Only samples inside the window count: a neighbour outside would make the result depend on what had arrived when the
+    window closed. Before the first and after the last sample the nearest one holds.
+    """
+    n = modality.grid_n
+    if t_ms.size == 0:
+        return _nothing(modality)
+    if np.any(t_ms[1:] <= t_ms[:-1]):
+        # np.unique keeps the first of equal stamps, which the log delivered first.
+        t_ms, first = np.unique(t_ms, return_index=True)
+        samples = samples[:, first]
+    offsets_ms = t_ms - window_start_ms
+    grid_ms = np.arange(n) * (1000.0 / modality.rate_hz)
+    if offsets_ms.size == n and np.array_equal(offsets_ms, grid_ms):
+        return GridSignal(samples.astype(np.float64), np.ones(n, dtype=bool), 1.0, True)
+    right = np.searchsorted(offsets_ms, grid_ms, side="left")
+    padded = np.concatenate(([-np.inf], offsets_ms, [np.inf]))
+    before, after = padded[right], padded[right + 1]
+    # At the edges one side has no sample in this window; there the distance to the nearest one decides.
+    step_ms = np.where(np.isinf(before), after - grid_ms, np.where(np.isinf(after), grid_ms - before, after - before))
+    covered = (step_ms <= modality.max_step_ms) | (after == grid_ms)
+    coverage = float(np.count_nonzero(covered)) / n
+    edges = np.concatenate(([0.0], offsets_ms, [float(WINDOW_MS)]))
+    longest_hole_ms = float(np.max(np.diff(edges)))
+    passes = coverage >= modality.min_coverage and longest_hole_ms <= modality.max_hole_ms
+    if not passes:
+        return GridSignal(np.zeros((modality.channels, n)), covered, coverage, False)
+    values = np.stack([np.interp(grid_ms, offsets_ms, channel) for channel in samples.astype(np.float64)])
+    return GridSignal(values, covered, coverage, True)
+
+
+def _nothing(modality: Modality) -> GridSignal:
+    n = modality.grid_n
+    return GridSignal(np.zeros((modality.channels, n)), np.zeros(n, dtype=bool), 0.0, False)

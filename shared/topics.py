@@ -1,0 +1,115 @@
+"""The topics of the bus: names, retention, time-stamp type; created on start where missing, a mismatch named."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from shared.errors import RetryLater, TopicMismatch
+from shared.modality import MODALITIES
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic without prefix; every topic has the same partition count and the user as key."""
+
+    name: str
+    retention_ms: int
+    config: dict[str, str] = field(default_factory=dict)
+
+    def full_config(self) -> dict[str, str]:
+        """Topic settings as the broker names them."""
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | self.config
+
+
+# LogAppendTime makes the broker's clock, one per partition, the time of the log that the merge sorts by.
+WATCH = {
+    m.name: TopicSpec(f"watch.{m.name}", 7 * DAY_MS, {"message.timestamp.type": "LogAppendTime"}) for m in MODALITIES
+}
+GAPS = TopicSpec("watch.gaps", 30 * DAY_MS)
+REJECTED = TopicSpec("watch.rejected", 14 * DAY_MS)
+WINDOWS = TopicSpec("activity.windows", HOUR_MS, {"retention.bytes": str(8 * 1024**3)})
+EVENTS = TopicSpec("activity.events", 30 * DAY_MS)
+BOUTS = TopicSpec("activity.bouts", 30 * DAY_MS)
+LEDGER = TopicSpec("activity.ledger", 8 * DAY_MS, {"cleanup.policy": "compact,delete"})
+
+ALL = (*WATCH.values(), GAPS, REJECTED, WINDOWS, EVENTS, BOUTS, LEDGER)
+
+
+async def ensure_topics(
+    bootstrap_servers: str, prefix: str, partitions: int, replication_factor: int, specs: tuple[TopicSpec, ...] = ALL
+) -> None:
+    """Create the missing topics; check the partition count and the settings of those that exist.
+
+    Raises:
+        RetryLater: the broker does not answer.
+        TopicMismatch: a topic has another partition count or another setting; the text names all of them.
+    """
+    try:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
+        await admin.start()
+    except KafkaError as error:
+        raise RetryLater(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+    try:
+        wanted = {prefix + spec.name: spec for spec in specs}
+        missing = sorted(set(wanted) - set(await admin.list_topics()))
+        await _create(admin, {name: wanted[name] for name in missing}, partitions, replication_factor)
+        await _check(admin, wanted, partitions)
+    except KafkaError as error:
+        raise RetryLater(f"Kafka at {bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partitions: int, replication_factor: int
+) -> None:
+    if not specs:
+        return
+    response = await admin.create_topics(
+        [
+            NewTopic(name, partitions, replication_factor, topic_configs=spec.full_config())
+            for name, spec in specs.items()
+        ]
+    )
+    for name, code, *message in response.topic_errors:
+        error = for_code(code)
+        # Another service creates the same topics at the same moment: fine, _check looks at what it made.
+        if code != 0 and error is not TopicAlreadyExistsError:
+            raise TopicMismatch(f"topic {name} could not be created: {error.__name__} {' '.join(map(str, message))}")
+
+
+async def _check(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partitions: int) -> None:
+    for _ in range(50):
+        described = {topic["topic"]: topic for topic in await admin.describe_topics(list(specs))}
+        # A topic that was created a moment ago may have no leader yet.
+        if all(topic["error_code"] == 0 and topic["partitions"] for topic in described.values()):
+            break
+        await asyncio.sleep(0.1)
+    wrong = [
+        f"{name} has {len(described[name]['partitions'])} partitions, not {partitions}"
+        for name in specs
+        if len(described[name]["partitions"]) != partitions
+    ]
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in specs])
+    for response in responses:
+        for resource in response.resources:
+            _, _, _, name, entries = resource[:5]
+            actual = {entry[0]: entry[1] for entry in entries}
+            wrong += [
+                f"{name} has {key}={actual.get(key)}, not {value}"
+                for key, value in specs[name].full_config().items()
+                if not _same(actual.get(key), value)
+            ]
+    if wrong:
+        raise TopicMismatch("; ".join(wrong))
+
+
+def _same(actual: str | None, wanted: str) -> bool:
+    """Lists such as cleanup.policy come back in any order."""
+    return actual is not None and sorted(actual.split(",")) == sorted(wanted.split(","))

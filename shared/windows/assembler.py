@@ -1,0 +1,230 @@
+"""Event-time windows from the merged log (architecture.md, section 4): a pure object, ``fold(record) -> closed``.
+
+No decision uses the wall clock, the order of reading or another user's data.
+"""
+
+import heapq
+from dataclasses import dataclass, field
+
+from shared.modality import BY_NAME, WINDOW_MS
+from shared.records.gap import Gap, GapReason
+from shared.records.samples import SampleRecord
+from shared.windows.merge import TOPICS, LogRecord
+from shared.windows.open_window import OpenWindow, Position, RawWindow
+from shared.windows.slots import ClosedSlots
+
+Key = tuple[str, str]
+"""(user, device)."""
+
+
+@dataclass(slots=True)
+class Closed:
+    """What one step of the log has closed, in order."""
+
+    windows: list[RawWindow] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    slots: list[tuple[str, str, int]] = field(default_factory=list)
+    """(user, device, window_start_ms) of every window that has become final, published or not."""
+    late_samples: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Hole:
+    """A stretch of slots without any data: reported if still empty when its linger has passed; never final."""
+
+    first_start_ms: int
+    last_start_ms: int
+    due_ms: int
+    position: tuple[int, Position]
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    closed: ClosedSlots
+    open: dict[int, OpenWindow] = field(default_factory=dict)
+    holes: dict[int, _Hole] = field(default_factory=dict)
+    newest_log_ms: int = 0
+
+    def has(self, window_start_ms: int) -> bool:
+        return window_start_ms in self.open or window_start_ms in self.closed
+
+    def last_before(self, window_start_ms: int) -> int | None:
+        candidates = [start for start in self.open if start < window_start_ms]
+        closed = self.closed.last_before(window_start_ms)
+        return max([*candidates, *([] if closed is None else [closed])], default=None)
+
+
+class Assembler:
+    """The windows of one partition of the log.
+
+    ``hop_ms`` is the grid; ``linger_ms`` of log time after its last contribution an incomplete window closes.
+    """
+
+    def __init__(self, hop_ms: int, linger_ms: int) -> None:
+        self.hop_ms = hop_ms
+        self.linger_ms = linger_ms
+        self._streams: dict[Key, _Stream] = {}
+        self._due: list[tuple[int, str, str, int, bool]] = []
+
+    def remember(self, user: str, device: str, closed: ClosedSlots) -> None:
+        """Tell which windows of a (user, device) were final before this object existed."""
+        stream = self._streams.get((user, device))
+        if stream is None:
+            self._streams[user, device] = _Stream(closed)
+            return
+        for hour, bits in closed.hours.items():
+            stream.closed.hours[hour] = stream.closed.hours.get(hour, 0) | bits
+        for start in [start for start in stream.open if start in stream.closed]:
+            del stream.open[start]
+
+    def closed_slots(self, user: str, device: str) -> ClosedSlots:
+        """The final windows of a (user, device)."""
+        return self._streams[user, device].closed
+
+    def fold(self, record: LogRecord) -> Closed:
+        """Take the next record of the log; close what its time makes due, then what it completes."""
+        out = Closed()
+        self._close_due(record.log_ms, out)
+        if record.samples is not None:
+            self._contribute(record, record.samples, out)
+        return out
+
+    def advance(self, log_ms: int) -> Closed:
+        """Close what is due at this log time; the end of a log has no record to say so."""
+        out = Closed()
+        self._close_due(log_ms, out)
+        return out
+
+    def _contribute(self, record: LogRecord, samples: SampleRecord, out: Closed) -> None:
+        key = (record.user, samples.device)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = _Stream(ClosedSlots(self.hop_ms))
+        stream.newest_log_ms = record.log_ms
+        last_stamp_ms = samples.end_ms - 1000.0 / samples.rate_hz
+        first_start = ((samples.t0_ms - WINDOW_MS) // self.hop_ms + 1) * self.hop_ms
+        starts = range(first_start, int(last_stamp_ms) + 1, self.hop_ms)
+        self._notice_hole(key, stream, first_start, record)
+        late = 0
+        for start in starts:
+            if start in stream.closed:
+                late += 1
+                continue
+            window = stream.open.get(start)
+            if window is None:
+                window = stream.open[start] = OpenWindow(record.user, samples.device, start, self.hop_ms)
+                heapq.heappush(self._due, (record.log_ms + self.linger_ms, *key, start, False))
+            window.add(record, samples)
+            if window.is_complete():
+                self._close(stream, window, "complete", out)
+        if late == len(starts):
+            out.late_samples[samples.modality.name] = out.late_samples.get(samples.modality.name, 0) + samples.n
+
+    def _notice_hole(self, key: Key, stream: _Stream, first_start: int, record: LogRecord) -> None:
+        previous = first_start - self.hop_ms
+        if previous in stream.holes or stream.has(previous):
+            return
+        last = stream.last_before(first_start)
+        if last is None:
+            return
+        due_ms = record.log_ms + self.linger_ms
+        position = (record.topic, (record.offset, record.log_ms))
+        stream.holes[previous] = _Hole(last + self.hop_ms, previous, due_ms, position)
+        heapq.heappush(self._due, (due_ms, *key, previous, True))
+
+    def _close_due(self, log_ms: int, out: Closed) -> None:
+        due: list[tuple[int, str, str, int, bool]] = []
+        while self._due and self._due[0][0] <= log_ms:
+            _, user, device, start, is_hole = heapq.heappop(self._due)
+            stream = self._streams.get((user, device))
+            if stream is None:
+                continue
+            if is_hole:
+                if start in stream.holes:
+                    due.append((stream.holes[start].due_ms, user, device, start, True))
+                continue
+            window = stream.open.get(start)
+            if window is None:
+                continue
+            due_ms = window.last_contribution_ms + self.linger_ms
+            if due_ms > log_ms:
+                heapq.heappush(self._due, (due_ms, user, device, start, False))
+            else:
+                due.append((due_ms, user, device, start, False))
+        # By the true time, not by when a tick made us look: the same log closes in the same order.
+        for _, user, device, start, is_hole in sorted(due):
+            stream = self._streams[user, device]
+            if is_hole:
+                self._report_hole(user, device, stream, stream.holes.pop(start), out)
+            else:
+                self._close(stream, stream.open[start], "linger", out)
+
+    def _close(self, stream: _Stream, window: OpenWindow, closed_by: str, out: Closed) -> None:
+        start = window.window_start_ms
+        del stream.open[start]
+        stream.closed.add(start)
+        out.slots.append((window.user, window.device, start))
+        raw = window.close(closed_by)
+        if raw.signals["accelerometer"].passes:
+            out.windows.append(raw)
+        for name in sorted(raw.announced | {"accelerometer"}):
+            if not raw.signals[name].passes:
+                out.gaps.append(_window_gap(raw, name, has_data=name in window.records))
+
+    def _report_hole(self, user: str, device: str, stream: _Stream, hole: _Hole, out: Closed) -> None:
+        """One gap per run of slots that are still without data; a slot's data reach 20 s, so do its neighbours'."""
+        run: list[int] = []
+        for start in [*range(hole.first_start_ms, hole.last_start_ms + 1, self.hop_ms), None]:
+            if start is not None and not stream.has(start):
+                run.append(start)
+                continue
+            if run:
+                begin, end = run[0] - self.hop_ms + WINDOW_MS, run[-1] + self.hop_ms
+                if begin < end:
+                    out.gaps.append(Gap(user, device, "accelerometer", begin, end, "not_sent", 0.0))
+                run = []
+
+    def holds(self) -> list[Position | None]:
+        """Per topic, the oldest record that an open window or a hole under watch still needs."""
+        oldest: list[Position | None] = [None for _ in TOPICS]
+
+        def need(topic: int, position: Position | None) -> None:
+            current = oldest[topic]
+            if position is not None and (current is None or position < current):
+                oldest[topic] = position
+
+        for stream in self._streams.values():
+            for window in stream.open.values():
+                for topic in TOPICS:
+                    need(topic, window.first[topic])
+            for hole in stream.holes.values():
+                need(*hole.position)
+        return oldest
+
+    @property
+    def open_windows(self) -> int:
+        """Windows that wait for data."""
+        return sum(len(stream.open) for stream in self._streams.values())
+
+    def forget_idle(self, before_log_ms: int) -> list[str]:
+        """Drop the users with no data since ``before_log_ms`` and nothing open; returns them."""
+        busy: set[str] = set()
+        idle: set[str] = set()
+        for (user, _), stream in self._streams.items():
+            quiet = not stream.open and not stream.holes and stream.newest_log_ms < before_log_ms
+            (idle if quiet else busy).add(user)
+        gone = idle - busy
+        for key in [key for key in self._streams if key[0] in gone]:
+            del self._streams[key]
+        return sorted(gone)
+
+
+def _window_gap(raw: RawWindow, name: str, *, has_data: bool) -> Gap:
+    signal = raw.signals[name]
+    reason: GapReason = "coverage"
+    if not has_data:
+        reason = "not_sent"
+    elif name != "accelerometer" and signal.coverage == 0.0:
+        reason = "no_reading"
+    start = raw.window_start_ms
+    return Gap(raw.user, raw.device, BY_NAME[name].name, start, start + WINDOW_MS, reason, signal.coverage)

@@ -1,0 +1,85 @@
+"""From closed windows to window records: baseline, features, fold (architecture.md, sections 5 and 6)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.modality import MODALITIES
+from shared.records.window import Baseline, FeatureArrays, WindowRecord
+from shared.signal.baseline import Hop, UserBaseline
+from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
+from shared.windows.open_window import RawWindow
+
+
+class Baselines(Protocol):
+    """Where a user's baseline comes from and where a window is folded into."""
+
+    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
+        """The numbers for the user's next window."""
+
+    def fold(self, user: str, hop: Hop) -> None:
+        """Add the newest hop of a window that was computed with ``get``'s numbers."""
+
+
+class MemoryBaselines:
+    """Baselines of users in memory only: for `predict`, training and tests."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, UserBaseline] = {}
+
+    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
+        """See Baselines."""
+        return self._users.setdefault(user, UserBaseline()).get(window_mg)
+
+    def fold(self, user: str, hop: Hop) -> None:
+        """See Baselines."""
+        self._users.setdefault(user, UserBaseline()).update(hop)
+
+
+def window_features(windows: Sequence[RawWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
+    """f(samples, baseline) of many windows as one array operation per modality; zeros where a modality is masked."""
+    accelerometer = np.stack([w.signals["accelerometer"].values for w in windows])
+    heart = np.stack([w.signals["heart_rate"].values for w in windows])
+    steps = np.stack([w.signals["steps"].values for w in windows])
+    arrays = {
+        "accelerometer": accelerometer_features(accelerometer, np.array([b.accelerometer.mg for b in baselines])),
+        "heart_rate": heart_rate_features(heart, np.array([b.heart_rate.bpm for b in baselines])),
+        "steps": steps_features(steps),
+    }
+    for modality in MODALITIES:
+        passes = np.array([w.signals[modality.name].passes for w in windows])
+        arrays[modality.name][~passes] = 0.0
+    half = {name: array.astype(np.float16) for name, array in arrays.items()}
+    return [{name: array[i] for name, array in half.items()} for i in range(len(windows))]
+
+
+def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> list[WindowRecord]:
+    """Window records in the order of ``windows``; each is computed with the baseline before its own fold."""
+    if not windows:
+        return []
+    used = []
+    for window in windows:
+        used.append(baselines.get(window.user, window.signals["accelerometer"].values))
+        baselines.fold(window.user, window.newest_hop())
+    return [
+        window_record(window, baseline, features)
+        for window, baseline, features in zip(windows, used, window_features(windows, used), strict=True)
+    ]
+
+
+def window_record(window: RawWindow, baseline: Baseline, features: FeatureArrays) -> WindowRecord:
+    """What goes on the bus for one window."""
+    return WindowRecord(
+        device=window.device,
+        window_start_ms=window.window_start_ms,
+        hop_ms=window.hop_ms,
+        feature_version=FEATURE_VERSION,
+        mask={m.name: window.signals[m.name].passes for m in MODALITIES},
+        coverage={m.name: window.signals[m.name].coverage for m in MODALITIES},
+        baseline=baseline,
+        source_received_at_ms=window.source_received_at_ms,
+        utc_offset_min=window.utc_offset_min,
+        features=features,
+    )

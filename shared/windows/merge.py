@@ -1,0 +1,74 @@
+"""One total order over the three watch topics of a partition (architecture.md, section 4)."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.modality import MODALITIES
+from shared.records.samples import SampleRecord
+
+TOPICS = range(len(MODALITIES))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogRecord:
+    """One record of the merged log: where it stands (``log_ms``, ``topic``, ``offset``) and what it holds.
+
+    ``topic`` is the index in MODALITIES. ``samples`` is None for a tick and for a record that could not be read: both
+    only say how late it is.
+    """
+
+    log_ms: int
+    topic: int
+    offset: int
+    user: str = ""
+    samples: SampleRecord | None = None
+    traceparent: str | None = None
+
+
+class Merge:
+    """Sorts by (record timestamp, topic, offset), from the log alone.
+
+    A record comes out once each of the other two topics has delivered something that proves no earlier one can follow.
+    The broker's clock may step back; a record is then as late as its predecessor in the topic, so that the order within
+    a topic is the order of its offsets. ``floors_ms`` carries that across a restart.
+    """
+
+    def __init__(self, floors_ms: tuple[int, ...] = (0, 0, 0)) -> None:
+        self._waiting: tuple[deque[LogRecord], ...] = tuple(deque() for _ in TOPICS)
+        self._delivered_ms = list(floors_ms)
+        self._has_delivered = [False for _ in TOPICS]
+
+    def floor_ms(self, topic: int, timestamp_ms: int) -> int:
+        """The log time of the topic's next record with this timestamp; to be called once per record, in order."""
+        late = max(timestamp_ms, self._delivered_ms[topic])
+        self._delivered_ms[topic] = late
+        self._has_delivered[topic] = True
+        return late
+
+    def push(self, record: LogRecord) -> None:
+        """Take the next record of its topic; ``log_ms`` comes from ``floor_ms``."""
+        self._waiting[record.topic].append(record)
+
+    def waiting(self, topic: int) -> int:
+        """Records of the topic that wait for the others."""
+        return len(self._waiting[topic])
+
+    def pop(self) -> Iterator[LogRecord]:
+        """Every record whose place in the order is certain."""
+        while True:
+            heads = [(queue[0].log_ms, topic) for topic, queue in enumerate(self._waiting) if queue]
+            if not heads:
+                return
+            log_ms, topic = min(heads)
+            if not all(self._waiting[other] or self._is_past(other, log_ms, topic) for other in TOPICS):
+                return
+            yield self._waiting[topic].popleft()
+
+    def _is_past(self, other: int, log_ms: int, topic: int) -> bool:
+        """Whether the empty topic ``other`` can no longer deliver a record that sorts before (log_ms, topic)."""
+        if not self._has_delivered[other]:
+            return False
+        latest = self._delivered_ms[other]
+        # At the same millisecond the lower topic goes first, so it must be strictly past.
+        return latest > log_ms or (latest == log_ms and other > topic)

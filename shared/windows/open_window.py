@@ -1,0 +1,132 @@
+"""One window that still waits for data."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.labels import RESTING
+from shared.modality import BY_NAME, HEART_RATE, MODALITIES, NO_READING, WINDOW_MS, Modality
+from shared.records.samples import SampleRecord
+from shared.signal.baseline import Hop
+from shared.signal.resample import FloatArray, GridSignal, grid_signal
+from shared.windows.merge import TOPICS, LogRecord
+
+Position = tuple[int, int]
+"""(offset, log time) of a record in its topic."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawWindow:
+    """A closed window on its grid, before any baseline: a pure function of the samples inside it."""
+
+    user: str
+    device: str
+    window_start_ms: int
+    hop_ms: int
+    closed_by: str
+    signals: dict[str, GridSignal]
+    announced: frozenset[str]
+    resting: NDArray[np.bool_]
+    source_received_at_ms: int
+    utc_offset_min: int | None
+    traceparent: str | None
+
+    def newest_hop(self) -> Hop:
+        """What folding this window adds to the user's baseline."""
+        accelerometer, heart = self.signals["accelerometer"], self.signals["heart_rate"]
+        skip_ms = WINDOW_MS - self.hop_ms
+        mg_from, bpm_from = skip_ms * 25 // 1000, skip_ms // 1000
+        return Hop(
+            start_ms=self.window_start_ms + skip_ms,
+            hop_ms=self.hop_ms,
+            mg=accelerometer.values[:, mg_from:],
+            mg_covered=accelerometer.covered[mg_from:],
+            bpm=heart.values[0, bpm_from:],
+            bpm_covered=heart.covered[bpm_from:],
+            resting=self.resting[bpm_from:],
+        )
+
+
+@dataclass(slots=True, eq=False)
+class OpenWindow:
+    """The records that have a sample in [start, start + 20 s), and what they announce."""
+
+    user: str
+    device: str
+    window_start_ms: int
+    hop_ms: int
+    records: dict[str, list[SampleRecord]] = field(default_factory=dict)
+    announced: set[str] = field(default_factory=set)
+    last_contribution_ms: int = 0
+    first: list[Position | None] = field(default_factory=lambda: [None for _ in TOPICS])
+    source_received_at_ms: int = 0
+    utc_offset_min: int | None = None
+    traceparent: str | None = None
+
+    def add(self, record: LogRecord, samples: SampleRecord) -> None:
+        """Take one record in."""
+        self.records.setdefault(samples.modality.name, []).append(samples)
+        self.announced.update(samples.modalities)
+        self.last_contribution_ms = record.log_ms
+        if self.first[record.topic] is None:
+            self.first[record.topic] = (record.offset, record.log_ms)
+        self.source_received_at_ms = max(self.source_received_at_ms, samples.received_at_ms)
+        if samples.utc_offset_min is not None:
+            self.utc_offset_min = samples.utc_offset_min
+        self.traceparent = record.traceparent or self.traceparent
+
+    def is_complete(self) -> bool:
+        """All that the uploads announced has arrived: rule (a) of architecture.md, section 4."""
+        return all(self._spans_cover(BY_NAME[name]) for name in self.announced)
+
+    def _spans_cover(self, modality: Modality) -> bool:
+        covered_to = float(self.window_start_ms)
+        for record in sorted(self.records.get(modality.name, ()), key=lambda r: r.t0_ms):
+            if record.t0_ms - covered_to > modality.max_step_ms:
+                return False
+            covered_to = max(covered_to, record.end_ms)
+        return self.window_start_ms + WINDOW_MS - covered_to <= modality.max_step_ms
+
+    def close(self, closed_by: str) -> RawWindow:
+        """The window as it stands."""
+        return RawWindow(
+            user=self.user,
+            device=self.device,
+            window_start_ms=self.window_start_ms,
+            hop_ms=self.hop_ms,
+            closed_by=closed_by,
+            signals={m.name: self._signal(m) for m in MODALITIES},
+            announced=frozenset(self.announced),
+            resting=self._resting(),
+            source_received_at_ms=self.source_received_at_ms,
+            utc_offset_min=self.utc_offset_min,
+            traceparent=self.traceparent,
+        )
+
+    def _signal(self, modality: Modality) -> GridSignal:
+        parts = [self._inside(record) for record in self.records.get(modality.name, ())]
+        if not parts:
+            return grid_signal(modality, self.window_start_ms, np.empty(0), np.empty((modality.channels, 0)))
+        t_ms, samples = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts], axis=1)
+        if modality.name in NO_READING:
+            read = samples[0] != NO_READING[modality.name]
+            if not read.all():
+                t_ms, samples = t_ms[read], samples[:, read]
+        return grid_signal(modality, self.window_start_ms, t_ms, samples)
+
+    def _inside(self, record: SampleRecord) -> tuple[FloatArray, NDArray[Any]]:
+        """Stamps and samples of one record that lie in the window."""
+        t_ms: FloatArray = record.t0_ms + np.arange(record.n, dtype=np.float64) * (1000.0 / record.rate_hz)
+        low, high = np.searchsorted(t_ms, (self.window_start_ms, self.window_start_ms + WINDOW_MS))
+        return t_ms[low:high], record.samples[:, low:high]
+
+    def _resting(self) -> NDArray[np.bool_]:
+        """(20,) bool: the wearer called the second resting."""
+        resting = np.zeros(HEART_RATE.grid_n, dtype=bool)
+        for record in self.records.get("heart_rate", ()):
+            if record.context is not None and record.context.get("activity") == RESTING:
+                second = np.floor((self._inside(record)[0] - self.window_start_ms) / 1000.0).astype(np.int64)
+                resting[second] = True
+        return resting

@@ -1,0 +1,56 @@
+"""Which windows of a (user, device) are final: one bit per slot of the grid, kept by the hour."""
+
+HOUR_MS = 3_600_000
+KEPT_MS = 8 * 24 * HOUR_MS
+"""Ingest refuses samples older than 7 days, so a slot older than 8 can no longer be asked for."""
+
+
+class ClosedSlots:
+    """The windows of one (user, device) that have been closed; a window, once closed, is never opened again."""
+
+    def __init__(self, hop_ms: int, hours: dict[int, int] | None = None) -> None:
+        self.hop_ms = hop_ms
+        self.hours = dict(hours or {})
+
+    def _place(self, window_start_ms: int) -> tuple[int, int]:
+        hour, within_ms = divmod(window_start_ms, HOUR_MS)
+        return hour, 1 << (within_ms // self.hop_ms)
+
+    def __contains__(self, window_start_ms: int) -> bool:
+        hour, bit = self._place(window_start_ms)
+        return bool(self.hours.get(hour, 0) & bit)
+
+    def add(self, window_start_ms: int) -> int:
+        """Mark one window as final; returns the hour whose bitmap has changed."""
+        hour, bit = self._place(window_start_ms)
+        self.hours[hour] = self.hours.get(hour, 0) | bit
+        return hour
+
+    def last_before(self, window_start_ms: int) -> int | None:
+        """Start of the latest closed window before this one."""
+        hour, bit = self._place(window_start_ms)
+        earlier = self.hours.get(hour, 0) & (bit - 1)
+        if not earlier:
+            hour = max((h for h, bits in self.hours.items() if h < hour and bits), default=hour)
+            earlier = self.hours.get(hour, 0)
+            if not earlier or hour * HOUR_MS >= window_start_ms:
+                return None
+        start = hour * HOUR_MS + (earlier.bit_length() - 1) * self.hop_ms
+        return start if start < window_start_ms else None
+
+    def forget_before(self, event_ms: int) -> list[int]:
+        """Drop the hours that ended more than 8 days before ``event_ms``; returns them."""
+        old = [hour for hour in self.hours if (hour + 1) * HOUR_MS < event_ms - KEPT_MS]
+        for hour in old:
+            del self.hours[hour]
+        return old
+
+
+def bitmap_to_bytes(bits: int) -> bytes:
+    """Little-endian, as long as needed."""
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def bitmap_from_bytes(data: bytes) -> int:
+    """Inverse of ``bitmap_to_bytes``."""
+    return int.from_bytes(data, "little")
