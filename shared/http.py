@@ -26,19 +26,27 @@ def bind(host: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen(2048)
     except OSError as error:
         sock.close()
         raise Stop(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    sock.listen(2048)
     sock.set_inheritable(True)
     return sock
 
 
-def server(app: ASGIApp, *, keep_alive_s: int = 75) -> EmbeddedServer:
-    """A server for ``await server.serve(sockets=[bind(...)])``.
+def server(app: ASGIApp, *, keep_alive_s: int = 75, grace_s: int = 10) -> EmbeddedServer:
+    """A server for ``await server.serve(sockets=[bind(...)])``; set ``should_exit`` to end it.
 
     Watches upload every 5 s: uvicorn's default keep-alive of 5 s would close each connection just before its next use.
+    Requests in flight get ``grace_s`` to finish: without a bound one client that never ends its body holds the exit up.
     """
     return EmbeddedServer(
-        uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, timeout_keep_alive=keep_alive_s)
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=keep_alive_s,
+            timeout_graceful_shutdown=grace_s,
+        )
     )

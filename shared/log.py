@@ -7,6 +7,7 @@ def configure_logging(service: str, level: str) -> logging.Logger:
     """Set the root handler up and return the service's logger."""
     line = f"%(asctime)s %(levelname)-7s {service} %(name)s: %(message)s"
     logging.basicConfig(level=level, format=line, datefmt="%H:%M:%S", force=True)
-    # aiokafka reports every routine rebalance step and metadata refresh at INFO.
-    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # These report every routine step (a rebalance, a started child service, a request) at INFO.
+    for library in ("aiokafka", "faust", "mode", "uvicorn", "httpx"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
     return logging.getLogger(f"gaitway.{service}")

@@ -3,7 +3,7 @@
 import logging
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SettingsError
@@ -30,7 +30,7 @@ class ServiceSettings(BaseSettings):
     def model_post_init(self, _context: Any, /) -> None:
         """Checks that pydantic's field types cannot say."""
         if self.hop_ms not in (10_000, 20_000):
-            raise ValueError(f"hop_ms must be 10000 or 20000, not {self.hop_ms}")
+            raise ValueError(f"{PREFIX}HOP_MS must be 10000 or 20000, not {self.hop_ms}")
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:
@@ -42,15 +42,18 @@ class ServiceSettings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
-            raise SettingsError("; ".join(_line(item) for item in error.errors())) from error
+            # Not chained: pydantic's own text holds the input, and with it a secret that is too short.
+            raise SettingsError("; ".join(cls._line(item) for item in error.errors())) from None
 
     def log(self, logger: logging.Logger) -> None:
         """Print every setting once; secrets are masked by their type."""
         logger.info("settings: %s", " ".join(f"{name}={value}" for name, value in self.model_dump().items()))
 
-
-def _line(error: Any) -> str:
-    name = PREFIX + "_".join(str(part) for part in error["loc"]).upper() if error["loc"] else "settings"
-    value = error.get("input")
-    shown = "" if isinstance(value, dict) or error["type"] == "missing" else f" (got {value!r})"
-    return f"{name}: {error['msg']}{shown}"
+    @classmethod
+    def _line(cls, error: Any) -> str:
+        name = PREFIX + "_".join(str(part) for part in error["loc"]).upper() if error["loc"] else "settings"
+        field = cls.model_fields.get(str(error["loc"][0])) if error["loc"] else None
+        secret = field is not None and field.annotation is SecretStr
+        value = error.get("input")
+        shown = "" if secret or isinstance(value, dict) or error["type"] == "missing" else f" (got {value!r})"
+        return f"{name}: {error['msg']}{shown}"

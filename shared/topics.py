@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import InvalidReplicationFactorError, KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.errors import RetryLater, TopicMismatch
 from shared.modality import MODALITIES
@@ -60,8 +60,8 @@ async def ensure_topics(
         missing = sorted(set(wanted) - set(await admin.list_topics()))
         await _create(admin, {name: wanted[name] for name in missing}, partitions, replication_factor)
         await _check(admin, wanted, partitions)
-    except KafkaError as error:
-        raise RetryLater(f"Kafka at {bootstrap_servers}: {error}") from error
+    except (KafkaError, TimeoutError) as error:
+        raise RetryLater(f"Kafka at {bootstrap_servers}: {error!r}") from error
     finally:
         await admin.close()
 
@@ -71,17 +71,24 @@ async def _create(
 ) -> None:
     if not specs:
         return
-    response = await admin.create_topics(
-        [
-            NewTopic(name, partitions, replication_factor, topic_configs=spec.full_config())
-            for name, spec in specs.items()
-        ]
-    )
+    topics = [
+        NewTopic(name, partitions, replication_factor, topic_configs=spec.full_config()) for name, spec in specs.items()
+    ]
+    try:
+        response = await admin.create_topics(topics)
+    except AttributeError as error:
+        # aiokafka 0.14 reads the id of a controller that a broker which is just starting does not know yet.
+        raise RetryLater("Kafka has no controller yet") from error
     for name, code, *message in response.topic_errors:
-        error = for_code(code)
+        error_type = for_code(code)
         # Another service creates the same topics at the same moment: fine, _check looks at what it made.
-        if code != 0 and error is not TopicAlreadyExistsError:
-            raise TopicMismatch(f"topic {name} could not be created: {error.__name__} {' '.join(map(str, message))}")
+        if code == 0 or error_type is TopicAlreadyExistsError:
+            continue
+        text = f"topic {name} could not be created: {error_type.__name__} {' '.join(map(str, message))}"
+        # Too few brokers for the replication factor: the others of the cluster may still be starting.
+        if error_type.retriable or error_type is InvalidReplicationFactorError:
+            raise RetryLater(text)
+        raise TopicMismatch(text)
 
 
 async def _check(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partitions: int) -> None:
@@ -91,6 +98,9 @@ async def _check(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partit
         if all(topic["error_code"] == 0 and topic["partitions"] for topic in described.values()):
             break
         await asyncio.sleep(0.1)
+    else:
+        late = [name for name, topic in described.items() if topic["error_code"] != 0 or not topic["partitions"]]
+        raise RetryLater(f"Kafka has no leader yet for {', '.join(late)}")
     wrong = [
         f"{name} has {len(described[name]['partitions'])} partitions, not {partitions}"
         for name in specs

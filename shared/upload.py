@@ -16,7 +16,8 @@ INT16_MAX = 32_767
 MAX_SAMPLES = 100_000
 """Per modality of one upload: more than an hour at 25 Hz; a longer back-fill comes in several uploads."""
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+# `$` alone would let a line feed at the end through.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 Stamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
 Axis = Annotated[list[float], msgspec.Meta(min_length=1, max_length=MAX_SAMPLES)]
 
@@ -140,7 +141,7 @@ def _axes(part: Accelerometer) -> np.ndarray[Any, Any]:
     if not np.abs(values).max() <= limit:
         axis, index = np.argwhere(~(np.abs(values) <= limit))[0]
         raise InvalidUpload(
-            f"accelerometer.{'xyz'[axis]}[{index}]", f"{values[axis, index]:g} {part.unit} is beyond 32 g"
+            f"accelerometer.{'xyz'[axis]}[{index}]", f"{values[axis, index]:g} {part.unit} is beyond 32.767 g"
         )
     return accelerometer_mg(values, part.unit)
 

@@ -4,6 +4,7 @@ No decision uses the wall clock, the order of reading or another user's data.
 """
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shared.modality import BY_NAME, WINDOW_MS
@@ -12,6 +13,7 @@ from shared.records.samples import SampleRecord
 from shared.windows.merge import TOPICS, LogRecord
 from shared.windows.open_window import OpenWindow, Position, RawWindow
 from shared.windows.slots import ClosedSlots
+from shared.windows.stream import Hole, Stream
 
 Key = tuple[str, str]
 """(user, device)."""
@@ -27,31 +29,13 @@ class Closed:
     """(user, device, window_start_ms) of every window that has become final, published or not."""
     late_samples: dict[str, int] = field(default_factory=dict)
 
-
-@dataclass(slots=True, eq=False)
-class _Hole:
-    """A stretch of slots without any data: reported if still empty when its linger has passed; never final."""
-
-    first_start_ms: int
-    last_start_ms: int
-    due_ms: int
-    position: tuple[int, Position]
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    closed: ClosedSlots
-    open: dict[int, OpenWindow] = field(default_factory=dict)
-    holes: dict[int, _Hole] = field(default_factory=dict)
-    newest_log_ms: int = 0
-
-    def has(self, window_start_ms: int) -> bool:
-        return window_start_ms in self.open or window_start_ms in self.closed
-
-    def last_before(self, window_start_ms: int) -> int | None:
-        candidates = [start for start in self.open if start < window_start_ms]
-        closed = self.closed.last_before(window_start_ms)
-        return max([*candidates, *([] if closed is None else [closed])], default=None)
+    def extend(self, later: "Closed") -> None:
+        """Append what a later step has closed."""
+        self.windows += later.windows
+        self.gaps += later.gaps
+        self.slots += later.slots
+        for name, count in later.late_samples.items():
+            self.late_samples[name] = self.late_samples.get(name, 0) + count
 
 
 class Assembler:
@@ -63,23 +47,24 @@ class Assembler:
     def __init__(self, hop_ms: int, linger_ms: int) -> None:
         self.hop_ms = hop_ms
         self.linger_ms = linger_ms
-        self._streams: dict[Key, _Stream] = {}
+        self._users: dict[str, dict[str, Stream]] = {}
         self._due: list[tuple[int, str, str, int, bool]] = []
+        self._log_ms = 0
 
     def remember(self, user: str, device: str, closed: ClosedSlots) -> None:
         """Tell which windows of a (user, device) were final before this object existed."""
-        stream = self._streams.get((user, device))
+        stream = self._users.setdefault(user, {}).get(device)
         if stream is None:
-            self._streams[user, device] = _Stream(closed)
+            self._users[user][device] = Stream(closed)
             return
         for hour, bits in closed.hours.items():
             stream.closed.hours[hour] = stream.closed.hours.get(hour, 0) | bits
         for start in [start for start in stream.open if start in stream.closed]:
-            del stream.open[start]
+            stream.release(start)
 
-    def closed_slots(self, user: str, device: str) -> ClosedSlots:
-        """The final windows of a (user, device)."""
-        return self._streams[user, device].closed
+    def closed_slots(self, user: str) -> dict[str, ClosedSlots]:
+        """The final windows of a user, by device."""
+        return {device: stream.closed for device, stream in self._users.get(user, {}).items()}
 
     def fold(self, record: LogRecord) -> Closed:
         """Take the next record of the log; close what its time makes due, then what it completes."""
@@ -97,14 +82,16 @@ class Assembler:
 
     def _contribute(self, record: LogRecord, samples: SampleRecord, out: Closed) -> None:
         key = (record.user, samples.device)
-        stream = self._streams.get(key)
+        stream = self._users.setdefault(record.user, {}).get(samples.device)
         if stream is None:
-            stream = self._streams[key] = _Stream(ClosedSlots(self.hop_ms))
+            stream = self._users[record.user][samples.device] = Stream(ClosedSlots(self.hop_ms))
         stream.newest_log_ms = record.log_ms
-        last_stamp_ms = samples.end_ms - 1000.0 / samples.rate_hz
+        last_stamp_ms = samples.t0_ms + (samples.n - 1) * 1000.0 / samples.rate_hz
         first_start = ((samples.t0_ms - WINDOW_MS) // self.hop_ms + 1) * self.hop_ms
         starts = range(first_start, int(last_stamp_ms) + 1, self.hop_ms)
         self._notice_hole(key, stream, first_start, record)
+        arrival = stream.arrival_of(samples, record.log_ms - self.linger_ms)
+        arrival.take(record, samples)
         late = 0
         for start in starts:
             if start in stream.closed:
@@ -114,13 +101,16 @@ class Assembler:
             if window is None:
                 window = stream.open[start] = OpenWindow(record.user, samples.device, start, self.hop_ms)
                 heapq.heappush(self._due, (record.log_ms + self.linger_ms, *key, start, False))
-            window.add(record, samples)
-            if window.is_complete():
-                self._close(stream, window, "complete", out)
+            window.add(record, samples, arrival)
+        if not arrival.missing:
+            for start in sorted(arrival.starts):
+                if stream.open[start].is_complete():
+                    self._close(stream, stream.open[start], "complete", out)
+            stream.forget_if_done(arrival)
         if late == len(starts):
             out.late_samples[samples.modality.name] = out.late_samples.get(samples.modality.name, 0) + samples.n
 
-    def _notice_hole(self, key: Key, stream: _Stream, first_start: int, record: LogRecord) -> None:
+    def _notice_hole(self, key: Key, stream: Stream, first_start: int, record: LogRecord) -> None:
         previous = first_start - self.hop_ms
         if previous in stream.holes or stream.has(previous):
             return
@@ -129,14 +119,15 @@ class Assembler:
             return
         due_ms = record.log_ms + self.linger_ms
         position = (record.topic, (record.offset, record.log_ms))
-        stream.holes[previous] = _Hole(last + self.hop_ms, previous, due_ms, position)
+        stream.holes[previous] = Hole(last + self.hop_ms, previous, due_ms, position)
         heapq.heappush(self._due, (due_ms, *key, previous, True))
 
     def _close_due(self, log_ms: int, out: Closed) -> None:
+        self._log_ms = log_ms
         due: list[tuple[int, str, str, int, bool]] = []
         while self._due and self._due[0][0] <= log_ms:
             _, user, device, start, is_hole = heapq.heappop(self._due)
-            stream = self._streams.get((user, device))
+            stream = self._users.get(user, {}).get(device)
             if stream is None:
                 continue
             if is_hole:
@@ -152,16 +143,17 @@ class Assembler:
             else:
                 due.append((due_ms, user, device, start, False))
         # By the true time, not by when a tick made us look: the same log closes in the same order.
-        for _, user, device, start, is_hole in sorted(due):
-            stream = self._streams[user, device]
+        # A user who was forgotten and came back may have left an entry in the heap, hence the set.
+        for _, user, device, start, is_hole in sorted(set(due)):
+            stream = self._users[user][device]
             if is_hole:
                 self._report_hole(user, device, stream, stream.holes.pop(start), out)
             else:
                 self._close(stream, stream.open[start], "linger", out)
 
-    def _close(self, stream: _Stream, window: OpenWindow, closed_by: str, out: Closed) -> None:
+    def _close(self, stream: Stream, window: OpenWindow, closed_by: str, out: Closed) -> None:
         start = window.window_start_ms
-        del stream.open[start]
+        stream.release(start)
         stream.closed.add(start)
         out.slots.append((window.user, window.device, start))
         raw = window.close(closed_by)
@@ -171,7 +163,7 @@ class Assembler:
             if not raw.signals[name].passes:
                 out.gaps.append(_window_gap(raw, name, has_data=name in window.records))
 
-    def _report_hole(self, user: str, device: str, stream: _Stream, hole: _Hole, out: Closed) -> None:
+    def _report_hole(self, user: str, device: str, stream: Stream, hole: Hole, out: Closed) -> None:
         """One gap per run of slots that are still without data; a slot's data reach 20 s, so do its neighbours'."""
         run: list[int] = []
         for start in [*range(hole.first_start_ms, hole.last_start_ms + 1, self.hop_ms), None]:
@@ -185,7 +177,7 @@ class Assembler:
                 run = []
 
     def holds(self) -> list[Position | None]:
-        """Per topic, the oldest record that an open window or a hole under watch still needs."""
+        """Per topic, the oldest record that an open window, a half-arrived upload or a hole under watch still needs."""
         oldest: list[Position | None] = [None for _ in TOPICS]
 
         def need(topic: int, position: Position | None) -> None:
@@ -193,10 +185,11 @@ class Assembler:
             if position is not None and (current is None or position < current):
                 oldest[topic] = position
 
-        for stream in self._streams.values():
-            for window in stream.open.values():
-                for topic in TOPICS:
-                    need(topic, window.first[topic])
+        for stream in self._all_streams():
+            for arrival in stream.arrivals.values():
+                if not arrival.is_forgotten(self._log_ms - self.linger_ms):
+                    for topic in TOPICS:
+                        need(topic, arrival.first[topic])
             for hole in stream.holes.values():
                 need(*hole.position)
         return oldest
@@ -204,19 +197,24 @@ class Assembler:
     @property
     def open_windows(self) -> int:
         """Windows that wait for data."""
-        return sum(len(stream.open) for stream in self._streams.values())
+        return sum(len(stream.open) for stream in self._all_streams())
+
+    def _all_streams(self) -> Iterator[Stream]:
+        return (stream for devices in self._users.values() for stream in devices.values())
 
     def forget_idle(self, before_log_ms: int) -> list[str]:
         """Drop the users with no data since ``before_log_ms`` and nothing open; returns them."""
-        busy: set[str] = set()
-        idle: set[str] = set()
-        for (user, _), stream in self._streams.items():
-            quiet = not stream.open and not stream.holes and stream.newest_log_ms < before_log_ms
-            (idle if quiet else busy).add(user)
-        gone = idle - busy
-        for key in [key for key in self._streams if key[0] in gone]:
-            del self._streams[key]
-        return sorted(gone)
+        idle = [
+            user
+            for user, devices in self._users.items()
+            if all(
+                not stream.open and not stream.holes and stream.newest_log_ms < before_log_ms
+                for stream in devices.values()
+            )
+        ]
+        for user in idle:
+            del self._users[user]
+        return idle
 
 
 def _window_gap(raw: RawWindow, name: str, *, has_data: bool) -> Gap:

@@ -19,7 +19,7 @@ class Baselines(Protocol):
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """The numbers for the user's next window."""
 
-    def fold(self, user: str, hop: Hop) -> None:
+    def fold(self, user: str, device: str, hop: Hop) -> None:
         """Add the newest hop of a window that was computed with ``get``'s numbers."""
 
 
@@ -33,7 +33,7 @@ class MemoryBaselines:
         """See Baselines."""
         return self._users.setdefault(user, UserBaseline()).get(window_mg)
 
-    def fold(self, user: str, hop: Hop) -> None:
+    def fold(self, user: str, device: str, hop: Hop) -> None:  # noqa: ARG002
         """See Baselines."""
         self._users.setdefault(user, UserBaseline()).update(hop)
 
@@ -62,7 +62,7 @@ def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> list[Window
     used = []
     for window in windows:
         used.append(baselines.get(window.user, window.signals["accelerometer"].values))
-        baselines.fold(window.user, window.newest_hop())
+        baselines.fold(window.user, window.device, window.newest_hop())
     return [
         window_record(window, baseline, features)
         for window, baseline, features in zip(windows, used, window_features(windows, used), strict=True)

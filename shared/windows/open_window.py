@@ -1,4 +1,4 @@
-"""One window that still waits for data."""
+"""One window that still waits for data, and the uploads that bring it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +50,33 @@ class RawWindow:
 
 
 @dataclass(slots=True, eq=False)
+class Arrival:
+    """One upload on its way through the log: its parts come one by one, each in the topic of its modality.
+
+    ``missing``: announced, not here yet. ``first``: per topic, the record that brought the part. ``starts``: the open
+    windows that hold a part; the others cannot tell whether the upload is whole, so it is followed here.
+    """
+
+    session: str
+    seq: int
+    missing: set[str]
+    first: list[Position | None] = field(default_factory=lambda: [None for _ in TOPICS])
+    starts: set[int] = field(default_factory=set)
+    newest_log_ms: int = 0
+
+    def take(self, record: LogRecord, samples: SampleRecord) -> None:
+        """Note one part, or a repetition of one."""
+        self.missing.discard(samples.modality.name)
+        if self.first[record.topic] is None:
+            self.first[record.topic] = (record.offset, record.log_ms)
+        self.newest_log_ms = record.log_ms
+
+    def is_forgotten(self, before_log_ms: int) -> bool:
+        """No open window needs it, and its missing parts have had their time."""
+        return not self.starts and self.newest_log_ms <= before_log_ms
+
+
+@dataclass(slots=True, eq=False)
 class OpenWindow:
     """The records that have a sample in [start, start + 20 s), and what they announce."""
 
@@ -58,27 +85,33 @@ class OpenWindow:
     window_start_ms: int
     hop_ms: int
     records: dict[str, list[SampleRecord]] = field(default_factory=dict)
+    arrivals: set[Arrival] = field(default_factory=set)
     announced: set[str] = field(default_factory=set)
     last_contribution_ms: int = 0
-    first: list[Position | None] = field(default_factory=lambda: [None for _ in TOPICS])
     source_received_at_ms: int = 0
     utc_offset_min: int | None = None
     traceparent: str | None = None
 
-    def add(self, record: LogRecord, samples: SampleRecord) -> None:
-        """Take one record in."""
+    def add(self, record: LogRecord, samples: SampleRecord, arrival: Arrival) -> None:
+        """Take one record in, a part of ``arrival``."""
+        self.arrivals.add(arrival)
+        arrival.starts.add(self.window_start_ms)
         self.records.setdefault(samples.modality.name, []).append(samples)
         self.announced.update(samples.modalities)
         self.last_contribution_ms = record.log_ms
-        if self.first[record.topic] is None:
-            self.first[record.topic] = (record.offset, record.log_ms)
         self.source_received_at_ms = max(self.source_received_at_ms, samples.received_at_ms)
         if samples.utc_offset_min is not None:
             self.utc_offset_min = samples.utc_offset_min
         self.traceparent = record.traceparent or self.traceparent
 
     def is_complete(self) -> bool:
-        """All that the uploads announced has arrived: rule (a) of architecture.md, section 4."""
+        """All that the uploads announced has arrived: rule (a) of architecture.md, section 4.
+
+        Whole uploads, not only spans: a hole of 2.5 s is fine at 1 Hz, so that spans alone would close the window
+        before the heart rate of an upload whose accelerometer has just come, or after it, as the topics interleave.
+        """
+        if any(arrival.missing for arrival in self.arrivals):
+            return False
         return all(self._spans_cover(BY_NAME[name]) for name in self.announced)
 
     def _spans_cover(self, modality: Modality) -> bool:

@@ -38,9 +38,10 @@ class ClosedSlots:
         start = hour * HOUR_MS + (earlier.bit_length() - 1) * self.hop_ms
         return start if start < window_start_ms else None
 
-    def forget_before(self, event_ms: int) -> list[int]:
-        """Drop the hours that ended more than 8 days before ``event_ms``; returns them."""
-        old = [hour for hour in self.hours if (hour + 1) * HOUR_MS < event_ms - KEPT_MS]
+    def forget_old(self) -> list[int]:
+        """Drop the hours that ended more than 8 days before the newest; returns them."""
+        oldest_kept = max(self.hours, default=0) - KEPT_MS // HOUR_MS
+        old = [hour for hour in self.hours if hour < oldest_kept]
         for hour in old:
             del self.hours[hour]
         return old

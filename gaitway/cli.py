@@ -1,0 +1,219 @@
+"""The command line: every command parses its options here and does its work in a module of its own."""
+
+import asyncio
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="gaitway",
+    help="From smartwatch streams to live activity events.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+serve_app = typer.Typer(help="Run one service; its settings are GAITWAY_* variables.", no_args_is_help=True)
+app.add_typer(serve_app, name="serve")
+
+PROJECT = Path(__file__).resolve().parent.parent
+RECORDINGS = PROJECT / "examples" / "recordings"
+MODEL = PROJECT / "models" / "default"
+
+Kafka = Annotated[str, typer.Option(help="Kafka's bootstrap servers, HOST:PORT.", envvar="GAITWAY_KAFKA")]
+Prefix = Annotated[str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX")]
+Model = Annotated[Path, typer.Option(help="Folder of a model bundle.")]
+Dataset = Annotated[str, typer.Option(help="KIND=DIR; KIND is recordings, wisdm or e4.", metavar="KIND=DIR")]
+People = Annotated[str | None, typer.Option(help="Only these people, comma-separated.", metavar="A,B")]
+SpeedText = Annotated[str, typer.Option(help="1 is life, 20 twenty times as fast, max as fast as it goes.")]
+JwtKey = Annotated[str, typer.Option(help="HS256 key of the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        # A task group ends all its tasks with the first failure: that one is the cause.
+        raise group.exceptions[0] from None
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = math.nan
+    if not speed > 0:
+        raise typer.BadParameter(f"{text!r} is neither a positive number nor max", param_hint="--speed")
+    return speed
+
+
+def _people(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+@serve_app.command("ingest")
+def serve_ingest() -> None:
+    """The HTTP gateway: POST /v1/uploads."""
+    from services.ingest.service import serve
+    from services.ingest.settings import IngestSettings
+
+    _run(serve(IngestSettings.read()))
+
+
+@serve_app.command("features")
+def serve_features() -> None:
+    """Windows, baselines and features."""
+    from services.features.app import run
+    from services.features.settings import FeaturesSettings
+
+    run(FeaturesSettings.read())
+
+
+@serve_app.command("inference")
+def serve_inference() -> None:
+    """The model: one event per window."""
+    from services.inference.service import serve
+    from services.inference.settings import InferenceSettings
+
+    default = {} if "GAITWAY_MODEL" in os.environ else {"model": MODEL}
+    _run(serve(InferenceSettings.read(**default)))
+
+
+@app.command()
+def demo(
+    watches: Annotated[int | None, typer.Option(min=1, help="How many recordings to replay; all by default.")] = None,
+    speed: SpeedText = "20",
+    broker: Annotated[str, typer.Option(help="embedded, or HOST:PORT of a Kafka.")] = "embedded",
+    redis: Annotated[str, typer.Option(help="embedded, or the URL of a Redis.")] = "embedded",
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
+    model: Model = MODEL,
+    summary: Annotated[Path | None, typer.Option(help="Write the summary as JSON to this file.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+) -> None:
+    """Start the whole pipeline here, replay real people as watches, check every event."""
+    from gaitway.demo.run import DemoOptions, run_demo
+
+    options = DemoOptions(
+        watches=watches,
+        speed=_speed(speed),
+        broker=broker,
+        redis=redis,
+        recordings=recordings,
+        model=model,
+        summary=summary,
+        keep=keep,
+    )
+    if not run_demo(options, Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    dataset: Dataset = f"recordings={RECORDINGS}",
+    people: People = None,
+    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8080",
+    speed: SpeedText = "1",
+    jwt_key: JwtKey = "",
+) -> None:
+    """Send recordings to a gateway as if they were watches."""
+    from gaitway.replay import make_watch, replay
+    from gaitway.token import make_token
+    from shared.clock import system_clock
+    from training.datasets import find_sources
+
+    pace = _speed(speed)
+    sources = find_sources(dataset, _people(people))
+    now_ms = system_clock()
+    fleet = [make_watch(s.read(), make_token(jwt_key, s.person), now_ms, pace) for s in sources]
+    total = sum(len(watch.uploads) for watch in fleet)
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"{len(fleet)} watches", total=total)
+        _run(replay(fleet, url, pace, on_sent=lambda: progress.advance(task)))
+    typer.echo(f"{total} uploads of {len(fleet)} watches accepted, {sum(watch.retries for watch in fleet)} retries")
+
+
+@app.command()
+def predict(
+    dataset: Dataset,
+    model: Model = MODEL,
+    people: People = None,
+    summary: Annotated[Path | None, typer.Option(help="Write the scores as JSON to this file.")] = None,
+) -> None:
+    """Classify recordings offline; UAR and a confusion matrix where labels exist."""
+    from gaitway.predict import Score, by_person
+    from gaitway.predict import predict as predict_person
+    from shared.model.bundle import load_bundle
+    from training.datasets import find_sources
+
+    loaded = load_bundle(model)
+    score = Score(loaded.label_set)
+    for recordings in by_person(find_sources(dataset, _people(people))):
+        predictions = predict_person(recordings, loaded)
+        for prediction in predictions:
+            score.add(prediction.window.person, prediction.window.activity, prediction.activity)
+        typer.echo(f"{recordings[0].person}: {len(predictions)} windows")
+    result = score.summary()
+    if result["windows"]:
+        Console().print(score.table())
+        typer.echo(
+            f"UAR {result['uar']:.3f}, mean over {len(result['uar_by_person'])} people; model {loaded.name_version}"
+        )
+    else:
+        typer.echo(f"{score.windows} windows, none of them labelled; model {loaded.name_version}")
+    if summary is not None:
+        summary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+@app.command()
+def events(
+    kafka: Kafka = "127.0.0.1:9092",
+    topic_prefix: Prefix = "",
+    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest event.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Show activity events as they come; Ctrl-C ends."""
+    from gaitway.tail import tail
+
+    _run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json))
+
+
+@app.command()
+def broker(
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = 9092,
+    redis_port: Annotated[int, typer.Option(help="Port of Valkey.")] = 6379,
+    data: Annotated[Path | None, typer.Option(help="Keep the data in this folder; else it goes at the end.")] = None,
+) -> None:
+    """Run the embedded Kafka and Valkey alone, until Ctrl-C."""
+    from gaitway.embedded import KafkaBroker, ValkeyServer
+
+    kafka_data, redis_data = (data / "kafka", data / "valkey") if data else (None, None)
+    persistence = {"appendonly": "yes"} if data else {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with (
+        KafkaBroker(kafka_data, port=kafka_port) as kafka,
+        ValkeyServer(redis_data, port=redis_port, properties=persistence) as valkey,
+    ):
+        typer.echo(f"Kafka at {kafka.bootstrap_servers}, Redis at {valkey.url}; Ctrl-C ends them")
+        signal.pause()
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(help="The pseudonymous user id.")],
+    jwt_key: JwtKey = "",
+    hours: Annotated[float, typer.Option(help="How long the token holds.")] = 24.0,
+) -> None:
+    """Print a bearer token for a user, signed with the gateway's development key."""
+    from gaitway.token import make_token
+
+    typer.echo(make_token(jwt_key, user, ttl_s=round(hours * 3600)))

@@ -1,0 +1,89 @@
+"""What the demo's events are worth: none missing, none twice, none wrong, how good, how late."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gaitway.events import Event
+from gaitway.predict import Score
+from gaitway.replay import Watch
+from shared.model.bundle import LoadedModel
+from shared.records.window import Baseline
+from shared.windows.featurise import window_features
+from training.offline import activity_of, closed_of
+
+TOLERANCE = 1e-5
+"""Probabilities of different batch sizes differ in the last bits (architecture.md, section 6)."""
+
+WindowKey = tuple[str, int]
+"""(user, window_start_ms); a demo's user has one device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event and when it was read."""
+
+    event: Event
+    read_at_ms: int
+
+    @property
+    def key(self) -> WindowKey:
+        """Which window it is."""
+        return self.event.data["user"], self.event.data["window_start_ms"]
+
+
+def count_events(expected: Iterable[WindowKey], seen: Iterable[Seen]) -> dict[str, int]:
+    """Expected windows without an event, events of windows that have one, events of windows nobody expects."""
+    wanted = set(expected)
+    counts = Counter(item.key for item in seen)
+    return {
+        "missing": len(wanted - counts.keys()),
+        "duplicates": sum(count - 1 for count in counts.values()),
+        "unexpected": len(counts.keys() - wanted),
+    }
+
+
+def count_wrong(watches: Iterable[Watch], seen: Iterable[Seen], model: LoadedModel) -> int:
+    """Events whose probabilities are not the model's on f(samples, baseline in the event)."""
+    events: dict[str, list[dict[str, Any]]] = {}
+    for item in seen:
+        events.setdefault(item.event.data["user"], []).append(item.event.data)
+    return sum(_wrong_of(watch, events.get(watch.name, []), model) for watch in watches)
+
+
+def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) -> int:
+    windows = {raw.window_start_ms + watch.shift_ms: raw for raw in closed_of(watch.recording).windows}
+    known = [data for data in events if data["window_start_ms"] in windows]
+    if not known:
+        return len(events)
+    raw = [windows[data["window_start_ms"]] for data in known]
+    baselines = [msgspec.convert(data["baseline"], Baseline) for data in known]
+    masks = [{name: signal.passes for name, signal in window.signals.items()} for window in raw]
+    truth = model.probabilities(window_features(raw, baselines), masks)
+    told = np.array([[data["probabilities"].get(name, np.nan) for name in model.classes] for data in known])
+    # Written so that a NaN, a class that is missing, counts as wrong.
+    right = np.abs(truth - told).max(axis=1) <= TOLERANCE
+    return len(events) - int(np.count_nonzero(right))
+
+
+def score(watches: Iterable[Watch], seen: Iterable[Seen], label_set: str) -> Score:
+    """The events' activities against the recordings' labels."""
+    by_name = {watch.name: watch for watch in watches}
+    result = Score(label_set)
+    for item in seen:
+        watch = by_name[item.event.data["user"]]
+        truth = activity_of(watch.recording, item.event.data["window_start_ms"] - watch.shift_ms)
+        result.add(watch.name, truth, item.event.data["activity"])
+    return result
+
+
+def latency_s(seen: Iterable[Seen]) -> Mapping[str, float] | None:
+    """Percentiles of the gateway's receipt of a window's last sample to the event in a consumer's hands, in s."""
+    values = [(item.read_at_ms - item.event.data["source_received_at_ms"]) / 1000 for item in seen]
+    if not values:
+        return None
+    return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 95, 99)}

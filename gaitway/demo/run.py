@@ -1,0 +1,220 @@
+"""One demo from start to summary."""
+
+import asyncio
+import contextlib
+import json
+import math
+import signal
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from gaitway.demo.check import Seen, WindowKey, count_events, count_wrong, latency_s, score
+from gaitway.demo.outside import check_outside, clean_up
+from gaitway.demo.stack import EMBEDDED, Stack, running_stack
+from gaitway.demo.table import live_table
+from gaitway.embedded import KAFKA_VERSION
+from gaitway.events import EventReader
+from gaitway.expected import expected_windows
+from gaitway.replay import Watch, make_watch, replay
+from gaitway.token import make_token
+from shared.clock import system_clock
+from shared.model.bundle import LoadedModel, load_bundle
+from training.datasets import find_sources
+
+LINGER_S = 60.0
+MIN_LINGER_S = 2.0
+SILENCE_S = 20.0
+"""With the replay over and no event for this long after the last window had to close, the rest counts as missing."""
+SETTLE_S = 1.5
+"""How long the demo looks for events that come twice once all are there."""
+REFRESH_S = 0.25
+LINES_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line asked for; ``speed`` may be infinite."""
+
+    watches: int | None
+    speed: float
+    broker: str
+    redis: str
+    recordings: Path
+    model: Path
+    summary: Path | None
+    keep: bool
+
+    @property
+    def linger_s(self) -> float:
+        """Log time runs with the replay, so the linger shrinks with it."""
+        return max(MIN_LINGER_S, LINGER_S / self.speed)
+
+
+@dataclass(slots=True)
+class _Play:
+    """State of the replay, for the table and the summary."""
+
+    watches: list[Watch]
+    expected: set[WindowKey]
+    seen: list[Seen] = field(default_factory=list)
+    latest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    last_event_s: float = 0.0
+
+    @property
+    def uploads(self) -> int:
+        return sum(len(watch.uploads) for watch in self.watches)
+
+    @property
+    def sent(self) -> int:
+        return sum(watch.sent for watch in self.watches)
+
+    @property
+    def complete(self) -> bool:
+        return self.expected <= {item.key for item in self.seen}
+
+
+def run_demo(options: DemoOptions, console: Console) -> bool:
+    """Run it; True when no event is missing, twice, unexpected or wrong.
+
+    Raises:
+        GaitwayError, CommandError, DatasetError: something outside is wrong, in one line.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began_s = time.monotonic()
+    model = load_bundle(options.model)
+    sources = find_sources(f"recordings={options.recordings}")[: options.watches]
+    recordings = [(source.name, source.read()) for source in sources]
+    console.print(f"Kafka: {_broker_name(options)}; model: {model.name_version}; {len(recordings)} people to replay")
+    check_outside(options.broker, options.redis)
+    with running_stack(options.broker, options.redis, model=options.model, linger_s=options.linger_s) as stack:
+        console.print(f"gateway {stack.url}, Kafka {stack.kafka}, Redis {stack.redis}: all up")
+        now_ms = system_clock()
+        watches = [make_watch(r, make_token(stack.jwt_key, r.person), now_ms, options.speed) for _, r in recordings]
+        play = _Play(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
+        try:
+            asyncio.run(_replay_and_watch(play, stack, options, console))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        result = _summary(play, options, model, time.monotonic() - began_s)
+        _print_summary(console, play, result, model)
+        if options.summary is not None:
+            options.summary.write_text(json.dumps(result, indent=2) + "\n")
+        if options.keep:
+            _keep(console, stack)
+        clean_up(options.broker, options.redis, stack)
+    return not any(result[name] for name in ("missing", "duplicates", "unexpected", "wrong"))
+
+
+def _broker_name(options: DemoOptions) -> str:
+    return f"embedded Apache Kafka {KAFKA_VERSION}" if options.broker == EMBEDDED else options.broker
+
+
+def _expected(root: Path, names: list[str], watches: list[Watch]) -> set[WindowKey]:
+    """From the files and the contract alone, by code that shares nothing with the services."""
+    folders = [root / name if (root / name).is_dir() else root for name in names]
+    return {
+        (watch.name, start)
+        for folder, watch in zip(folders, watches, strict=True)
+        for start in expected_windows(folder, shift_ms=watch.shift_ms)
+    }
+
+
+async def _replay_and_watch(play: _Play, stack: Stack, options: DemoOptions, console: Console) -> None:
+    async with (
+        EventReader(stack.kafka, topic_prefix=stack.topic_prefix, from_start=True) as reader,
+        asyncio.TaskGroup() as group,
+    ):
+        sending = group.create_task(replay(play.watches, stack.url, options.speed))
+        reading = group.create_task(_read(reader, play))
+        showing = group.create_task(_show(play, console))
+        await sending
+        await _all_events(play, options.linger_s)
+        reading.cancel()
+        showing.cancel()
+
+
+async def _read(reader: EventReader, play: _Play) -> None:
+    while True:
+        for event in await reader.poll():
+            play.seen.append(Seen(event, system_clock()))
+            user = event.data["user"]
+            play.counts[user] += 1
+            play.last_event_s = time.monotonic()
+            if event.data["window_start_ms"] >= play.latest.get(user, event.data)["window_start_ms"]:
+                play.latest[user] = event.data
+
+
+async def _all_events(play: _Play, linger_s: float) -> None:
+    sent_s = time.monotonic()
+    while not play.complete:
+        quiet_since_s = max(play.last_event_s, sent_s + linger_s)
+        if time.monotonic() - quiet_since_s > SILENCE_S:
+            return
+        await asyncio.sleep(REFRESH_S)
+    await asyncio.sleep(SETTLE_S)
+
+
+async def _show(play: _Play, console: Console) -> None:
+    """A live table on a terminal; elsewhere a line from time to time."""
+    if not console.is_terminal:
+        while True:
+            await asyncio.sleep(LINES_S)
+            console.print(f"{play.sent} of {play.uploads} uploads, {len(play.seen)} of {len(play.expected)} events")
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(live_table(play.watches, play.latest, play.counts), refresh=True)
+            await asyncio.sleep(REFRESH_S)
+
+
+def _summary(play: _Play, options: DemoOptions, model: LoadedModel, seconds: float) -> dict[str, Any]:
+    scored = score(play.watches, play.seen, model.label_set).summary()
+    return {
+        "watches": len(play.watches),
+        "uploads": play.sent,
+        "retries": sum(watch.retries for watch in play.watches),
+        "windows_expected": len(play.expected),
+        "events": len(play.seen),
+        **count_events(play.expected, play.seen),
+        "wrong": count_wrong(play.watches, play.seen, model),
+        "uar": scored["uar"],
+        "uar_by_person": scored["uar_by_person"],
+        "latency_s": latency_s(play.seen),
+        "speed": "max" if math.isinf(options.speed) else options.speed,
+        "linger_s": options.linger_s,
+        "broker": _broker_name(options),
+        "model": model.name_version,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _print_summary(console: Console, play: _Play, result: dict[str, Any], model: LoadedModel) -> None:
+    console.print(live_table(play.watches, play.latest, play.counts))
+    console.print(score(play.watches, play.seen, model.label_set).table())
+    latency = result["latency_s"]
+    times = " ".join(f"{name} {value:.2f} s" for name, value in latency.items()) if latency else "no event"
+    uar = "no labels" if result["uar"] is None else f"{result['uar']:.3f}"
+    console.print(
+        f"{result['watches']} watches, {result['uploads']} uploads; {result['windows_expected']} windows expected, "
+        f"{result['events']} events: {result['missing']} missing, {result['duplicates']} duplicates, "
+        f"{result['unexpected']} unexpected, {result['wrong']} wrong"
+    )
+    console.print(f"UAR {uar} (mean over people); latency {times}; {result['seconds']} s in all; {result['model']}")
+
+
+def _keep(console: Console, stack: Stack) -> None:
+    console.print(f"gateway    {stack.url}  (GAITWAY_JWT_KEY={stack.jwt_key})")
+    console.print(f"Kafka      {stack.kafka}  (topic prefix {stack.topic_prefix!r})")
+    console.print(f"Redis      {stack.redis}")
+    for name, url in stack.health.items():
+        console.print(f"{name:<10} {url}/metrics")
+    console.print("everything stays up until Ctrl-C")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()

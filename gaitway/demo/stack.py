@@ -1,0 +1,63 @@
+"""The pipeline's parts for the demo: broker, Redis, the three services; what it starts, it ends."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaitway.demo.processes import ServiceProcess
+from gaitway.embedded import KafkaBroker, ValkeyServer
+
+PARTITIONS = 4
+TICK_MS = 250
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Addresses of a running pipeline."""
+
+    kafka: str
+    redis: str
+    topic_prefix: str
+    redis_prefix: str
+    url: str
+    health: dict[str, str]
+    jwt_key: str
+
+
+@contextlib.contextmanager
+def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> Iterator[Stack]:
+    """Start what is to be embedded, then the services on free ports; stop all of it in reverse order.
+
+    On a broker or a Redis that is not ours everything gets a prefix of its own, so that nothing of others is touched.
+
+    Raises:
+        StackError: a part cannot start.
+    """
+    prefix = "" if broker == EMBEDDED else f"demo-{secrets.token_hex(3)}-"
+    with contextlib.ExitStack() as parts:
+        kafka = parts.enter_context(KafkaBroker()).bootstrap_servers if broker == EMBEDDED else broker
+        redis_url = parts.enter_context(ValkeyServer()).url if redis == EMBEDDED else redis
+        jwt_key = secrets.token_urlsafe(32)
+        common = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS}
+        redis_prefix = f"{prefix}gaitway:"
+        services = [
+            ServiceProcess("ingest", {**common, "jwt_key": jwt_key, "tick_ms": TICK_MS}),
+            ServiceProcess(
+                "features", {**common, "redis": redis_url, "redis_prefix": redis_prefix, "linger_s": linger_s}
+            ),
+            ServiceProcess("inference", {**common, "model": model.resolve()}),
+        ]
+        for service in services:
+            parts.enter_context(service)
+        yield Stack(
+            kafka=kafka,
+            redis=redis_url,
+            topic_prefix=prefix,
+            redis_prefix=redis_prefix,
+            url=services[0].url,
+            health={name: s.url for name, s in zip(("ingest", "features", "inference"), services, strict=True)},
+            jwt_key=jwt_key,
+        )

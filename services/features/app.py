@@ -1,0 +1,124 @@
+"""The Faust app: worker, lifecycle, a channel of batches and the agent that folds them (architecture.md, section 4)."""
+
+import asyncio
+import logging
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+
+from services.features.processor import Processor
+from services.features.publisher import Publisher
+from services.features.settings import FeaturesSettings
+from services.features.source import Batch, BatchSource
+from services.features.store import BaselineStore
+from services.features.users import Users
+from shared import topics
+from shared.errors import RetryLater, Stop
+from shared.health import Health, health_app
+from shared.http import bind, server
+from shared.log import configure_logging
+
+log = logging.getLogger("gaitway.features")
+
+
+class _NoFaustKafka(BootStrategy):
+    """Faust without its own consumer, producer and web server: the batch source reads, the publisher writes."""
+
+    enable_kafka = False
+    enable_web = False
+
+
+class FeaturesApp(faust.App):
+    """A Faust app with that boot strategy."""
+
+    BootStrategy = _NoFaustKafka
+
+
+def create_app(settings: FeaturesSettings) -> FeaturesApp:
+    """Wire the service up."""
+    app = FeaturesApp(
+        f"{settings.topic_prefix}features",
+        broker=f"kafka://{settings.kafka}",
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+    )
+    topic_names = [settings.topic_prefix + spec.name for spec in topics.WATCH.values()]
+    health = Health()
+    health.waits_for("kafka", "not connected yet")
+    store = BaselineStore(settings.redis, settings.redis_prefix)
+    publisher = Publisher(settings.kafka, settings.topic_prefix)
+    users = Users(store, settings.hop_ms)
+    processor = Processor(users, publisher, health, topic_names, settings.max_waiting_folds)
+    batches = app.channel(maxsize=2)
+
+    async def send(batch: Batch) -> None:
+        await batches.send(value=batch)
+
+    source = BatchSource(settings, processor, topic_names, send)
+
+    @app.agent(batches)
+    async def fold(stream: Any) -> None:
+        async for batch in stream:
+            try:
+                await source.handle(batch)
+            except Exception:
+                # An exception would make Faust take the batch as done and go on with the next: the order of the log
+                # would be broken. Ending the process is safe: it begins again at its last commit.
+                log.critical("the fold has failed; this worker ends", exc_info=True)
+                await app.crash(Stop("the fold has failed"))
+                raise
+
+    http = server(health_app(health))
+    sock = bind(settings.health_host, settings.health_port)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def serve_health() -> None:
+        await http.serve(sockets=[sock])
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def start() -> None:
+        await _when_ready(settings, publisher)
+        health.has("kafka")
+        # Faust's own consumer would do this on its first assignment; without it every channel stays shut.
+        app.flow_control.resume()
+        await app.add_runtime_dependency(source)
+
+    @app.on_before_shutdown.connect
+    async def stop(*_: Any, **__: Any) -> None:
+        await source.stop()
+        await publisher.stop()
+        await store.close()
+        http.should_exit = True
+
+    return app
+
+
+async def _when_ready(settings: FeaturesSettings, publisher: Publisher) -> None:
+    while True:
+        try:
+            await topics.ensure_topics(
+                settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor
+            )
+            await publisher.start()
+        except RetryLater as error:
+            log.warning("%s; trying again", error)
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+def run(settings: FeaturesSettings) -> None:
+    """Run the worker until a signal ends it; raises Stop when it cannot go on."""
+    configure_logging("features", settings.log_level)
+    settings.log(log)
+    app = create_app(settings)
+    worker = faust.Worker(
+        app,
+        loglevel=settings.log_level,
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
+    )
+    worker.execute_from_commandline()

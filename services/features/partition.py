@@ -1,0 +1,89 @@
+"""One partition of the log: merge, assembler, and what may be committed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import InvalidRecord
+from shared.modality import MODALITIES
+from shared.records.samples import TICK, decode_samples
+from shared.records.window import WindowRecord
+from shared.windows.assembler import Assembler, Closed
+from shared.windows.merge import TOPICS, LogRecord, Merge
+from shared.windows.open_window import Position, RawWindow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejected:
+    """A record that cannot be processed, and why."""
+
+    record: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A window to publish into the partition that its input came from."""
+
+    partition: int
+    raw: RawWindow
+    record: WindowRecord
+
+
+class Partition:
+    """Folds the three watch topics of one partition; drives no I/O.
+
+    ``start``: per topic (offset, log time) as committed, or None where nothing was.
+    """
+
+    def __init__(self, number: int, hop_ms: int, linger_ms: int, start: Sequence[Position | None]) -> None:
+        self.number = number
+        self.assembler = Assembler(hop_ms, linger_ms)
+        self.log_ms = 0
+        self._merge = Merge(tuple(position[1] if position else 0 for position in start))
+        self._released: list[Position | None] = list(start)
+
+    def deliver(self, topic: int, records: Iterable[Any]) -> list[Rejected]:
+        """Take the next records of one topic; those that cannot be read are returned and keep their place as ticks."""
+        rejected = []
+        for record in records:
+            log_ms = self._merge.floor_ms(topic, record.timestamp)
+            try:
+                entry = _log_record(topic, log_ms, record)
+            except InvalidRecord as error:
+                rejected.append(Rejected(record, str(error)))
+                entry = LogRecord(log_ms, topic, record.offset)
+            self._merge.push(entry)
+        return rejected
+
+    def waiting(self, topic: int) -> int:
+        """Records of the topic that wait for the others."""
+        return self._merge.waiting(topic)
+
+    def release(self) -> list[LogRecord]:
+        """Records whose place in the order is now certain."""
+        return list(self._merge.pop())
+
+    def fold(self, record: LogRecord) -> Closed:
+        """Fold one released record."""
+        self.log_ms = record.log_ms
+        self._released[record.topic] = (record.offset + 1, record.log_ms)
+        return self.assembler.fold(record)
+
+    def committable(self) -> list[Position | None]:
+        """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""
+        holds = self.assembler.holds()
+        return [holds[topic] or self._released[topic] for topic in TOPICS]
+
+
+def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
+    if record.value is None or record.value == TICK:
+        return LogRecord(log_ms, topic, record.offset)
+    if not record.key:
+        raise InvalidRecord("a record with samples needs the user as its key")
+    try:
+        user = record.key.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecord("the key is not UTF-8") from error
+    trace = next((value.decode("ascii", "replace") for name, value in record.headers if name == "traceparent"), None)
+    return LogRecord(log_ms, topic, record.offset, user, decode_samples(MODALITIES[topic], record.value), trace)

@@ -1,0 +1,166 @@
+"""One batch of the log after the other: merge, fold, features, publish, then fold into Redis, then commit."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from services.features.partition import Partition, Ready, Rejected
+from services.features.users import Users
+from shared import metrics
+from shared.errors import RetryLater
+from shared.health import Health
+from shared.modality import MODALITIES
+from shared.records.gap import Gap
+from shared.windows.assembler import Closed
+from shared.windows.featurise import featurise
+from shared.windows.merge import LogRecord
+from shared.windows.slots import HOUR_MS, ClosedSlots
+
+log = logging.getLogger("gaitway.features")
+
+Offsets = dict[TopicPartition, OffsetAndMetadata]
+RETRY_S = 0.5
+
+
+class Output(Protocol):
+    """Where windows, gaps and rejected records go."""
+
+    async def publish(
+        self, windows: Sequence[Ready], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
+    ) -> None:
+        """Returns once everything is acknowledged; raises RetryLater."""
+
+
+class Processor:
+    """The fold of the partitions that this worker owns.
+
+    ``process`` returns when the batch's windows are on the bus; ``committable`` says up to where that is in Redis too.
+    """
+
+    def __init__(
+        self, users: Users, output: Output, health: Health, topic_names: Sequence[str], max_waiting_folds: int
+    ) -> None:
+        self.partitions: dict[int, Partition] = {}
+        self._users = users
+        self._output = output
+        self._health = health
+        self._topic_names = list(topic_names)
+        self._max_waiting_folds = max_waiting_folds
+        self._partition_of: dict[str, Partition] = {}
+        self._persisted = False
+
+    def assign(self, partitions: Mapping[int, Partition]) -> None:
+        """Take these partitions over, with nothing in memory."""
+        self._users.clear()
+        self._partition_of.clear()
+        self._persisted = False
+        self.partitions = dict(partitions)
+
+    async def process(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Fold one poll's records and publish what they close.
+
+        Raises:
+            LostOwnership: another worker has taken over.
+        """
+        self._persisted = False
+        rejected: list[Rejected] = []
+        for tp, records in batch.items():
+            rejected += self.partitions[tp.partition].deliver(self._topic_names.index(tp.topic), records)
+        released = [(partition, partition.release()) for partition in self.partitions.values()]
+        for partition, log_records in released:
+            self._partition_of |= {r.user: partition for r in log_records if r.samples is not None}
+        await self._load({r.user for _, log_records in released for r in log_records if r.samples is not None})
+        windows: list[Ready] = []
+        gaps: list[tuple[int, Gap]] = []
+        for partition, log_records in released:
+            closed = self._fold(partition, log_records)
+            gaps += [(partition.number, gap) for gap in closed.gaps]
+            window_records = featurise(closed.windows, self._users)
+            windows += [
+                Ready(partition.number, raw, record) for raw, record in zip(closed.windows, window_records, strict=True)
+            ]
+        if windows or gaps or rejected:
+            await self._publish(windows, gaps, rejected)
+        await self._persist()
+        self._health.progress()
+
+    async def _load(self, users: set[str]) -> None:
+        """Bring users into memory, and those that Redis could not be asked for before."""
+        for user, devices in (await self._users.ensure(users)).items():
+            for device, closed in devices.items():
+                self._partition_of[user].assembler.remember(user, device, closed)
+
+    def _fold(self, partition: Partition, records: list[LogRecord]) -> Closed:
+        whole = Closed()
+        for record in records:
+            whole.extend(partition.fold(record))
+            if record.samples is not None:
+                metrics.RECORDS_FOLDED.labels(record.samples.modality.name).inc()
+        for name, count in whole.late_samples.items():
+            metrics.SAMPLES_LATE.labels(name).inc(count)
+        for user, device, start in whole.slots:
+            self._users.mark_final(user, device, start // HOUR_MS)
+        return whole
+
+    async def _publish(self, windows: list[Ready], gaps: list[tuple[int, Gap]], rejected: list[Rejected]) -> None:
+        while True:
+            try:
+                await self._output.publish(windows, gaps, rejected)
+                break
+            except RetryLater as error:
+                # Folded is folded: the same windows again until they are through. Repeats are dropped by inference.
+                self._health.waits_for("kafka", str(error))
+                log.warning("%s; %d windows wait", error, len(windows))
+                await asyncio.sleep(RETRY_S)
+        self._health.has("kafka")
+        for ready in windows:
+            metrics.WINDOWS_CLOSED.labels(ready.raw.closed_by).inc()
+        for _, gap in gaps:
+            metrics.GAPS.labels(gap.modality, gap.reason).inc()
+
+    async def _persist(self) -> None:
+        """Fold into Redis; while it is away go on with what is in memory, up to a bound."""
+        while not await self._users.persist(self._slots_of):
+            waiting = self._users.waiting
+            self._health.waits_for("redis", f"{waiting} folds wait")
+            if waiting < self._max_waiting_folds:
+                return
+            await asyncio.sleep(RETRY_S)
+            await self._load(set())
+        self._health.has("redis")
+        self._persisted = True
+
+    def _slots_of(self, user: str) -> dict[str, ClosedSlots]:
+        return self._partition_of[user].assembler.closed_slots(user)
+
+    def committable(self) -> Offsets:
+        """Where a restart may begin: empty unless all that was folded is on the bus and in Redis."""
+        if not self._persisted:
+            return {}
+        return {
+            TopicPartition(self._topic_names[topic], partition.number): OffsetAndMetadata(position[0], str(position[1]))
+            for partition in self.partitions.values()
+            for topic, position in enumerate(partition.committable())
+            if position is not None
+        }
+
+    def forget_idle(self, idle_ms: int) -> None:
+        """Drop the users who have sent nothing for ``idle_ms`` of log time; they come back from Redis."""
+        if not self._persisted:
+            return
+        for partition in self.partitions.values():
+            gone = partition.assembler.forget_idle(partition.log_ms - idle_ms)
+            self._users.forget(gone)
+            for user in gone:
+                self._partition_of.pop(user, None)
+
+    def report(self) -> None:
+        """Set the gauges."""
+        partitions = self.partitions.values()
+        metrics.OPEN_WINDOWS.set(sum(p.assembler.open_windows for p in partitions))
+        metrics.USERS_IN_MEMORY.set(len(self._users))
+        metrics.FOLDS_WAITING.set(self._users.waiting)
+        metrics.MERGE_WAITING.set(sum(p.waiting(topic) for p in partitions for topic in range(len(MODALITIES))))

@@ -1,0 +1,143 @@
+"""Users' baselines and final windows in Redis: read whole, written by compare-and-set.
+
+One hash per user: ``seq`` counts the writes, ``baseline`` is the histograms, ``c|DEVICE|HOUR`` the bitmap of that
+hour's final windows. A write succeeds only on the sequence number that this worker knows, so that a paused worker
+that wakes up cannot fold anything a second time: histogram and bitmaps change together or not at all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from shared.errors import RetryLater
+from shared.signal.baseline import UserBaseline
+from shared.windows.slots import bitmap_from_bytes, bitmap_to_bytes
+
+KEEP_MS = 60 * 24 * 3_600_000
+"""A user who was silent for 60 days begins anew."""
+
+# KEYS[1] the user. ARGV: expected seq, keep ms, baseline, fields to delete (count first), field/bitmap pairs.
+# Returns 1 written; 0 the stored seq is another one; 2 nothing was stored (a flush): the caller writes everything.
+_WRITE = """
+local seq = redis.call('HGET', KEYS[1], 'seq')
+if not seq and ARGV[1] ~= '0' and ARGV[1] ~= 'all' then return 2 end
+if seq and seq ~= ARGV[1] then return 0 end
+local drop = tonumber(ARGV[4])
+for i = 5, 4 + drop do redis.call('HDEL', KEYS[1], ARGV[i]) end
+for i = 5 + drop, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[1], 'baseline', ARGV[3])
+redis.call('HINCRBY', KEYS[1], 'seq', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+Hours = dict[tuple[str, int], int]
+"""(device, hour) to the bitmap of the hour's final windows."""
+
+
+@dataclass(slots=True, eq=False)
+class StoredUser:
+    """What Redis holds of one user."""
+
+    seq: int = 0
+    baseline: UserBaseline = field(default_factory=UserBaseline)
+    hours: Hours = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserWrite:
+    """A user's state after the latest folds; ``hours`` holds the bitmaps that have changed, ``old`` those to delete."""
+
+    user: str
+    seq: int
+    baseline: bytes
+    hours: Hours
+    old: list[tuple[str, int]]
+
+
+WRITTEN, CONFLICT, EMPTY = 1, 0, 2
+
+
+class BaselineStore:
+    """The only place that talks to Redis. Every method raises RetryLater when Redis does not answer."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._prefix = prefix
+        # The service retries by itself, per batch: a retry hidden in here would stall the loop.
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
+        )
+        self._write = self._redis.register_script(_WRITE)
+
+    def _key(self, user: str) -> str:
+        return f"{self._prefix}user:{user}"
+
+    async def ping(self) -> None:
+        """Raises RetryLater unless Redis answers."""
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise RetryLater(f"Redis: {error}") from error
+
+    async def load(self, users: Iterable[str]) -> dict[str, StoredUser]:
+        """Read users in one round trip; a user never seen is an empty one."""
+        users = list(users)
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for user in users:
+                    pipe.hgetall(self._key(user))
+                replies = await pipe.execute()
+        except (RedisError, OSError) as error:
+            raise RetryLater(f"Redis: {error}") from error
+        return {user: _stored_user(reply) for user, reply in zip(users, replies, strict=True)}
+
+    async def write(self, writes: list[UserWrite], *, whole: bool = False) -> list[int]:
+        """Write users in one round trip; per user WRITTEN, CONFLICT or EMPTY.
+
+        ``whole`` says that the writes hold everything, so that they may also create a user.
+        """
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for write in writes:
+                    pairs = [
+                        part
+                        for (device, hour), bits in write.hours.items()
+                        for part in (f"c|{device}|{hour}", bitmap_to_bytes(bits))
+                    ]
+                    old = [f"c|{device}|{hour}" for device, hour in write.old]
+                    seq = "all" if whole else str(write.seq)
+                    await self._write(
+                        keys=[self._key(write.user)],
+                        args=[seq, KEEP_MS, write.baseline, len(old), *old, *pairs],
+                        client=pipe,
+                    )
+                return [int(reply) for reply in await pipe.execute()]
+        except (RedisError, OSError) as error:
+            raise RetryLater(f"Redis: {error}") from error
+
+    async def delete_all(self) -> None:
+        """Forget every user under the prefix."""
+        try:
+            async for key in self._redis.scan_iter(match=f"{self._prefix}user:*", count=1000):
+                await self._redis.delete(key)
+        except (RedisError, OSError) as error:
+            raise RetryLater(f"Redis: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
+    if b"baseline" not in reply:
+        return StoredUser()
+    hours: Hours = {}
+    for name, value in reply.items():
+        if name.startswith(b"c|"):
+            device, _, hour = name[2:].decode().rpartition("|")
+            hours[device, int(hour)] = bitmap_from_bytes(value)
+    return StoredUser(int(reply[b"seq"]), UserBaseline.from_bytes(reply[b"baseline"]), hours)

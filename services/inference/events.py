@@ -1,0 +1,76 @@
+"""From probabilities to CloudEvents 1.0 in Kafka's binary mode."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cloudevents.core.bindings.kafka import to_binary
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from shared.labels import MOVEMENT
+from shared.modality import NAMES, WINDOW_MS
+from shared.records.event import SOURCE, TYPE, ActivityEvent, event_id
+from shared.records.window import WindowRecord
+
+Headers = list[tuple[str, bytes]]
+_FORMAT = JSONFormat()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """What an event says of the model."""
+
+    name_version: str
+    label_set: str
+
+
+def activity_event(
+    user: str, window: WindowRecord, probabilities: Mapping[str, float], model: ModelName, now_ms: int
+) -> ActivityEvent:
+    """The event of one classified window."""
+    activity = max(probabilities, key=lambda name: probabilities[name])
+    movement = {"static": 0.0, "dynamic": 0.0}
+    for name, probability in probabilities.items():
+        if name in MOVEMENT:
+            movement[MOVEMENT[name]] += probability
+    return ActivityEvent(
+        user=user,
+        device=window.device,
+        window_start_ms=window.window_start_ms,
+        window_end_ms=window.window_start_ms + WINDOW_MS,
+        utc_offset_min=window.utc_offset_min,
+        activity=activity,
+        confidence=probabilities[activity],
+        label_set=model.label_set,
+        probabilities=dict(probabilities),
+        movement=movement,
+        modalities=[name for name in NAMES if window.mask[name]],
+        coverage=window.coverage,
+        baseline=window.baseline,
+        model=model.name_version,
+        hop_ms=window.hop_ms,
+        source_received_at_ms=window.source_received_at_ms,
+        published_at_ms=now_ms,
+    )
+
+
+def to_message(event: ActivityEvent, traceparent: str | None) -> tuple[Headers, bytes]:
+    """Headers and value of the Kafka record."""
+    cloud_event = CloudEvent(
+        attributes={
+            "id": event_id(event.user, event.device, event.window_start_ms, event.hop_ms, event.model),
+            "source": SOURCE,
+            "type": TYPE,
+            "specversion": "1.0",
+            "subject": event.user,
+            "time": datetime.fromtimestamp(event.published_at_ms / 1000, UTC),
+            "datacontenttype": "application/json",
+        },
+        data=event.encode(),
+    )
+    message = to_binary(cloud_event, _FORMAT)
+    headers = list(message.headers.items())
+    if traceparent:
+        headers.append(("traceparent", traceparent.encode()))
+    return headers, message.value

@@ -1,0 +1,51 @@
+"""Which windows of one partition have an event already."""
+
+from shared.records.ledger import LedgerKey, place_of
+from shared.records.window import WindowRecord
+from shared.windows.slots import HOUR_MS, KEPT_MS
+
+
+class Ledger:
+    """What activity.ledger holds of one partition; changes count only once their transaction has committed."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._bits: dict[LedgerKey, int] = {}
+        self._staged: dict[LedgerKey, int] = {}
+        self._newest_hour = 0
+
+    def load(self, key: LedgerKey, bits: int) -> None:
+        """Take a record of the topic; the latest one of a key is the whole truth."""
+        self._bits[key] = bits
+        self._newest_hour = max(self._newest_hour, key[4])
+
+    def stage(self, user: str, window: WindowRecord) -> bool:
+        """Mark a window as part of the next transaction; False when it has its event already."""
+        key, bit = place_of(user, window.device, self._model, window.hop_ms, window.window_start_ms)
+        bits = self._staged.get(key, self._bits.get(key, 0))
+        if bits & bit:
+            return False
+        self._staged[key] = bits | bit
+        return True
+
+    @property
+    def staged(self) -> dict[LedgerKey, int]:
+        """The records that the transaction must write."""
+        return self._staged
+
+    def committed(self) -> None:
+        """The transaction holds."""
+        for key, bits in self._staged.items():
+            self.load(key, bits)
+        self._staged = {}
+        self._forget_old()
+
+    def discard(self) -> None:
+        """The transaction was aborted."""
+        self._staged = {}
+
+    def _forget_old(self) -> None:
+        """No window older than 8 days can come any more: ingest refuses samples older than 7."""
+        oldest = self._newest_hour - KEPT_MS // HOUR_MS
+        if any(key[4] < oldest for key in self._bits):
+            self._bits = {key: bits for key, bits in self._bits.items() if key[4] >= oldest}

@@ -1,0 +1,96 @@
+"""One poll's windows: drop repeats, classify all partitions' windows as one batch, one transaction per partition."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from services.inference.classifier import Classifier
+from services.inference.events import activity_event, to_message
+from services.inference.writer import Outgoing, PartitionWriter
+from shared import metrics
+from shared.clock import Clock
+from shared.errors import InvalidRecord
+from shared.records.rejected import rejection_headers
+from shared.records.window import WindowRecord, decode_window
+
+log = logging.getLogger("gaitway.inference")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """One window that needs its event."""
+
+    record: Any
+    user: str
+    window: WindowRecord
+
+
+class Processor:
+    """Classifies and publishes; ``writers`` are those of the current assignment."""
+
+    def __init__(self, classifier: Classifier, clock: Clock) -> None:
+        self.writers: dict[int, PartitionWriter] = {}
+        self._classifier = classifier
+        self._clock = clock
+
+    async def process(self, batch: Mapping[int, Sequence[Any]]) -> None:
+        """Publish the events of one poll's records, by partition.
+
+        Raises:
+            LostOwnership: a partition's transaction did not hold.
+        """
+        tasks: dict[int, list[_Task]] = {}
+        outgoing: dict[int, Outgoing] = {}
+        for partition, records in batch.items():
+            out = outgoing[partition] = Outgoing(next_offset=records[-1].offset + 1)
+            tasks[partition] = [task for record in records if (task := self._accept(partition, record, out))]
+        windows = [task.window for partition_tasks in tasks.values() for task in partition_tasks]
+        probabilities = iter(await self._classifier.classify(windows)) if windows else iter(())
+        for partition, partition_tasks in tasks.items():
+            for task in partition_tasks:
+                self._emit(task, next(probabilities), outgoing[partition])
+        await asyncio.gather(*(self.writers[partition].write(out) for partition, out in outgoing.items()))
+
+    def _accept(self, partition: int, record: Any, out: Outgoing) -> _Task | None:
+        """The task of a record, unless it is a repeat or cannot be read."""
+        try:
+            user = (record.key or b"").decode()
+            if not user:
+                raise InvalidRecord("a window needs the user as its key")
+            window = decode_window(record.value or b"")
+            if window.feature_version != self._classifier.feature_version:
+                raise InvalidRecord(
+                    f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}"
+                )
+        except (InvalidRecord, UnicodeDecodeError) as error:
+            self._reject(record, str(error), out)
+            return None
+        if not self.writers[partition].ledger.stage(user, window):
+            metrics.REPEATS_DROPPED.inc()
+            return None
+        return _Task(record, user, window)
+
+    def _emit(self, task: _Task, probabilities: np.ndarray[Any, Any], out: Outgoing) -> None:
+        if not np.isfinite(probabilities).all():
+            self._reject(task.record, "the model gives no finite probability for it", out)
+            return
+        now_ms = self._clock()
+        by_class = dict(zip(self._classifier.classes, probabilities.tolist(), strict=True))
+        event = activity_event(task.user, task.window, by_class, self._classifier.name, now_ms)
+        trace = next(
+            (value.decode("ascii", "replace") for name, value in task.record.headers if name == "traceparent"), None
+        )
+        headers, value = to_message(event, trace)
+        out.events.append((task.user.encode(), headers, value))
+        metrics.EVENTS.labels(event.activity).inc()
+        metrics.EVENT_LATENCY_SECONDS.observe(max(0, now_ms - task.window.source_received_at_ms) / 1000)
+
+    def _reject(self, record: Any, reason: str, out: Outgoing) -> None:
+        log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, reason)
+        metrics.REJECTED.labels("inference").inc()
+        headers = rejection_headers("inference", reason, record.topic, record.partition, record.offset)
+        out.rejected.append((record.key, headers, record.value))

@@ -1,0 +1,183 @@
+"""The inference worker: consume windows, classify, publish; open each partition anew whenever anything is in doubt."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from services.inference.classifier import Classifier
+from services.inference.processor import Processor
+from services.inference.readback import read_ledgers
+from services.inference.settings import InferenceSettings
+from services.inference.writer import PartitionWriter, close_all, open_producer
+from shared import topics
+from shared.clock import Clock, system_clock
+from shared.errors import LostOwnership, RetryLater
+from shared.health import Health, health_app
+from shared.http import bind, server
+from shared.log import configure_logging
+
+log = logging.getLogger("gaitway.inference")
+
+POLL_MS = 200
+"""Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
+RETRY_S = 0.5
+
+
+class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Owns partitions of activity.windows while it runs."""
+
+    def __init__(self, settings: InferenceSettings, classifier: Classifier, health: Health, clock: Clock) -> None:
+        self._settings = settings
+        self._classifier = classifier
+        self._health = health
+        self._processor = Processor(classifier, clock)
+        self._group = f"{settings.topic_prefix}inference"
+        self._topic = settings.topic_prefix + topics.WINDOWS.name
+        self._busy = asyncio.Lock()
+        self._generation = 0
+        self._consumer: Any = None
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until ``stopping`` is set."""
+        settings = self._settings
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka,
+            group_id=self._group,
+            group_instance_id=f"{self._group}-{settings.instance}",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(300, settings.session_timeout_ms // 5),
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        self._consumer.subscribe([self._topic], listener=self)
+        await self._consumer.start()
+        self._health.has("kafka")
+        try:
+            while not self.stopping.is_set():
+                await self._cycle()
+        finally:
+            async with self._busy:
+                await self._let_go()
+            await self._consumer.stop()
+
+    async def _cycle(self) -> None:
+        """One poll, at most one transaction per partition, then the rest of the interval."""
+        pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
+        generation = self._generation
+        records = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._settings.max_poll_records)
+        async with self._busy:
+            if records and generation == self._generation:
+                try:
+                    await self._processor.process({tp.partition: batch for tp, batch in records.items()})
+                except LostOwnership as error:
+                    log.warning("%s: opening the partitions anew", error)
+                    await self._open(self._consumer.assignment(), seek=True)
+        self._health.progress()
+        await pause
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
+        """Finish the transaction in hand, let go."""
+        async with self._busy:
+            await self._let_go()
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Fence the predecessors, then read what they have published."""
+        async with self._busy:
+            await self._open(set(assigned), seek=False)
+
+    async def _let_go(self) -> None:
+        self._generation += 1
+        writers, self._processor.writers = list(self._processor.writers.values()), {}
+        await close_all(writers)
+
+    async def _open(self, assigned: set[TopicPartition], *, seek: bool) -> None:
+        await self._let_go()
+        while assigned:
+            try:
+                self._processor.writers = await self._writers(sorted(tp.partition for tp in assigned))
+                if seek:
+                    await self._seek(assigned)
+            except KafkaError as error:
+                self._health.waits_for("kafka", str(error))
+                log.warning("cannot open the partitions: %r; trying again", error)
+                await self._let_go()
+                await asyncio.sleep(RETRY_S)
+            else:
+                break
+        self._health.has("kafka")
+        log.info("partitions %s", ",".join(str(tp.partition) for tp in sorted(assigned)) or "none")
+
+    async def _writers(self, partitions: list[int]) -> dict[int, PartitionWriter]:
+        settings = self._settings
+        producers = [
+            await open_producer(settings.kafka, settings.topic_prefix, partition, settings.transaction_timeout_ms)
+            for partition in partitions
+        ]
+        # After the fence: nothing can be added to these ledgers but by us.
+        ledgers = await read_ledgers(
+            settings.kafka, settings.topic_prefix, partitions, self._classifier.name.name_version
+        )
+        return {
+            partition: PartitionWriter(producer, settings.topic_prefix, partition, self._group, ledgers[partition])
+            for partition, producer in zip(partitions, producers, strict=True)
+        }
+
+    async def _seek(self, assigned: set[TopicPartition]) -> None:
+        for tp in assigned:
+            offset = await self._consumer.committed(tp)
+            if offset is None:
+                await self._consumer.seek_to_beginning(tp)
+            else:
+                self._consumer.seek(tp, offset)
+
+
+async def serve(settings: InferenceSettings) -> None:
+    """Run the service until SIGTERM or SIGINT.
+
+    Raises:
+        Stop: the bundle does not fit, a topic does not match, or the health port is taken.
+    """
+    configure_logging("inference", settings.log_level)
+    settings.log(log)
+    health = Health()
+    health.waits_for("kafka", "not connected yet")
+    classifier = Classifier(settings.model, settings.torch_threads)
+    log.info("model %s: %s", classifier.name.name_version, ", ".join(classifier.classes))
+    worker = Worker(settings, classifier, health, system_clock)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, worker.stopping.set)
+    http = server(health_app(health))
+    page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
+    try:
+        if await _topics_exist(settings, worker.stopping):
+            await worker.run()
+    finally:
+        classifier.close()
+        http.should_exit = True
+        await page
+
+
+async def _topics_exist(settings: InferenceSettings, stopping: asyncio.Event) -> bool:
+    """Wait for the broker; False when the service is told to stop before it answers."""
+    while not stopping.is_set():
+        try:
+            await topics.ensure_topics(
+                settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor
+            )
+        except RetryLater as error:
+            log.warning("%s; trying again", error)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return True
+    return False

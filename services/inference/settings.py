@@ -1,0 +1,19 @@
+"""Settings of the inference service."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.settings import Port, ServiceSettings
+
+
+class InferenceSettings(ServiceSettings):
+    """See ServiceSettings; the variable of a field is GAITWAY_ and its name in capitals."""
+
+    model: Path = Field(Path("models/default"), description="folder of the model bundle")
+    health_port: Port = 8083
+    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="of the consumer group")
+    transaction_interval_ms: int = Field(250, ge=10, le=10_000, description="at most one transaction per partition")
+    transaction_timeout_ms: int = Field(10_000, ge=1_000, le=900_000)
+    max_poll_records: int = Field(1_000, ge=1, le=10_000)
+    torch_threads: int = Field(1, ge=1, le=64)

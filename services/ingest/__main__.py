@@ -1,0 +1,22 @@
+"""``python -m services.ingest``: the gateway, with settings from the environment."""
+
+import asyncio
+import sys
+
+from services.ingest.service import serve
+from services.ingest.settings import IngestSettings
+from shared.errors import Stop
+
+
+def main() -> int:
+    """Exit code 0 after a signal, 1 with one line on standard error when it cannot run."""
+    try:
+        asyncio.run(serve(IngestSettings.read()))
+    except Stop as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""ingest as a process: HTTP server, producer and ticks, from start to an orderly end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+
+from services.ingest.app import create_app
+from services.ingest.auth import TokenVerifier
+from services.ingest.publisher import KafkaPublisher
+from services.ingest.quiet import quieten
+from services.ingest.settings import IngestSettings
+from services.ingest.ticks import tick_until_lost
+from shared.errors import RetryLater
+from shared.health import Health
+from shared.http import bind, server
+from shared.log import configure_logging
+from shared.topics import ensure_topics
+
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 5.0
+
+logger = logging.getLogger("gaitway.ingest")
+
+
+async def serve(settings: IngestSettings) -> None:
+    """Run until SIGTERM or SIGINT; then finish the requests in flight and flush.
+
+    Raises:
+        Stop: the address is taken, or a topic is not as the contract wants it.
+    """
+    configure_logging("ingest", settings.log_level)
+    quieten("aiokafka")
+    settings.log(logger)
+    health = Health()
+    health.waits_for("kafka", "not connected yet")
+    publisher = KafkaPublisher(settings)
+    verifier = TokenVerifier(settings.jwt_key.get_secret_value(), cache_size=settings.token_cache_size)
+    app = create_app(
+        publisher,
+        verifier,
+        health,
+        max_body_bytes=settings.max_body_bytes,
+        max_waiting_per_user=settings.max_waiting_per_user,
+    )
+    sock = bind(settings.host, settings.port)
+    http = server(app)
+    logger.info("listening on %s:%d", settings.host, sock.getsockname()[1])
+    with _stop_signal() as stop:
+        # HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz.
+        serving = asyncio.create_task(http.serve(sockets=[sock]))
+        feeding = asyncio.create_task(keep_connected(settings, publisher, health))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({serving, feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            logger.info("stopping")
+            stopping.cancel()
+            http.should_exit = True
+            await serving
+            feeding.cancel()
+            await asyncio.wait({feeding})
+            await publisher.stop()
+    if not feeding.cancelled():
+        feeding.result()
+
+
+async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
+    """Connect, write ticks until the connection counts as lost, connect again; for ever.
+
+    Raises:
+        TopicMismatch: a topic is not as the contract wants it.
+    """
+    while True:
+        await _connect(settings, publisher, health)
+        await tick_until_lost(publisher.tick, health, settings.tick_ms / 1000)
+        logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
+        await publisher.drop()
+
+
+async def _connect(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
+    wait_s = FIRST_RETRY_S
+    while True:
+        try:
+            await ensure_topics(settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor)
+            await publisher.start()
+        except RetryLater as error:
+            logger.warning("%s; again in %.1f s", error, wait_s)
+            health.waits_for("kafka", str(error))
+            # A broker that is away is no reason to restart this process.
+            health.progress()
+        else:
+            logger.info("connected to Kafka at %s", settings.kafka)
+            health.has("kafka")
+            return
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, LAST_RETRY_S)
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

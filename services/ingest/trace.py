@@ -1,0 +1,20 @@
+"""The W3C trace context that goes from an upload to its events (https://www.w3.org/TR/trace-context/, level 1)."""
+
+import os
+import re
+
+HEADER = "traceparent"
+
+# Version ff is forbidden, as are ids of zeros; a version other than 00 may append fields that we do not know.
+_VALID = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?P<ids>(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})(?P<rest>-.*)?",
+    re.DOTALL,
+)
+
+
+def traceparent(header: str | None) -> bytes:
+    """The request's trace as version 00, or a new one where it has none that is valid."""
+    valid = _VALID.fullmatch(header) if header else None
+    if valid and not (valid["rest"] and valid["version"] == "00"):
+        return f"00-{valid['ids']}".encode()
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01".encode()

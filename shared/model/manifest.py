@@ -1,0 +1,75 @@
+"""What a model bundle says of itself, and whether it fits this code."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from shared.errors import BundleError
+from shared.labels import LABEL_SETS
+from shared.modality import BY_NAME, WINDOW_MS
+from shared.model.network import Encoder, Fusion, NetworkConfig
+from shared.signal.features import FEATURE_VERSION
+
+
+class Measurement(Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers, and on what they were measured: data, people, protocol."""
+
+    measured_on: str
+    values: dict[str, float]
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a bundle says of itself. ``classes`` are those it has learnt, in the order of its outputs."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    version: Annotated[str, Meta(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
+    label_set: str
+    classes: tuple[str, ...]
+    modalities: tuple[str, ...]
+    encoder: Encoder
+    fusion: Fusion
+    feature_version: int
+    feature_shapes: dict[str, tuple[int, int]]
+    window_ms: int
+    temperature: Annotated[float, Meta(gt=0)]
+    trained_on: dict[str, list[str]]
+    seeds: list[int]
+    created: str
+    licence: str
+    metrics: dict[str, Measurement]
+    weights_sha256: str = ""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """The network that the weights are of; raises ValueError where there is no such network."""
+        return NetworkConfig(self.classes, self.modalities, self.encoder, self.fusion)
+
+
+def check_manifest(path: Path, manifest: Manifest) -> None:
+    """Raise BundleError, with ``path`` as the file to blame, for the first thing that does not fit this code."""
+    if manifest.feature_version != FEATURE_VERSION:
+        raise BundleError(f"{path}: feature_version {manifest.feature_version}, the features are {FEATURE_VERSION}")
+    if manifest.window_ms != WINDOW_MS:
+        raise BundleError(f"{path}: window_ms {manifest.window_ms}, the windows have {WINDOW_MS}")
+    try:
+        _ = manifest.config
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
+    check_keys(path, manifest.modalities, manifest.feature_shapes)
+    for name, shape in manifest.feature_shapes.items():
+        if shape != (computed := BY_NAME[name].feature_shape):
+            raise BundleError(f"{path}: feature_shapes.{name} is {shape}, the features have {computed}")
+    if manifest.label_set not in LABEL_SETS:
+        raise BundleError(f"{path}: label_set {manifest.label_set!r}, known are {', '.join(LABEL_SETS)}")
+    if foreign := [name for name in manifest.classes if name not in LABEL_SETS[manifest.label_set]]:
+        raise BundleError(f"{path}: class {foreign[0]!r} is not in label set {manifest.label_set}")
+
+
+def check_keys(path: Path, expected: Sequence[str] | Mapping[str, object], actual: Mapping[str, object]) -> None:
+    """Raise BundleError for the first name that only one of the two has."""
+    if missing := [name for name in expected if name not in actual]:
+        raise BundleError(f"{path}: {missing[0]} is missing")
+    if extra := [name for name in actual if name not in expected]:
+        raise BundleError(f"{path}: {extra[0]} is not of this network")

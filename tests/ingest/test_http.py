@@ -1,0 +1,241 @@
+import asyncio
+import gzip
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+
+import httpx
+import msgspec
+import pytest
+
+from services.ingest.app import create_app
+from services.ingest.auth import TokenVerifier, make_token
+from services.ingest.problem import MEDIA_TYPE
+from services.ingest.publisher import MemoryPublisher
+from services.ingest.trace import traceparent
+from shared.errors import RetryLater
+from shared.health import Health
+from shared.records.samples import SampleRecord
+from tests.ingest.uploads import KEY, NOW_MS, literal, upload
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+BODY = json.dumps(upload()).encode()
+MAX_BODY_BYTES = 20_000
+
+
+@pytest.fixture
+def publisher() -> MemoryPublisher:
+    return MemoryPublisher()
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+@pytest.fixture
+async def client(publisher: MemoryPublisher, health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(publisher, TokenVerifier(KEY), health, max_body_bytes=MAX_BODY_BYTES, clock=lambda: NOW_MS)
+    headers = {"Authorization": "Bearer " + make_token(KEY, "u1", 3_600)}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://ingest", headers=headers
+    ) as client:
+        yield client
+
+
+def assert_problem(response: httpx.Response, status: int, field: str | None = None) -> dict[str, object]:
+    assert (response.status_code, response.headers["content-type"]) == (status, MEDIA_TYPE)
+    content = response.json()
+    assert content["type"] == "about:blank"
+    assert content["status"] == status
+    assert content["title"]
+    assert content["detail"]
+    assert content.get("field") == field
+    return content
+
+
+async def test_an_upload_is_published_and_counted(client, publisher):
+    response = await client.post("/v1/uploads", content=BODY)
+    assert (response.status_code, response.content) == (202, b'{"accepted":11}')
+    assert response.headers["content-type"] == "application/json"
+    assert [(user, record.modality.name) for user, record, _ in publisher.published] == [
+        ("u1", "accelerometer"),
+        ("u1", "heart_rate"),
+        ("u1", "steps"),
+    ]
+
+
+async def test_gzip_and_media_type_variants(client, publisher):
+    for headers, body in (
+        ({"Content-Encoding": "gzip"}, gzip.compress(BODY)),
+        ({"Content-Encoding": "GZIP", "Content-Type": "application/json; charset=utf-8"}, gzip.compress(BODY)),
+        ({"Content-Encoding": "identity", "Content-Type": "Application/JSON"}, BODY),
+        ({"Content-Type": "application/vnd.watch+json"}, BODY),
+    ):
+        response = await client.post("/v1/uploads", content=body, headers=headers)
+        assert response.status_code == 202, response.text
+    assert len(publisher.published) == 12
+
+
+async def test_the_trace_of_the_request_goes_along(client, publisher):
+    await client.post("/v1/uploads", content=BODY, headers={"traceparent": TRACE})
+    await client.post("/v1/uploads", content=BODY)
+    traces = [trace for _, _, trace in publisher.published]
+    assert traces[:3] == [TRACE.encode()] * 3
+    assert len(set(traces[3:])) == 1
+    assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-01", traces[3])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "00",
+        TRACE[:-1],
+        TRACE + "-x",
+        "ff" + TRACE[2:],
+        TRACE.upper(),
+        TRACE + "\n",
+        "00-" + "0" * 32 + TRACE[35:],
+        TRACE[:36] + "0" * 16 + "-01",
+    ],
+)
+def test_a_trace_that_is_not_valid_is_replaced(header):
+    made = traceparent(header)
+    assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-01", made)
+    assert made != TRACE.encode()
+
+
+def test_a_trace_of_a_later_version_is_understood():
+    assert traceparent("cc" + TRACE[2:] + "-what-comes") == TRACE.encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "field"),
+    [
+        ({"Authorization": ""}, BODY, 401, None),
+        ({"Authorization": "Bearer a.b.c"}, BODY, 401, None),
+        ({"Authorization": "Bearer " + make_token(KEY, "u1", 60, now_s=0)}, BODY, 401, None),
+        ({"Authorization": "Bearer " + make_token("x" * 32, "u1")}, BODY, 401, None),
+        ({"Content-Type": "text/plain"}, BODY, 415, None),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, BODY, 415, None),
+        ({"Content-Encoding": "br"}, BODY, 415, None),
+        ({"Content-Encoding": "gzip, gzip"}, BODY, 415, None),
+        ({}, b" " * (MAX_BODY_BYTES + 1), 413, None),
+        ({"Content-Encoding": "gzip"}, gzip.compress(bytes(10_000_000)), 413, None),
+        ({"Content-Encoding": "gzip"}, gzip.compress(BODY)[:-9], 400, "body"),
+        ({"Content-Encoding": "gzip"}, BODY, 400, "body"),
+        ({"Content-Encoding": "gzip"}, b"", 400, "body"),
+        ({}, b"", 400, "body"),
+        ({}, b"{", 400, "body"),
+        ({}, b"[]", 422, "body"),
+        ({}, literal("accelerometer.x.3", "NaN"), 422, "accelerometer.x[3]"),
+        ({}, literal("accelerometer.y.0", "-Infinity"), 422, "accelerometer.y[0]"),
+        ({}, literal("accelerometer.z.4", "1e999"), 422, "accelerometer.z[4]"),
+        ({}, json.dumps(upload("accelerometer.y", [1])).encode(), 422, "accelerometer.y"),
+        ({}, json.dumps(upload("accelerometer.rate_hz", 3)).encode(), 422, "accelerometer.rate_hz"),
+        ({}, json.dumps(upload("steps.t0_ms", NOW_MS + 400_000)).encode(), 422, "steps.t0_ms"),
+        ({}, json.dumps({k: upload()[k] for k in ("device", "session", "seq", "sent_at_ms")}).encode(), 422, "body"),
+    ],
+)
+async def test_a_refusal_is_a_problem_and_publishes_nothing(client, publisher, headers, body, status, field):
+    response = await client.post("/v1/uploads", content=body, headers=headers)
+    assert_problem(response, status, field)
+    assert ("www-authenticate" in response.headers) == (status == 401)
+    assert not publisher.published
+
+
+async def test_the_challenge_says_bearer(client):
+    response = await client.post("/v1/uploads", content=BODY, headers={"Authorization": ""})
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_body_without_declared_length_is_bounded_too(client, publisher):
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 1_000
+
+    assert_problem(await client.post("/v1/uploads", content=endless()), 413)
+    assert not publisher.published
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/uploads", 405), ("PUT", "/v1/uploads", 405), ("POST", "/v1/uploads/", 404), ("GET", "/", 404)],
+)
+async def test_other_paths_and_methods(client, method, path, status):
+    response = await client.request(method, path)
+    assert_problem(response, status)
+    assert response.headers.get("allow") == ("POST" if status == 405 else None)
+
+
+async def test_kafka_away(client, publisher):
+    publisher.error = RetryLater("Kafka does not answer")
+    response = await client.post("/v1/uploads", content=BODY)
+    assert_problem(response, 503)
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_one_user_cannot_have_endless_uploads_under_way(health):
+    release = asyncio.Event()
+
+    class SlowPublisher:
+        async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
+            await release.wait()
+
+    app = create_app(SlowPublisher(), TokenVerifier(KEY), health, max_waiting_per_user=2, clock=lambda: NOW_MS)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ingest") as client:
+
+        async def send(user: str) -> httpx.Response:
+            token = make_token(KEY, user)
+            return await client.post("/v1/uploads", content=BODY, headers={"Authorization": f"Bearer {token}"})
+
+        under_way = [asyncio.create_task(send(user)) for user in ("u1", "u1", "u2")]
+        await asyncio.sleep(0.05)
+        refused = await send("u1")
+        assert_problem(refused, 429)
+        assert int(refused.headers["retry-after"]) > 0
+        release.set()
+        assert [response.status_code for response in await asyncio.gather(*under_way)] == [202, 202, 202]
+        assert (await send("u1")).status_code == 202
+
+
+async def test_a_bug_shows_no_inside(health):
+    class BrokenPublisher:
+        async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
+            raise KeyError("secret")
+
+    app = create_app(BrokenPublisher(), TokenVerifier(KEY), health, clock=lambda: NOW_MS)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as client:
+        response = await client.post(
+            "/v1/uploads", content=BODY, headers={"Authorization": f"Bearer {make_token(KEY, 'u1')}"}
+        )
+    assert_problem(response, 500)
+    assert "secret" not in response.text
+
+
+async def test_the_openapi_document(client):
+    response = await client.get("/openapi.json")
+    document = response.json()
+    assert document["openapi"].startswith("3.1")
+    operation = document["paths"]["/v1/uploads"]["post"]
+    assert set(operation["responses"]) == {"202", "400", "401", "413", "415", "422", "429", "503"}
+    schemas = document["components"]["schemas"]
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', response.text))
+    assert references == set(schemas)
+    assert schemas["Accelerometer"]["properties"]["unit"]["enum"] == ["g", "m/s2", "mg"]
+    assert schemas["Upload"]["additionalProperties"] is False
+    assert msgspec.json.encode(operation["requestBody"]["content"]["application/json"]["example"])
+
+
+async def test_metrics_and_health(client, health):
+    await client.post("/v1/uploads", content=BODY)
+    page = (await client.get("/metrics")).text
+    assert 'gaitway_ingest_uploads_total{status="202"}' in page
+    assert (await client.get("/healthz")).status_code == 200
+    assert (await client.get("/readyz")).status_code == 200
+    health.waits_for("kafka", "not connected yet")
+    response = await client.get("/readyz")
+    assert (response.status_code, response.json()["waiting"]) == (503, {"kafka": "not connected yet"})

@@ -1,0 +1,278 @@
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from gaitway.embedded import KafkaBroker, free_port
+from services.ingest.auth import make_token
+from services.ingest.publisher import KafkaPublisher
+from services.ingest.settings import IngestSettings
+from shared.errors import RetryLater
+from shared.modality import BY_NAME, NAMES
+from shared.records.samples import TICK, decode_samples
+from shared.topics import ensure_topics
+from tests.ingest.uploads import KEY, upload
+
+PARTITIONS = 3
+ROOT = Path(__file__).parents[2]
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Ingest:
+    """The gateway as a process, and a client of it."""
+
+    def __init__(self, kafka: str, prefix: str = "", **settings: object) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        values = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "port": self.port, "tick_ms": 100}
+        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("GAITWAY_")} | {
+            f"GAITWAY_{name.upper()}": str(value) for name, value in (values | {"jwt_key": KEY} | settings).items()
+        }
+        self.process: asyncio.subprocess.Process | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[httpx.AsyncClient]:
+        await self.start()
+        headers = {"Authorization": "Bearer " + make_token(KEY, "u1", 3_600)}
+        try:
+            async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10) as client:
+                yield client
+        finally:
+            if self.process.returncode is None:
+                self.process.kill()
+                await self.process.communicate()
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.ingest", cwd=ROOT, env=self._environment, stderr=asyncio.subprocess.PIPE
+        )
+
+    async def end(self) -> tuple[int, str]:
+        """SIGTERM; exit code and log."""
+        self.process.terminate()
+        return await self.wait()
+
+    async def wait(self) -> tuple[int, str]:
+        _, log = await asyncio.wait_for(self.process.communicate(), 20)
+        return self.process.returncode, log.decode()
+
+
+async def status(client: httpx.AsyncClient, path: str) -> int:
+    try:
+        return (await client.get(path)).status_code
+    except httpx.TransportError:
+        return 0
+
+
+async def until(client: httpx.AsyncClient, path: str, wanted: int, timeout_s: float = 30) -> None:
+    async with asyncio.timeout(timeout_s):
+        while await status(client, path) != wanted:  # noqa: ASYNC110 - another process has no event to wait for
+            await asyncio.sleep(0.05)
+
+
+def fresh(seq: int = 0) -> dict[str, object]:
+    """The example, sent now."""
+    body = upload("seq", seq)
+    for name in NAMES:
+        body[name]["t0_ms"] = int(time.time() * 1000) - 5_000
+    return body
+
+
+async def read(kafka: str, prefix: str) -> list[ConsumerRecord]:
+    """All records of the watch topics up to now."""
+    partitions = [TopicPartition(f"{prefix}watch.{name}", p) for name in NAMES for p in range(PARTITIONS)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[ConsumerRecord] = []
+        while any([await consumer.position(p) < ends[p] for p in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += records
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_an_upload_becomes_three_records_and_ticks_go_everywhere(kafka, topic_prefix):
+    ingest = Ingest(kafka, topic_prefix)
+    async with ingest.running() as client:
+        await until(client, "/readyz", 200)
+        before_ms = int(time.time() * 1000)
+        response = await client.post("/v1/uploads", json=fresh(7), headers={"traceparent": TRACE})
+        assert (response.status_code, response.content) == (202, b'{"accepted":11}'), response.text
+        refused = await client.post("/v1/uploads", json=fresh() | {"user": "u2"})
+        assert refused.status_code == 422
+        await asyncio.sleep(0.5)
+        code, log = await ingest.end()
+    assert code == 0, log
+    assert KEY not in log
+    assert "ERROR" not in log
+
+    records = await read(kafka, topic_prefix)
+    assert {record.timestamp_type for record in records} == {1}, "LogAppendTime"
+    samples = {record.topic: record for record in records if record.key is not None}
+    assert len(samples) == len([record for record in records if record.key is not None]) == 3
+    for name, modality in BY_NAME.items():
+        record = samples[f"{topic_prefix}watch.{name}"]
+        assert record.key == b"u1"
+        assert record.partition == DefaultPartitioner()(b"u1", list(range(PARTITIONS)), [])
+        assert dict(record.headers) == {"traceparent": TRACE.encode()}
+        decoded = decode_samples(modality, record.value)
+        assert (decoded.seq, decoded.modalities) == (7, NAMES)
+        assert before_ms <= decoded.received_at_ms <= record.timestamp + 1_000
+
+    ticks = [(record.topic, record.partition) for record in records if record.key is None]
+    assert {record.value for record in records if record.key is None} == {TICK}
+    assert set(ticks) == {(f"{topic_prefix}watch.{name}", p) for name in NAMES for p in range(PARTITIONS)}
+    assert all(ticks.count(where) >= 3 for where in set(ticks))
+
+
+async def test_the_largest_upload_goes_through(kafka, topic_prefix):
+    body = fresh()
+    del body["heart_rate"], body["steps"]
+    n = 50_000  # three axes just under 1 MiB of JSON; a record of 300 kB, beyond the producer's batch size
+    body["accelerometer"] |= {"x": [12] * n, "y": [-3] * n, "z": [98] * n, "rate_hz": 200}
+    body["accelerometer"]["t0_ms"] = int(time.time() * 1000) - 250_000
+    async with Ingest(kafka, topic_prefix).running() as client:
+        await until(client, "/readyz", 200)
+        content = json.dumps(body, separators=(",", ":"))
+        response = await client.post("/v1/uploads", content=content)
+        assert (response.status_code, response.json()) == (202, {"accepted": n})
+
+
+async def test_without_a_broker_it_serves_and_says_so():
+    ingest = Ingest(f"127.0.0.1:{free_port()}")
+    async with ingest.running() as client:
+        await until(client, "/healthz", 200)
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert "kafka" in response.json()["waiting"]
+        response = await client.post("/v1/uploads", json=fresh())
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) > 0
+        code, log = await ingest.end()
+    assert code == 0, log
+
+
+async def test_a_broker_that_goes_and_comes_back():
+    with KafkaBroker() as broker:
+        ingest = Ingest(broker.bootstrap_servers, publish_timeout_ms=1_000)
+        async with ingest.running() as client:
+            await until(client, "/readyz", 200)
+            assert (await client.post("/v1/uploads", json=fresh(1))).status_code == 202
+
+            os.kill(broker.pid, signal.SIGSTOP)
+            began_s = time.monotonic()
+            response = await client.post("/v1/uploads", json=fresh(2))
+            assert time.monotonic() - began_s < 3
+            assert response.status_code == 503
+            assert int(response.headers["retry-after"]) > 0
+            await until(client, "/readyz", 503)
+            os.kill(broker.pid, signal.SIGCONT)
+            await until(client, "/readyz", 200)
+            assert (await client.post("/v1/uploads", json=fresh(3))).status_code == 202
+
+            broker.kill()
+            assert (await client.post("/v1/uploads", json=fresh(4))).status_code == 503
+            assert await status(client, "/healthz") == 200
+            broker.start()
+            await until(client, "/readyz", 200)
+            assert (await client.post("/v1/uploads", json=fresh(5))).status_code == 202
+
+            broker.kill()
+            assert (await client.post("/v1/uploads", json=fresh(6))).status_code == 503
+            code, log = await ingest.end()  # with a record that cannot be delivered
+        assert code == 0, log
+        assert "could not be delivered" in log
+        for sign in ("Traceback", "never retrieved", "Unclosed", "is pending"):
+            assert sign not in log
+        assert len(log.splitlines()) < 40, "a broker that is away fills no disk"
+
+
+async def test_a_producer_that_is_dropped_leaves_nothing_behind(topic_prefix):
+    with KafkaBroker() as broker:
+        settings = IngestSettings(
+            kafka=broker.bootstrap_servers,
+            topic_prefix=topic_prefix,
+            partitions=PARTITIONS,
+            jwt_key=KEY,
+            publish_timeout_ms=300,
+            buffer_bytes=1024**2,
+        )
+        await ensure_topics(broker.bootstrap_servers, topic_prefix, PARTITIONS, 1)
+        publisher = KafkaPublisher(settings)
+        with pytest.raises(RetryLater, match="not connected"):
+            await publisher.tick()
+        await publisher.start()
+        assert await publisher.tick() == 3 * PARTITIONS
+
+        os.kill(broker.pid, signal.SIGSTOP)
+        with pytest.raises(RetryLater, match=r"not acknowledged within 0\.3 s"):
+            await publisher.tick()
+        with pytest.raises(RetryLater, match="already wait"):
+            await asyncio.gather(*(publisher.tick() for _ in range(1_000)))
+        await publisher.drop()
+
+        os.kill(broker.pid, signal.SIGCONT)
+        await publisher.start()
+        assert await publisher.tick() == 3 * PARTITIONS
+        await publisher.stop()
+
+
+async def test_requests_in_flight_are_finished_on_sigterm(kafka, topic_prefix):
+    ingest = Ingest(kafka, topic_prefix, linger_ms=500)
+    async with ingest.running() as client:
+        await until(client, "/readyz", 200)
+        sending = asyncio.create_task(client.post("/v1/uploads", json=fresh()))
+        await asyncio.sleep(0.2)
+        code, log = await ingest.end()
+        assert (await sending).status_code == 202
+    assert code == 0, log
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"jwt_key": "short"}, "GAITWAY_JWT_KEY"), ({"tick_ms": "soon"}, "GAITWAY_TICK_MS")],
+)
+async def test_a_bad_setting_ends_it_with_one_line(settings, named):
+    ingest = Ingest("127.0.0.1:1", **settings)
+    await ingest.start()
+    code, log = await ingest.wait()
+    assert code == 1
+    assert log.count("\n") == 1
+    assert named in log
+    assert "short" not in log
+
+
+async def test_a_taken_port_ends_it_with_a_clear_line():
+    first = Ingest(f"127.0.0.1:{free_port()}")
+    async with first.running() as client:
+        await until(client, "/healthz", 200)
+        second = Ingest("127.0.0.1:1", port=first.port)
+        await second.start()
+        code, log = await second.wait()
+    assert code == 1
+    assert log.splitlines()[-1] == f"ingest: cannot listen on 127.0.0.1:{first.port}: Address already in use"
+    assert "Traceback" not in log
+
+
+async def test_other_partition_counts_are_named(kafka, topic_prefix):
+    async with Ingest(kafka, topic_prefix).running() as client:
+        await until(client, "/readyz", 200)
+    other = Ingest(kafka, topic_prefix, partitions=PARTITIONS + 1)
+    await other.start()
+    code, log = await other.wait()
+    assert code == 1
+    assert f"{topic_prefix}watch.steps has {PARTITIONS} partitions, not {PARTITIONS + 1}" in log.splitlines()[-1]

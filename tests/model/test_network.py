@@ -1,0 +1,95 @@
+"""The network: the paper's parameter counts, masks, fusion."""
+
+import itertools
+
+import pytest
+import torch
+
+from shared.labels import HAR7
+from shared.modality import BY_NAME, NAMES
+from shared.model.network import FusionNetwork, NetworkConfig
+
+VARIANTS = list(itertools.product(("cnn", "gru"), ("concatenation", "outer_product")))
+
+
+def batch(n: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn((n, *BY_NAME[name].feature_shape), generator=generator) for name in NAMES}
+
+
+def network(**options: object) -> FusionNetwork:
+    torch.manual_seed(0)
+    return FusionNetwork(NetworkConfig(HAR7, **options)).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "fusion", "expected"),
+    [
+        ("cnn", "concatenation", 1_199),
+        ("cnn", "outer_product", 79_039),
+        ("gru", "concatenation", 3_015),
+        ("gru", "outer_product", 80_855),
+    ],
+)
+def test_trainable_parameters_are_the_papers(encoder: str, fusion: str, expected: int) -> None:
+    parameters = network(encoder=encoder, fusion=fusion).parameters()
+    assert sum(p.numel() for p in parameters if p.requires_grad) == expected
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), VARIANTS)
+@pytest.mark.parametrize("modalities", [m for r in (1, 2, 3) for m in itertools.combinations(NAMES, r)])
+def test_logits_have_one_row_per_window_for_every_subset(
+    encoder: str, fusion: str, modalities: tuple[str, ...]
+) -> None:
+    logits = network(encoder=encoder, fusion=fusion, modalities=modalities)(
+        batch(3), torch.ones(3, len(modalities), dtype=torch.bool)
+    )
+    assert logits.shape == (3, 7)
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), VARIANTS)
+def test_what_a_masked_modality_holds_does_not_matter(encoder: str, fusion: str) -> None:
+    net = network(encoder=encoder, fusion=fusion)
+    mask = torch.tensor([[True, False, True]] * 4)
+    features, other = batch(4), batch(4)
+    other["heart_rate"] = torch.full_like(other["heart_rate"], torch.inf)
+    assert torch.equal(net(features, mask), net(other, mask))
+    assert not torch.allclose(net(features, mask), net(features, torch.ones_like(mask)))
+
+
+@pytest.mark.parametrize(("encoder", "fusion"), VARIANTS)
+def test_each_window_has_its_own_mask(encoder: str, fusion: str) -> None:
+    net = network(encoder=encoder, fusion=fusion)
+    masks = torch.tensor(list(itertools.product((True,), (True, False), (True, False))))
+    features = {name: array[:1].expand(4, -1, -1) for name, array in batch(1).items()}
+    together = net(features, masks)
+    for row in range(4):
+        alone = net({name: array[row : row + 1] for name, array in features.items()}, masks[row : row + 1])
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-6)
+
+
+def test_outer_product_holds_the_concatenation_and_every_product() -> None:
+    net = network(fusion="outer_product", modalities=("accelerometer", "heart_rate"))
+    a, b = torch.randn(1, 16), torch.randn(1, 16)
+    fused = net._fuse([a, b]).reshape(17, 17)
+    torch.testing.assert_close(fused[:16, :16], torch.outer(a[0], b[0]))
+    torch.testing.assert_close(fused[:16, 16], a[0])
+    torch.testing.assert_close(fused[16, :16], b[0])
+    assert fused[16, 16] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"encoder": "transformer"}, "encoder 'transformer'"),
+        ({"fusion": "sum"}, "fusion 'sum'"),
+        ({"modalities": ("gyroscope",)}, "modality 'gyroscope'"),
+        ({"modalities": ()}, "at least one"),
+        ({"modalities": ("steps", "steps")}, "each once"),
+        ({"classes": ("walking",)}, "at least two"),
+    ],
+)
+def test_a_network_that_does_not_exist_is_named(options: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        NetworkConfig(**({"classes": HAR7} | options))  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""Data sets of wrist recordings: three kinds that can be opened, all giving the same :class:`Recording`."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from training.datasets import e4, folder, wisdm
+from training.datasets.folder import read_recording, read_recordings, write_recording
+from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
+
+__all__ = [
+    "ACTIVITIES",
+    "KINDS",
+    "DatasetError",
+    "Label",
+    "Recording",
+    "Source",
+    "find_sources",
+    "iter_dataset",
+    "open_dataset",
+    "read_recording",
+    "read_recordings",
+    "write_recording",
+]
+
+_FINDERS = {"recordings": folder.find, "wisdm": wisdm.find, "e4": e4.find}
+KINDS = tuple(_FINDERS)
+
+
+def find_sources(spec: str, people: Iterable[str] | None = None) -> list[Source]:
+    """Find the recordings of ``KIND=DIR`` without reading their signals; ``people``: those alone.
+
+    Raises:
+        DatasetError: not ``KIND=DIR``, an unknown kind, nothing to read in DIR, or a person who is not there.
+    """
+    kind, equals, directory = spec.partition("=")
+    if not equals or not directory or kind not in _FINDERS:
+        raise DatasetError(spec, f"expected KIND=DIR with KIND one of {', '.join(KINDS)}")
+    root = Path(directory)
+    if not root.exists():
+        raise DatasetError(root, "no such file or directory")
+    return select_people(_FINDERS[kind](root), people, root)
+
+
+def select_people(sources: list[Source], people: Iterable[str] | None, root: Path) -> list[Source]:
+    """Keep the sources of the named people; None keeps all.
+
+    Raises:
+        DatasetError: a name is not among them; the text lists those that are.
+    """
+    if people is None:
+        return sources
+    wanted, known = set(people), {source.person for source in sources}
+    if unknown := sorted(wanted - known):
+        raise DatasetError(root, f"no person {unknown[0]!r} here, known are {', '.join(sorted(known))}")
+    return [source for source in sources if source.person in wanted]
+
+
+def iter_dataset(spec: str, people: Iterable[str] | None = None) -> Iterator[Recording]:
+    """Like :func:`open_dataset`, holding one recording at a time."""
+    return (source.read() for source in find_sources(spec, people))
+
+
+def open_dataset(spec: str, people: Iterable[str] | None = None) -> list[Recording]:
+    """Read the recordings of ``KIND=DIR`` (``wisdm=data/wisdm-dataset``); ``people``: those alone are read.
+
+    Raises:
+        DatasetError: see :func:`find_sources`, or a file is malformed (the text names file and line).
+    """
+    return list(iter_dataset(spec, people))

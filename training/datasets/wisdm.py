@@ -1,0 +1,89 @@
+"""The official layout of the WISDM watch accelerometer: ``raw/watch/accel/data_SSSS_accel_watch.txt[.gz]``.
+
+G. M. Weiss, "WISDM Smartphone and Smartwatch Activity and Biometrics Dataset", UCI 2019, doi:10.24432/C5HK59.
+A line is ``subject,letter,timestamp_ns,x,y,z;`` in m/s2 with gravity, nominally 20 Hz, sometimes 100 Hz for seconds.
+
+Time: the stamps count from the watch's start, so that a recording's first sample is put at ``BASE_MS`` and the watch's
+own clock is kept from there on: the pauses between the activities' blocks too, though they last hours in five people
+and two days in subject 1622. A watch that was put away is a pause as real users make it.
+Blocks stand in the file by activity and are sorted by time. In one person (1649) the kicking block runs 58 s into the
+next one: where two blocks overlap, the earlier block ends where the later one begins; its other samples are left out.
+"""
+
+import re
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from training.datasets.recording import BASE_MS, DatasetError, G, Label, Recording, Source, in_time_order
+from training.datasets.tables import numbers, read_lines
+
+DEVICE = "lg-g-watch"
+SOURCE = "WISDM Smartphone and Smartwatch Activity and Biometrics Dataset (Weiss 2019, doi:10.24432/C5HK59)"
+LICENCE = "CC BY 4.0"
+
+ACTIVITY_BY_LETTER = {"A": "walking", "B": "running", "C": "stairs", "D": "sitting", "E": "standing"}
+"""The other thirteen (typing, eating, sports, chores) are none of the ten activities: unlabelled."""
+
+_LETTERS = set("ABCDEFGHIJKLMOPQRS")  # the data set skips N
+_NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
+_LEVELS = (".", "accel", "watch/accel", "raw/watch/accel", "wisdm-dataset/raw/watch/accel")
+
+
+def find(root: Path) -> list[Source]:
+    """Find one recording per subject, by name. ``root`` may be any level of the layout.
+
+    Raises:
+        DatasetError: no such file there.
+    """
+    for level in _LEVELS:
+        paths = sorted((root / level).glob("data_*_accel_watch.txt*"))
+        # A subject may be there plain and gzipped: the plain file sorts first and is taken.
+        by_subject: dict[str, Path] = {}
+        for path in paths:
+            if match := _NAME.fullmatch(path.name):
+                by_subject.setdefault(match[1], path)
+        if by_subject:
+            return [Source(name, name, partial(read_subject, path, name)) for name, path in by_subject.items()]
+    raise DatasetError(root, "no raw/watch/accel/data_*_accel_watch.txt[.gz] here")
+
+
+def read_subject(path: Path, subject: str) -> Recording:
+    """Read one subject's file.
+
+    Raises:
+        DatasetError: a malformed line, another subject's line, an unknown activity letter, or no line at all.
+    """
+    lines = read_lines(path)
+    letters: list[str] = []
+    cells: list[str] = []
+    for line, text in enumerate(lines, start=1):
+        person, _, rest = text.partition(",")
+        letter, _, values = rest.partition(",")
+        if not text.strip():
+            cells.append("")
+            continue
+        if person != subject or letter not in _LETTERS:
+            raise DatasetError(path, f"expected {subject},ACTIVITY LETTER,timestamp,x,y,z; got {text!r}", line)
+        letters.append(letter)
+        cells.append(values.rstrip("; "))
+    if not letters:
+        raise DatasetError(path, "no samples")
+    rows = numbers(path, cells, ("timestamp", "x", "y", "z"), first_line=1)
+    t_ms = BASE_MS + np.round((rows[:, 0] - rows[:, 0].min()) / 1e6, 3)
+    letter_of = np.array(letters)
+    starts = np.concatenate([[0], np.flatnonzero(letter_of[1:] != letter_of[:-1]) + 1])
+    blocks = sorted(np.split(np.arange(len(t_ms)), starts[1:]), key=lambda block: float(t_ms[block].min()))
+    for n, (block, following) in enumerate(pairwise(blocks)):
+        blocks[n] = block[t_ms[block] < t_ms[following].min()]
+    blocks = [block for block in blocks if len(block)]
+    labels = [
+        Label(float(t_ms[block].min()), float(t_ms[block].max()), ACTIVITY_BY_LETTER[letter_of[block[0]]])
+        for block in blocks
+        if letter_of[block[0]] in ACTIVITY_BY_LETTER
+    ]
+    kept = np.concatenate(blocks)
+    accelerometer_t_ms, accelerometer_mg = in_time_order(t_ms[kept], rows[kept, 1:] / G * 1000)
+    return Recording(subject, DEVICE, SOURCE, LICENCE, accelerometer_t_ms, accelerometer_mg, labels=tuple(labels))

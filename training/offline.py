@@ -1,0 +1,85 @@
+"""The live pipeline without Kafka: recordings in, windows out, with log time that runs with event time."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.modality import MODALITIES, WINDOW_MS
+from shared.records.gap import Gap
+from shared.records.window import WindowRecord
+from shared.upload import to_records
+from shared.windows.assembler import Assembler, Closed
+from shared.windows.featurise import Baselines, MemoryBaselines, featurise
+from shared.windows.merge import LogRecord
+from shared.windows.open_window import RawWindow
+from training.datasets.recording import Recording
+from training.watch import uploads
+
+HOP_MS = 10_000
+LINGER_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfflineWindow:
+    """One window as the live service publishes it, with what the recording's labels say of it.
+
+    ``activity`` is None unless the window lies wholly inside one label.
+    """
+
+    person: str
+    raw: RawWindow
+    record: WindowRecord
+    activity: str | None
+
+
+def log_of(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) -> Iterator[LogRecord]:
+    """The merged log of one recording whose uploads arrive the moment they are sent."""
+    offsets = [first_offset for _ in MODALITIES]
+    topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
+    log_ms = 0
+    for upload in uploads(recording, shift_ms=shift_ms):
+        log_ms = max(log_ms, upload.sent_at_ms)
+        for samples in to_records(upload, upload.sent_at_ms):
+            topic = topics[samples.modality.name]
+            yield LogRecord(log_ms, topic, offsets[topic], recording.person, samples)
+            offsets[topic] += 1
+
+
+def closed_of(recording: Recording, *, hop_ms: int = HOP_MS, linger_ms: int = LINGER_MS) -> Closed:
+    """All windows and gaps of one recording, in the order in which they close."""
+    assembler = Assembler(hop_ms, linger_ms)
+    whole = Closed()
+    log_ms = 0
+    for record in log_of(recording):
+        log_ms = record.log_ms
+        whole.extend(assembler.fold(record))
+    # The end of the log: nothing will come that could close what is still open.
+    whole.extend(assembler.advance(log_ms + WINDOW_MS + linger_ms))
+    return whole
+
+
+def offline_windows(
+    recordings: Iterable[Recording], *, hop_ms: int = HOP_MS, baselines: Baselines | None = None
+) -> Iterator[OfflineWindow]:
+    """Windows of recordings; a person's recordings share one causal baseline, in the order given."""
+    baselines = baselines or MemoryBaselines()
+    for recording in recordings:
+        closed = closed_of(recording, hop_ms=hop_ms)
+        for raw, record in zip(closed.windows, featurise(closed.windows, baselines), strict=True):
+            yield OfflineWindow(recording.person, raw, record, activity_of(recording, raw.window_start_ms))
+
+
+def gaps_of(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
+    """Gap records of one recording."""
+    return closed_of(recording, hop_ms=hop_ms).gaps
+
+
+def activity_of(recording: Recording, window_start_ms: int) -> str | None:
+    """The label that holds the whole window, or None."""
+    starts = np.array([label.start_ms for label in recording.labels])
+    index = int(np.searchsorted(starts, window_start_ms, side="right")) - 1
+    if index < 0:
+        return None
+    label = recording.labels[index]
+    return label.activity if window_start_ms + WINDOW_MS <= label.end_ms else None
