@@ -2,6 +2,8 @@
 
 import logging
 
+from shared.quiet import quieten
+
 
 def configure_logging(service: str, level: str) -> logging.Logger:
     """Set the root handler up and return the service's logger."""
@@ -10,4 +12,5 @@ def configure_logging(service: str, level: str) -> logging.Logger:
     # These report every routine step (a rebalance, a started child service, a request) at INFO.
     for library in ("aiokafka", "faust", "mode", "uvicorn", "httpx"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    quieten("aiokafka")
     return logging.getLogger(f"gaitway.{service}")

@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> I
             ServiceProcess("inference", {**common, "model": model.resolve()}),
         ]
         for service in services:
-            parts.enter_context(service)
+            parts.callback(service.stop)
+        with ThreadPoolExecutor(len(services)) as pool:
+            for started in [pool.submit(service.start) for service in services]:
+                started.result()
         yield Stack(
             kafka=kafka,
             redis=redis_url,

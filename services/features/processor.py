@@ -23,6 +23,7 @@ log = logging.getLogger("gaitway.features")
 
 Offsets = dict[TopicPartition, OffsetAndMetadata]
 RETRY_S = 0.5
+SLOW_S = 5.0
 
 
 class Output(Protocol):
@@ -107,8 +108,12 @@ class Processor:
 
     async def _publish(self, windows: list[Ready], gaps: list[tuple[int, Gap]], rejected: list[Rejected]) -> None:
         while True:
+            publishing = asyncio.ensure_future(self._output.publish(windows, gaps, rejected))
+            # The producer retries by itself for as long as the broker is away; say so meanwhile.
+            while not (await asyncio.wait({publishing}, timeout=SLOW_S))[0]:
+                self._health.waits_for("kafka", f"{len(windows)} windows are not acknowledged")
             try:
-                await self._output.publish(windows, gaps, rejected)
+                publishing.result()
                 break
             except RetryLater as error:
                 # Folded is folded: the same windows again until they are through. Repeats are dropped by inference.

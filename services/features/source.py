@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -21,12 +21,10 @@ from services.features.partition import Partition
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
 from shared.errors import LostOwnership
+from shared.polling import POLL_MS, return_to_log
 from shared.windows.open_window import Position
 
 log = logging.getLogger("gaitway.features")
-
-POLL_MS = 200
-"""Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +33,7 @@ class Batch:
 
     generation: int
     records: Mapping[TopicPartition, Sequence[Any]]
+    handled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
@@ -79,26 +78,38 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     @Service.task
     async def _poll(self) -> None:
         while not self.should_stop:
-            generation = self._generation
+            batch = await self._next()
+            await self._send(batch)
+            await batch.handled.wait()
+
+    async def _next(self) -> Batch:
+        # A rebalance waits for the poll, so that no poll spans one.
+        async with self._busy:
             records = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._settings.max_poll_records)
-            await self._send(Batch(generation, records))
+            return_to_log(self._consumer, records, self._processor.partitions)
+            return Batch(self._generation, records)
 
     async def handle(self, batch: Batch) -> None:
-        """Process one batch; batches of an assignment that is gone are dropped, its records come again."""
-        async with self._busy:
-            if batch.generation != self._generation:
-                return
-            try:
-                await self._processor.process(batch.records)
-            except LostOwnership as error:
-                log.warning("%s: beginning again from the last commit", error)
-                await self._begin(self._consumer.assignment(), seek=True)
-                return
-            self._hold_back()
-            if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
-                await self._commit()
-                self._processor.forget_idle(int(self._settings.idle_after_s * 1000))
-                self._processor.report()
+        """Process one batch; one of an assignment that is gone is dropped: the new one began at its commits."""
+        try:
+            async with self._busy:
+                if batch.generation == self._generation:
+                    await self._handle(batch)
+        finally:
+            batch.handled.set()
+
+    async def _handle(self, batch: Batch) -> None:
+        try:
+            await self._processor.process(batch.records)
+        except LostOwnership as error:
+            log.warning("%s: beginning again from the last commit", error)
+            await self._begin(self._consumer.assignment())
+            return
+        self._hold_back()
+        if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
+            await self._commit()
+            self._processor.forget_idle(int(self._settings.idle_after_s * 1000))
+            self._processor.report()
 
     def _hold_back(self) -> None:
         """Pause the topics that run ahead of the others, so that memory stays bounded while one catches up."""
@@ -138,9 +149,9 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Begin each partition at its commit."""
         async with self._busy:
-            await self._begin(set(assigned), seek=False)
+            await self._begin(set(assigned))
 
-    async def _begin(self, assigned: set[TopicPartition], *, seek: bool) -> None:
+    async def _begin(self, assigned: set[TopicPartition]) -> None:
         committed = await self._committed(assigned)
         self._generation += 1
         self._paused.clear()
@@ -158,13 +169,13 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                 for number in numbers
             }
         )
-        if seek:
+        if assigned:
             self._consumer.resume(*assigned)
-            for tp in assigned:
-                if tp in committed:
-                    self._consumer.seek(tp, committed[tp][0])
-                else:
-                    await self._consumer.seek_to_beginning(tp)
+        for tp in assigned:
+            if tp in committed:
+                self._consumer.seek(tp, committed[tp][0])
+            else:
+                await self._consumer.seek_to_beginning(tp)
 
     async def _committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
         """Committed offsets with the log time in their metadata, which aiokafka's consumer does not give out."""

@@ -22,11 +22,10 @@ from shared.errors import LostOwnership, RetryLater
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
+from shared.polling import POLL_MS, return_to_log
 
 log = logging.getLogger("gaitway.inference")
 
-POLL_MS = 200
-"""Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
 RETRY_S = 0.5
 
 
@@ -41,7 +40,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._group = f"{settings.topic_prefix}inference"
         self._topic = settings.topic_prefix + topics.WINDOWS.name
         self._busy = asyncio.Lock()
-        self._generation = 0
         self._consumer: Any = None
         self.stopping = asyncio.Event()
 
@@ -74,10 +72,11 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _cycle(self) -> None:
         """One poll, at most one transaction per partition, then the rest of the interval."""
         pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
-        generation = self._generation
-        records = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._settings.max_poll_records)
+        # A rebalance waits for the cycle, so that no poll spans one.
         async with self._busy:
-            if records and generation == self._generation:
+            records = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._settings.max_poll_records)
+            return_to_log(self._consumer, records, self._processor.writers)
+            if records:
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})
                 except LostOwnership as error:
@@ -97,7 +96,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._open(set(assigned), seek=False)
 
     async def _let_go(self) -> None:
-        self._generation += 1
         writers, self._processor.writers = list(self._processor.writers.values()), {}
         await close_all(writers)
 

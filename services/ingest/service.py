@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
 from services.ingest.publisher import KafkaPublisher
-from services.ingest.quiet import quieten
 from services.ingest.settings import IngestSettings
 from services.ingest.ticks import tick_until_lost
 from shared.errors import RetryLater
@@ -31,7 +30,6 @@ async def serve(settings: IngestSettings) -> None:
         Stop: the address is taken, or a topic is not as the contract wants it.
     """
     configure_logging("ingest", settings.log_level)
-    quieten("aiokafka")
     settings.log(logger)
     health = Health()
     health.waits_for("kafka", "not connected yet")
