@@ -103,7 +103,7 @@ def _one_epoch(
     network.train()
     rows = rng.choice(len(train), size=len(train), p=probability)
     lent = with_lent_heart_rate(train, rows, settings.lend_heart_rate, rng)
-    for start in range(0, len(rows) - 1, settings.batch_size):
+    for start in range(0, len(rows), settings.batch_size):
         batch = slice(start, start + settings.batch_size)
         features, mask = tensors(train, rows[batch], network.config.modalities, heart_rate_of=lent[batch])
         mask &= _kept(len(mask), network.config.modalities, settings, rng)
