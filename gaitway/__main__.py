@@ -1,5 +1,6 @@
 """`gaitway` and `python -m gaitway`: expected failures end in one clear line and a non-zero exit code."""
 
+import logging
 import sys
 
 from gaitway.cli import app
@@ -22,6 +23,8 @@ def main() -> None:
     from shared.errors import GaitwayError
     from training.datasets.recording import DatasetError
 
+    # Libraries' log lines are for services, which configure logging themselves; a command tells its failures itself.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         app()
     except (CommandError, GaitwayError, DatasetError) as error:

@@ -14,6 +14,9 @@ from training.datasets.recording import Recording, Source
 from training.metrics import confusion_matrix, recalls, uar_by_person
 from training.offline import OfflineWindow, offline_windows
 
+PLAIN: dict[str, Any] = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False, "title_justify": "left"}
+"""Tables that fit a terminal of 80 columns."""
+
 UNKNOWN = "unknown"
 """What a model says that abstains; it counts as wrong."""
 
@@ -96,7 +99,7 @@ class Score:
 
     def table(self) -> Table:
         """The confusion matrix: rows are the truth, zeros empty."""
-        table = Table(title="rows: what was true; columns: what the model said (windows)")
+        table = Table(title="Windows by what was true (rows) and what the model said (columns)", **PLAIN)
         table.add_column("")
         shown = [*self.classes, UNKNOWN]
         confusion = self.confusion

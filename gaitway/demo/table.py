@@ -6,32 +6,34 @@ from typing import Any
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from gaitway.predict import PLAIN
 from gaitway.replay import Watch
 from training.offline import activity_of
+
+_SHORT = {"accelerometer": "acc", "heart_rate": "hr", "steps": "steps"}
 
 
 def live_table(watches: Iterable[Watch], latest: Mapping[str, dict[str, Any]], counts: Mapping[str, int]) -> Table:
     """One row per watch; ``latest``: the newest event's data by user; ``counts``: events by user."""
-    table = Table()
-    for column in ("watch", "device", "replayed", "activity", "confidence", "truth", "modalities"):
+    table = Table(**PLAIN)
+    for column in ("watch", "replayed", "activity", "", "truth", "modalities"):
         table.add_column(column)
     table.add_column("windows", justify="right")
     for watch in watches:
         data = latest.get(watch.name)
-        bar = ProgressBar(total=max(len(watch.uploads), 1), completed=watch.sent, width=16)
+        bar = ProgressBar(total=max(len(watch.uploads), 1), completed=watch.sent, width=10)
         if data is None:
-            table.add_row(watch.name, watch.recording.device, bar, "", "", "", "", "0")
+            table.add_row(watch.name, bar, "", "", "", "", "0")
             continue
         truth = activity_of(watch.recording, data["window_start_ms"] - watch.shift_ms)
         colour = "dim" if truth is None else "green" if truth == data["activity"] else "red"
         table.add_row(
             watch.name,
-            watch.recording.device,
             bar,
             f"[{colour}]{data['activity']}[/]",
             f"{data['confidence']:.0%}",
             truth or "",
-            " + ".join(data["modalities"]),
+            " ".join(_SHORT[name] for name in data["modalities"]),
             str(counts[watch.name]),
         )
     return table
