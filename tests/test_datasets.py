@@ -22,6 +22,7 @@ from training.datasets import (
 from training.datasets.cut import PAUSE_MS, cut
 from training.datasets.held_out import DEMO_RECORDINGS
 from training.datasets.recording import BASE_MS, G
+from training.pedometer import STEPS_NOTE
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "recordings"
 
@@ -334,7 +335,7 @@ def test_convert_dsads(tmp_path, capsys):
     assert left.accelerometer_mg[0].tolist() == [0, 1000, 0]
     assert right.minutes_by_activity() == {"sitting": 1 / 6, "walking": 1 / 6}
     assert right.labels == left.labels
-    assert right.notes["steps"] == convert.STEPS_NOTE
+    assert right.notes["steps"] == STEPS_NOTE
     assert convert.main(["dsads", str(source), str(tmp_path / "out"), "--people", "p9"]) == 1
     assert "no person 'p9' here, known are p1" in capsys.readouterr().err
 
@@ -408,7 +409,7 @@ def test_the_demo_recordings_are_what_their_readme_says():
         assert labelled == f"{sum(truth.values()):.1f}"
         assert span == f"{(recording.accelerometer_t_ms[-1] - recording.accelerometer_t_ms[0]) / 60_000:.1f}"
         assert (heart_rate == "yes") == (len(recording.heart_rate_t_ms) > 0)
-        assert (steps == "emulated") == (recording.notes["steps"] == convert.STEPS_NOTE)
+        assert (steps == "emulated") == (recording.notes["steps"] == STEPS_NOTE)
         licences = [row[3].strip() for row in rows if len(row) == 5 and person in row[0]]
         assert licences == [recording.licence]
 

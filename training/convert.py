@@ -21,7 +21,7 @@ from training.datasets.cut import cut
 from training.datasets.folder import write_recording
 from training.datasets.held_out import DEMO_PEOPLE
 from training.datasets.recording import DatasetError, Recording, Source
-from training.pedometer import emulate_steps
+from training.pedometer import with_steps
 
 LAYOUTS: dict[str, Callable[[Path], list[Source]]] = {
     "dsads": dsads.find,
@@ -31,7 +31,6 @@ LAYOUTS: dict[str, Callable[[Path], list[Source]]] = {
     "e4": e4.find,
 }
 
-STEPS_NOTE = "emulated from the accelerometer (training/pedometer.py)"
 
 DEMO_FOLDERS = {
     "wisdm": "wisdm_watch",
@@ -102,12 +101,7 @@ def _folder_name(layout: str, name: str) -> str:
 
 def _write(folder: Path, layout: str, recording: Recording) -> Path:
     recording = replace(recording, person=f"{layout}-{recording.person}")
-    if not len(recording.steps_t_ms):
-        t_ms, total = emulate_steps(recording.accelerometer_t_ms, recording.accelerometer_mg)
-        recording = replace(
-            recording, steps_t_ms=t_ms, steps_total=total, notes=recording.notes | {"steps": STEPS_NOTE}
-        )
-    write_recording(folder, recording)
+    write_recording(folder, with_steps(recording))
     return folder
 
 

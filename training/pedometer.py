@@ -14,12 +14,17 @@ exercise bike 0. It misses slow steps of a quiet arm, and counts a leg that boun
 tests/test_pedometer.py checks the demo's people.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, find_peaks, sosfiltfilt
+
+from training.datasets.recording import Recording
+
+STEPS_NOTE = "emulated from the accelerometer (training/pedometer.py)"
 
 RATE_HZ = 25.0
 BAND_HZ = (1.0, 3.0)
@@ -35,6 +40,14 @@ MIN_RUN = 8
 _SOS = butter(2, BAND_HZ, btype="bandpass", fs=RATE_HZ, output="sos")
 
 Floats = NDArray[np.float64]
+
+
+def with_steps(recording: Recording) -> Recording:
+    """The recording itself where it has a step counter, else with an emulated one, marked so in its notes."""
+    if len(recording.steps_t_ms):
+        return recording
+    t_ms, total = emulate_steps(recording.accelerometer_t_ms, recording.accelerometer_mg)
+    return replace(recording, steps_t_ms=t_ms, steps_total=total, notes=recording.notes | {"steps": STEPS_NOTE})
 
 
 def emulate_steps(t_ms: Floats, accelerometer_mg: Floats) -> tuple[Floats, NDArray[np.int64]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.modality import NAMES
 from training.datasets.recording import Recording
 from training.offline import HOP_MS, OfflineWindow, offline_windows
-from training.pedometer import emulate_steps
+from training.pedometer import with_steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,18 +66,11 @@ def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_
 
     Steps are emulated where a recording has none. Raises ValueError where no window lies inside a label.
     """
-    with_steps = (_with_steps(recording) for recording in recordings)
-    kept = [window for window in offline_windows(with_steps, hop_ms=hop_ms) if window.activity is not None]
+    walked = (with_steps(recording) for recording in recordings)
+    kept = [window for window in offline_windows(walked, hop_ms=hop_ms) if window.activity is not None]
     if not kept:
         raise ValueError(f"{dataset}: no window lies wholly inside a label")
     return _stack(dataset, kept)
-
-
-def _with_steps(recording: Recording) -> Recording:
-    if len(recording.steps_t_ms):
-        return recording
-    t_ms, total = emulate_steps(recording.accelerometer_t_ms, recording.accelerometer_mg)
-    return replace(recording, steps_t_ms=t_ms, steps_total=total)
 
 
 def _stack(dataset: str, windows: list[OfflineWindow]) -> Samples:
