@@ -4,9 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 ARGS ?=
+MINUTES ?= 10
+SEED ?= 7
+PLANT ?=
+BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit format lock clean
+.PHONY: help setup demo test check unit chaos format lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +45,10 @@ check: setup
 
 unit: setup
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+chaos: setup ## faults on a running pipeline: MINUTES=10 SEED=7 BROKERS=1 PLANT=name-of-a-built-in-fault
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --brokers $(BROKERS) \
+		$(if $(PLANT),--plant $(PLANT)) $(ARGS)
 
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

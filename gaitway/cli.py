@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from gaitway.errors import CommandError
+
 app = typer.Typer(
     name="gaitway",
     help="From smartwatch streams to live activity events.",
@@ -50,7 +52,7 @@ def _speed(text: str) -> float:
     except ValueError:
         speed = math.nan
     if not speed > 0:
-        raise typer.BadParameter(f"{text!r} is neither a positive number nor max", param_hint="--speed")
+        raise CommandError(f"--speed: {text!r} is neither a positive number nor max")
     return speed
 
 

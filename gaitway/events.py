@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from gaitway.errors import CommandError
@@ -53,6 +54,7 @@ class EventReader:
         Raises:
             EventsError: no broker answers there, or it has no such topic.
         """
+        await self._check_topic()
         consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._bootstrap_servers,
@@ -62,21 +64,33 @@ class EventReader:
         )
         try:
             await consumer.start()
-            assigned = consumer.assignment()
-            if not assigned:
-                raise EventsError(f"Kafka at {self._bootstrap_servers} has no topic {self._topic}")
             if not self._from_start:
                 # Positions are taken now, not at the first poll: what is published in between belongs to us.
-                for tp, offset in (await consumer.end_offsets(assigned)).items():
+                for tp, offset in (await consumer.end_offsets(consumer.assignment())).items():
                     consumer.seek(tp, offset)
         except KafkaError as error:
             await consumer.stop()
-            raise EventsError(f"Kafka at {self._bootstrap_servers} does not answer: {error}") from error
+            raise self._no_answer(error) from error
         except BaseException:
             await consumer.stop()
             raise
         self._consumer = consumer
         return self
+
+    async def _check_topic(self) -> None:
+        """A consumer waits 40 s for a topic that is not there before it says so."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        try:
+            await admin.start()
+            if self._topic not in await admin.list_topics():
+                raise EventsError(f"Kafka at {self._bootstrap_servers} has no topic {self._topic}")
+        except KafkaError as error:
+            raise self._no_answer(error) from error
+        finally:
+            await admin.close()
+
+    def _no_answer(self, error: KafkaError) -> EventsError:
+        return EventsError(f"Kafka at {self._bootstrap_servers} does not answer: {error}")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 import logging
 
+from shared import plant
 from shared.quiet import quieten
 
 
@@ -13,4 +14,6 @@ def configure_logging(service: str, level: str) -> logging.Logger:
     for library in ("aiokafka", "faust", "mode", "uvicorn", "httpx"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
     quieten("aiokafka")
-    return logging.getLogger(f"gaitway.{service}")
+    logger = logging.getLogger(f"gaitway.{service}")
+    plant.warn(logger)
+    return logger

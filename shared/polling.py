@@ -1,5 +1,6 @@
-"""Polling Kafka without losing a record to a rebalance."""
+"""Polling Kafka: no record is lost to a rebalance, and no rebalance waits for a poll."""
 
+import asyncio
 from collections.abc import Container
 from typing import Any
 
@@ -9,7 +10,25 @@ POLL_MS = 200
 """Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
 
 
-def return_to_log(consumer: Any, records: dict[TopicPartition, list[Any]], ready: Container[int]) -> None:
+async def poll(consumer: Any, max_records: int, ready: Container[int]) -> dict[TopicPartition, list[Any]]:
+    """The next records of the partitions that are ``ready``; none when nothing came, or while a rebalance goes on.
+
+    The caller holds the lock that the rebalance listener takes. getmany's own timeout does not bound it: once a
+    rebalance has begun it waits for the new assignment, which waits for the listener, which waits for the lock. It is
+    cancelled only where it waits, and there it has taken no record.
+    """
+    try:
+        async with asyncio.timeout(2 * POLL_MS / 1000):
+            records: dict[TopicPartition, list[Any]] = await consumer.getmany(
+                timeout_ms=POLL_MS, max_records=max_records
+            )
+    except TimeoutError:
+        return {}
+    _return_to_log(consumer, records, ready)
+    return records
+
+
+def _return_to_log(consumer: Any, records: dict[TopicPartition, list[Any]], ready: Container[int]) -> None:
     """Take out of ``records`` what came for partitions that are not ``ready``, and have it come again.
 
     aiokafka hands a new partition's records out as soon as it is assigned, which may be before the listener that sets

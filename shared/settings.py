@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.records.window import HOPS_MS
 
 PREFIX = "GAITWAY_"
 
@@ -29,7 +30,7 @@ class ServiceSettings(BaseSettings):
 
     def model_post_init(self, _context: Any, /) -> None:
         """Checks that pydantic's field types cannot say."""
-        if self.hop_ms not in (10_000, 20_000):
+        if self.hop_ms not in HOPS_MS:
             raise ValueError(f"{PREFIX}HOP_MS must be 10000 or 20000, not {self.hop_ms}")
 
     @classmethod

@@ -12,6 +12,7 @@ from shared.modality import MODALITIES
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+MAX_REJECTED_BYTES = 2 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ WATCH = {
     m.name: TopicSpec(f"watch.{m.name}", 7 * DAY_MS, {"message.timestamp.type": "LogAppendTime"}) for m in MODALITIES
 }
 GAPS = TopicSpec("watch.gaps", 30 * DAY_MS)
-REJECTED = TopicSpec("watch.rejected", 14 * DAY_MS)
+# A rejected record has the size that its own topic took, and its headers on top.
+REJECTED = TopicSpec("watch.rejected", 14 * DAY_MS, {"max.message.bytes": str(MAX_REJECTED_BYTES)})
 WINDOWS = TopicSpec("activity.windows", HOUR_MS, {"retention.bytes": str(8 * 1024**3)})
 EVENTS = TopicSpec("activity.events", 30 * DAY_MS)
 BOUTS = TopicSpec("activity.bouts", 30 * DAY_MS)

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis import Redis
 
-from gaitway.embedded import KAFKA_VERSION, KafkaBroker, StackError, ValkeyServer, free_port, jars, lock
+from gaitway.embedded import FAST_RESTART, KAFKA_VERSION, KafkaBroker, StackError, ValkeyServer, free_port, jars, lock
 
 PARENT = """
 import sys, threading, time
@@ -31,7 +31,7 @@ time.sleep(60)
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[KafkaBroker]:
-    with KafkaBroker() as broker:
+    with KafkaBroker(properties=FAST_RESTART) as broker:
         yield broker
 
 
@@ -92,6 +92,8 @@ async def test_a_killed_broker_starts_again_with_its_address_and_its_data(
     await create_topic(broker.bootstrap_servers, topic)
     await produce(broker.bootstrap_servers, topic, [b"before"])
     address, pid = broker.bootstrap_servers, broker.pid
+    # Complete before the kill: what KAFKA-20734 does to a transaction that is being completed is not tested here.
+    assert await consume(address, topic, 1) == [b"before"]
     broker.kill()
     assert not broker.running
     broker.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaitway.expected import expected_windows, sent_stamps
+from gaitway.expected import expected_windows, passes, sent_stamps
 from training.datasets.folder import read_recording
 from training.offline import closed_of
 
@@ -92,6 +92,14 @@ def test_what_a_watch_sends_of_a_recording() -> None:
     np.testing.assert_array_equal(sent_stamps(lone), lone[1:])
     too_slow = seconds(0, 2, rate_hz=5)
     np.testing.assert_array_equal(sent_stamps(too_slow), seconds(0, 1.84))
+
+
+def test_neighbours_are_250_ms_apart_at_most() -> None:
+    assert passes(START_MS + np.arange(0, 20_000, 250.0), START_MS)
+    assert not passes(START_MS + np.arange(0, 20_000, 251.0), START_MS)
+    together = START_MS + np.array([0.0, 250.0])
+    np.testing.assert_array_equal(sent_stamps(together) - START_MS, np.arange(0, 250, 40))
+    assert len(sent_stamps(START_MS + np.array([0.0, 251.0]))) == 0
 
 
 def test_rows_out_of_order_and_repeated(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ Needs `pip install gaitway[embedded]` and Linux. Every failure is a StackError o
 """
 
 from gaitway.embedded.errors import StackError
-from gaitway.embedded.kafka import ONE_NODE, KafkaBroker
+from gaitway.embedded.kafka import FAST_RESTART, ONE_NODE, KafkaBroker
 from gaitway.embedded.lock import KAFKA_VERSION
 from gaitway.embedded.ports import free_port
 from gaitway.embedded.valkey import ValkeyServer
 
-__all__ = ["KAFKA_VERSION", "ONE_NODE", "KafkaBroker", "StackError", "ValkeyServer", "free_port"]
+__all__ = ["FAST_RESTART", "KAFKA_VERSION", "ONE_NODE", "KafkaBroker", "StackError", "ValkeyServer", "free_port"]

@@ -11,7 +11,7 @@ from typing import Self
 
 from gaitway.embedded.errors import StackError
 
-KAFKA_VERSION = "4.3.1"
+KAFKA_VERSION = "4.0.2"
 # slf4j-simple writes Kafka's log to stderr without a configuration file; its version is that of Kafka's slf4j-api.
 ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
 LOCK_PATH = Path(__file__).with_name("kafka.lock")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from typing import Any
 
 import faust
@@ -30,9 +31,15 @@ class _NoFaustKafka(BootStrategy):
 
 
 class FeaturesApp(faust.App):
-    """A Faust app with that boot strategy."""
+    """A Faust app with that boot strategy; ``failure`` is why it has ended itself."""
 
     BootStrategy = _NoFaustKafka
+    failure: Stop | None = None
+
+    def end(self, failure: Stop) -> None:
+        """End in good order, as a signal does: a crash would bury the one clear line under Faust's tracebacks."""
+        self.failure = failure
+        signal.raise_signal(signal.SIGTERM)
 
 
 def create_app(settings: FeaturesSettings) -> FeaturesApp:
@@ -79,7 +86,11 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
 
     @app.task  # type: ignore[untyped-decorator]
     async def start() -> None:
-        await _when_ready(settings, publisher)
+        try:
+            await _when_ready(settings, publisher)
+        except Stop as error:
+            app.end(error)
+            return
         health.has("kafka")
         # Faust's own consumer would do this on its first assignment; without it every channel stays shut.
         app.flow_control.resume()
@@ -121,4 +132,9 @@ def run(settings: FeaturesSettings) -> None:
         redirect_stdouts=False,
         quiet=True,
     )
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:
+        if app.failure is None:
+            raise
+        raise app.failure from None

@@ -17,12 +17,17 @@ from shared.records.gap import Gap
 from shared.windows.assembler import Closed
 from shared.windows.featurise import featurise
 from shared.windows.merge import LogRecord
+from shared.windows.open_window import RawWindow
 from shared.windows.slots import HOUR_MS, ClosedSlots
 
 log = logging.getLogger("gaitway.features")
 
 Offsets = dict[TopicPartition, OffsetAndMetadata]
 RETRY_S = 0.5
+# When log time leaps, the windows of all users are due at once. In between the loop's other tasks, heartbeats among
+# them, get their turn, and the arrays of a step stay small.
+FEATURISE_WINDOWS = 256
+YIELD_RECORDS = 200
 SLOW_S = 5.0
 
 
@@ -77,12 +82,9 @@ class Processor:
         windows: list[Ready] = []
         gaps: list[tuple[int, Gap]] = []
         for partition, log_records in released:
-            closed = self._fold(partition, log_records)
+            closed = await self._fold(partition, log_records)
             gaps += [(partition.number, gap) for gap in closed.gaps]
-            window_records = featurise(closed.windows, self._users)
-            windows += [
-                Ready(partition.number, raw, record) for raw, record in zip(closed.windows, window_records, strict=True)
-            ]
+            windows += await self._featurise(partition, closed.windows)
         if windows or gaps or rejected:
             await self._publish(windows, gaps, rejected)
         await self._persist()
@@ -94,9 +96,11 @@ class Processor:
             for device, closed in devices.items():
                 self._partition_of[user].assembler.remember(user, device, closed)
 
-    def _fold(self, partition: Partition, records: list[LogRecord]) -> Closed:
+    async def _fold(self, partition: Partition, records: list[LogRecord]) -> Closed:
         whole = Closed()
-        for record in records:
+        for count, record in enumerate(records, 1):
+            if count % YIELD_RECORDS == 0:
+                await asyncio.sleep(0)
             whole.extend(partition.fold(record))
             if record.samples is not None:
                 metrics.RECORDS_FOLDED.labels(record.samples.modality.name).inc()
@@ -105,6 +109,15 @@ class Processor:
         for user, device, start in whole.slots:
             self._users.mark_final(user, device, start // HOUR_MS)
         return whole
+
+    async def _featurise(self, partition: Partition, windows: list[RawWindow]) -> list[Ready]:
+        ready: list[Ready] = []
+        for start in range(0, len(windows), FEATURISE_WINDOWS):
+            some = windows[start : start + FEATURISE_WINDOWS]
+            records = featurise(some, self._users)
+            ready += [Ready(partition.number, raw, record) for raw, record in zip(some, records, strict=True)]
+            await asyncio.sleep(0)
+        return ready
 
     async def _publish(self, windows: list[Ready], gaps: list[tuple[int, Gap]], rejected: list[Rejected]) -> None:
         while True:

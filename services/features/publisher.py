@@ -33,6 +33,7 @@ class Publisher:
             enable_idempotence=True,
             linger_ms=5,
             max_batch_size=256 * 1024,
+            max_request_size=topics.MAX_REJECTED_BYTES,
             request_timeout_ms=20_000,
         )
         try:

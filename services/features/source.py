@@ -4,6 +4,7 @@ Faust's own consumer delivers record by record at 80 to 115 us each; this costs 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,10 +22,13 @@ from services.features.partition import Partition
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
 from shared.errors import LostOwnership
-from shared.polling import POLL_MS, return_to_log
+from shared.polling import poll
 from shared.windows.open_window import Position
 
 log = logging.getLogger("gaitway.features")
+
+RETRY_S = 0.5
+STOP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +89,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def _next(self) -> Batch:
         # A rebalance waits for the poll, so that no poll spans one.
         async with self._busy:
-            records = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._settings.max_poll_records)
-            return_to_log(self._consumer, records, self._processor.partitions)
+            records = await poll(self._consumer, self._settings.max_poll_records, self._processor.partitions)
             return Batch(self._generation, records)
 
     async def handle(self, batch: Batch) -> None:
@@ -149,10 +152,14 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Begin each partition at its commit."""
         async with self._busy:
-            await self._begin(set(assigned))
+            try:
+                await self._begin(set(assigned))
+            except Exception as error:
+                # aiokafka would log it and go on, with no partition set up: alive, and doing nothing.
+                await self.crash(error)
 
     async def _begin(self, assigned: set[TopicPartition]) -> None:
-        committed = await self._committed(assigned)
+        committed = await self._committed_once_known(assigned)
         self._generation += 1
         self._paused.clear()
         settings = self._settings
@@ -177,23 +184,40 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 await self._consumer.seek_to_beginning(tp)
 
+    async def _committed_once_known(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
+        while True:
+            try:
+                return await self._committed(assigned)
+            except (KafkaError, TimeoutError) as error:
+                if self.should_stop:
+                    raise
+                log.warning("the group's commits cannot be read: %r; trying again", error)
+                await asyncio.sleep(RETRY_S)
+
     async def _committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
         """Committed offsets with the log time in their metadata, which aiokafka's consumer does not give out."""
         if not assigned:
             return {}
         admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
-        await admin.start()
         try:
+            await admin.start()
             offsets = await admin.list_consumer_group_offsets(self._group, partitions=list(assigned))
         finally:
             await admin.close()
-        return {tp: (o.offset, int(o.metadata or 0)) for tp, o in offsets.items() if o.offset >= 0}
+        return {tp: (o.offset, _log_ms(o.metadata)) for tp, o in offsets.items() if o.offset >= 0}
 
     async def on_stop(self) -> None:
         """Acknowledge what is done and leave; a static member keeps its partitions for the session's length."""
-        async with self._busy:
-            if self._consumer is not None:
-                await self._commit()
-                self._generation += 1
+        # A batch that waits for a broker or a Redis that is away must not hold up the exit: it comes again.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S), self._busy:
+                if self._consumer is not None:
+                    await self._commit()
+                    self._generation += 1
         if self._consumer is not None:
             await self._consumer.stop()
+
+
+def _log_ms(metadata: str | None) -> int:
+    """The log time that a commit carries; 0, which any record is past, where the offset was set by other means."""
+    return int(metadata) if metadata and metadata.isdecimal() else 0

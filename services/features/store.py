@@ -5,17 +5,22 @@ hour's final windows. A write succeeds only on the sequence number that this wor
 that wakes up cannot fold anything a second time: histogram and bitmaps change together or not at all.
 """
 
-from collections.abc import Iterable
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from shared.errors import RetryLater
+from shared.errors import InvalidRecord, RetryLater
 from shared.signal.baseline import UserBaseline
 from shared.windows.slots import bitmap_from_bytes, bitmap_to_bytes
+
+log = logging.getLogger("gaitway.features")
 
 KEEP_MS = 60 * 24 * 3_600_000
 """A user who was silent for 60 days begins anew."""
@@ -61,6 +66,16 @@ class UserWrite:
 
 WRITTEN, CONFLICT, EMPTY = 1, 0, 2
 
+ROUND_TRIP_USERS = 256
+"""About 2 MB. All users at once, after Redis was away, would never be done within a call's time limit."""
+
+T = TypeVar("T")
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """What goes in one round trip, in order."""
+    return (items[start : start + ROUND_TRIP_USERS] for start in range(0, len(items), ROUND_TRIP_USERS))
+
 
 class BaselineStore:
     """The only place that talks to Redis. Every method raises RetryLater when Redis does not answer."""
@@ -84,18 +99,20 @@ class BaselineStore:
             raise RetryLater(f"Redis: {error}") from error
 
     async def load(self, users: Iterable[str]) -> dict[str, StoredUser]:
-        """Read users in one round trip; a user never seen is an empty one."""
-        users = list(users)
+        """Read users; one never seen is an empty one."""
+        stored: dict[str, StoredUser] = {}
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for user in users:
-                    pipe.hgetall(self._key(user))
-                replies = await pipe.execute()
+            for some in batches(list(users)):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for user in some:
+                        pipe.hgetall(self._key(user))
+                    replies = await pipe.execute()
+                stored |= {user: _stored_user(reply) for user, reply in zip(some, replies, strict=True)}
         except (RedisError, OSError) as error:
             raise RetryLater(f"Redis: {error}") from error
-        return {user: _stored_user(reply) for user, reply in zip(users, replies, strict=True)}
+        return stored
 
-    async def write(self, writes: list[UserWrite], *, whole: bool = False) -> list[int]:
+    async def write(self, writes: Sequence[UserWrite], *, whole: bool = False) -> list[int]:
         """Write users in one round trip; per user WRITTEN, CONFLICT or EMPTY.
 
         ``whole`` says that the writes hold everything, so that they may also create a user.
@@ -122,7 +139,7 @@ class BaselineStore:
     async def delete_all(self) -> None:
         """Forget every user under the prefix."""
         try:
-            async for key in self._redis.scan_iter(match=f"{self._prefix}user:*", count=1000):
+            async for key in self._redis.scan_iter(match=f"{_literal(self._prefix)}user:*", count=1000):
                 await self._redis.delete(key)
         except (RedisError, OSError) as error:
             raise RetryLater(f"Redis: {error}") from error
@@ -130,6 +147,11 @@ class BaselineStore:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+def _literal(text: str) -> str:
+    """For a pattern of Redis, in which a prefix such as ``a*`` would match others' keys."""
+    return re.sub(r"([*?\[\]^\\])", r"\\\1", text)
 
 
 def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
@@ -140,4 +162,10 @@ def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
         if name.startswith(b"c|"):
             device, _, hour = name[2:].decode().rpartition("|")
             hours[device, int(hour)] = bitmap_from_bytes(value)
-    return StoredUser(int(reply[b"seq"]), UserBaseline.from_bytes(reply[b"baseline"]), hours)
+    try:
+        baseline = UserBaseline.from_bytes(reply[b"baseline"])
+    except InvalidRecord as error:
+        # A cold start for one user, visible in the events; the final windows still hold.
+        log.error("%s; the user begins anew", error)
+        baseline = UserBaseline()
+    return StoredUser(int(reply[b"seq"]), baseline, hours)

@@ -1,15 +1,16 @@
 """Users in memory: baselines that windows are computed with, folds that wait for Redis."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.features.store import CONFLICT, EMPTY, BaselineStore, StoredUser, UserWrite
-from shared import metrics
+from services.features.store import CONFLICT, EMPTY, WRITTEN, BaselineStore, StoredUser, UserWrite, batches
+from shared import metrics, plant
 from shared.errors import LostOwnership, RetryLater
+from shared.modality import WINDOW_MS
 from shared.records.window import Baseline
 from shared.signal.baseline import Hop, UserBaseline
 from shared.windows.slots import ClosedSlots
@@ -30,6 +31,9 @@ class _User:
     changed: set[tuple[str, int]] = field(default_factory=set)
     """(device, hour) whose bitmap must be written."""
     dirty: bool = False
+
+
+_Named = tuple[str, _User]
 
 
 class Users:
@@ -81,7 +85,7 @@ class Users:
             # Windows published while Redis was away: fold them now, but none that was folded before that.
             user.changed, user.dirty = before.changed, before.dirty
             for device, hop in before.waiting:
-                start = hop.start_ms + hop.hop_ms - 20_000
+                start = hop.start_ms + hop.hop_ms - WINDOW_MS
                 if device not in devices or start not in devices[device]:
                     user.baseline.update(hop)
         return devices
@@ -94,6 +98,8 @@ class Users:
     def fold(self, user: str, device: str, hop: Hop) -> None:
         """See Baselines."""
         entry = self._users[user]
+        if plant.is_planted("stale-baseline"):
+            return
         if entry.known:
             entry.baseline.update(hop)
         else:
@@ -112,28 +118,30 @@ class Users:
         Raises:
             LostOwnership: another worker has written one of the users since.
         """
-        unknown = self.unknown()
-        dirty = {name: user for name, user in self._users.items() if user.dirty and user.known}
+        dirty = [(name, user) for name, user in self._users.items() if user.dirty and user.known]
         try:
-            outcomes = await self._store.write([_write(n, u, slots_of, whole=False) for n, u in dirty.items()])
-            empty = {n: u for (n, u), outcome in zip(dirty.items(), outcomes, strict=True) if outcome == EMPTY}
-            if empty:
-                log.warning("Redis has lost %d users (a flush?): writing them again", len(empty))
-                again = await self._store.write(
-                    [_write(n, u, slots_of, whole=True) for n, u in empty.items()], whole=True
-                )
-                outcomes += again
-                for user in empty.values():
-                    user.seq = 0
+            for some in batches(dirty):
+                empty = await self._write(some, slots_of, whole=False)
+                if empty:
+                    log.warning("Redis has lost %d users (a flush?): writing them again", len(empty))
+                    await self._write(empty, slots_of, whole=True)
         except RetryLater as error:
             metrics.REDIS_ERRORS.inc()
             log.warning("%s; %d folds wait", error, self.waiting)
             return False
+        return not self.unknown()
+
+    async def _write(self, some: Sequence[_Named], slots_of: SlotsOf, *, whole: bool) -> list[_Named]:
+        """Write some users; returns those that Redis no longer has."""
+        outcomes = await self._store.write(
+            [_user_write(name, user, slots_of, whole=whole) for name, user in some], whole=whole
+        )
         if CONFLICT in outcomes:
             raise LostOwnership("another worker has written a user of this partition")
-        for user in dirty.values():
-            user.seq, user.dirty, user.changed = user.seq + 1, False, set()
-        return not unknown
+        for (_, user), outcome in zip(some, outcomes, strict=True):
+            if outcome == WRITTEN:
+                user.seq, user.dirty, user.changed = (0 if whole else user.seq) + 1, False, set()
+        return [named for named, outcome in zip(some, outcomes, strict=True) if outcome == EMPTY]
 
     def unknown(self) -> list[str]:
         """Users that Redis could not be asked for."""
@@ -150,13 +158,11 @@ class Users:
         self._users.clear()
 
 
-def _write(name: str, user: _User, slots_of: SlotsOf, *, whole: bool) -> UserWrite:
+def _user_write(name: str, user: _User, slots_of: SlotsOf, *, whole: bool) -> UserWrite:
     slots = slots_of(name)
-    old = [(device, hour) for device, closed in slots.items() for hour in closed.forget_old()]
-    hours = {
-        (device, hour): bits
-        for device, closed in slots.items()
-        for hour, bits in closed.hours.items()
-        if whole or (device, hour) in user.changed
-    }
+    # Into ``changed``, which lives until a write has succeeded: forgotten here, they must go there too.
+    user.changed |= {(device, hour) for device, closed in slots.items() for hour in closed.forget_old()}
+    held = {(device, hour): bits for device, closed in slots.items() for hour, bits in closed.hours.items()}
+    hours = {place: bits for place, bits in held.items() if whole or place in user.changed}
+    old = [place for place in user.changed if place not in held]
     return UserWrite(name, user.seq, user.baseline.to_bytes(), hours, old)

@@ -8,7 +8,7 @@ from cloudevents.core.bindings.kafka import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from shared.labels import MOVEMENT
+from shared.labels import HAR2, MOVEMENT
 from shared.modality import NAMES, WINDOW_MS
 from shared.records.event import SOURCE, TYPE, ActivityEvent, event_id
 from shared.records.window import WindowRecord
@@ -30,10 +30,11 @@ def activity_event(
 ) -> ActivityEvent:
     """The event of one classified window."""
     activity = max(probabilities, key=lambda name: probabilities[name])
-    movement = {"static": 0.0, "dynamic": 0.0}
+    movement = dict.fromkeys(HAR2, 0.0)
     for name, probability in probabilities.items():
-        if name in MOVEMENT:
-            movement[MOVEMENT[name]] += probability
+        kind = name if name in HAR2 else MOVEMENT.get(name)
+        if kind is not None:
+            movement[kind] += probability
     return ActivityEvent(
         user=user,
         device=window.device,

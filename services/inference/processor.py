@@ -14,6 +14,7 @@ from services.inference.writer import Outgoing, PartitionWriter
 from shared import metrics
 from shared.clock import Clock
 from shared.errors import InvalidRecord
+from shared.records.decoding import traceparent_of, user_of
 from shared.records.rejected import rejection_headers
 from shared.records.window import WindowRecord, decode_window
 
@@ -52,21 +53,23 @@ class Processor:
         probabilities = iter(await self._classifier.classify(windows)) if windows else iter(())
         for partition, partition_tasks in tasks.items():
             for task in partition_tasks:
-                self._emit(task, next(probabilities), outgoing[partition])
-        await asyncio.gather(*(self.writers[partition].write(out) for partition, out in outgoing.items()))
+                self._emit(partition, task, next(probabilities), outgoing[partition])
+        # All of them end before the first failure is told: what opens a partition anew must not meet a transaction.
+        writes = [self.writers[partition].write(out) for partition, out in outgoing.items()]
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def _accept(self, partition: int, record: Any, out: Outgoing) -> _Task | None:
         """The task of a record, unless it is a repeat or cannot be read."""
         try:
-            user = (record.key or b"").decode()
-            if not user:
-                raise InvalidRecord("a window needs the user as its key")
+            user = user_of(record.key)
             window = decode_window(record.value or b"")
             if window.feature_version != self._classifier.feature_version:
                 raise InvalidRecord(
                     f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}"
                 )
-        except (InvalidRecord, UnicodeDecodeError) as error:
+        except InvalidRecord as error:
             self._reject(record, str(error), out)
             return None
         if not self.writers[partition].ledger.stage(user, window):
@@ -74,17 +77,15 @@ class Processor:
             return None
         return _Task(record, user, window)
 
-    def _emit(self, task: _Task, probabilities: np.ndarray[Any, Any], out: Outgoing) -> None:
+    def _emit(self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any], out: Outgoing) -> None:
         if not np.isfinite(probabilities).all():
+            self.writers[partition].ledger.unstage(task.user, task.window)
             self._reject(task.record, "the model gives no finite probability for it", out)
             return
         now_ms = self._clock()
         by_class = dict(zip(self._classifier.classes, probabilities.tolist(), strict=True))
         event = activity_event(task.user, task.window, by_class, self._classifier.name, now_ms)
-        trace = next(
-            (value.decode("ascii", "replace") for name, value in task.record.headers if name == "traceparent"), None
-        )
-        headers, value = to_message(event, trace)
+        headers, value = to_message(event, traceparent_of(task.record.headers))
         out.events.append((task.user.encode(), headers, value))
         metrics.EVENTS.labels(event.activity).inc()
         metrics.EVENT_LATENCY_SECONDS.observe(max(0, now_ms - task.window.source_received_at_ms) / 1000)
@@ -93,4 +94,6 @@ class Processor:
         log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, reason)
         metrics.REJECTED.labels("inference").inc()
         headers = rejection_headers("inference", reason, record.topic, record.partition, record.offset)
-        out.rejected.append((record.key, headers, record.value))
+        # aiokafka sends no record that has neither key nor value.
+        value = b"" if record.key is None and record.value is None else record.value
+        out.rejected.append((record.key, headers, value))

@@ -1,12 +1,13 @@
 """The inference worker: consume windows, classify, publish; open each partition anew whenever anything is in doubt."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -22,7 +23,7 @@ from shared.errors import LostOwnership, RetryLater
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
-from shared.polling import POLL_MS, return_to_log
+from shared.polling import poll
 
 log = logging.getLogger("gaitway.inference")
 
@@ -41,6 +42,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._topic = settings.topic_prefix + topics.WINDOWS.name
         self._busy = asyncio.Lock()
         self._consumer: Any = None
+        self._failure: Exception | None = None
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -67,15 +69,20 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             async with self._busy:
                 await self._let_go()
-            await self._consumer.stop()
+            # With the broker away aiokafka lets the CancelledError of its own fetch out: no end of ours.
+            stopped = asyncio.create_task(self._consumer.stop())
+            await asyncio.wait({stopped})
+            if not stopped.cancelled():
+                stopped.result()
 
     async def _cycle(self) -> None:
         """One poll, at most one transaction per partition, then the rest of the interval."""
+        if self._failure is not None:
+            raise self._failure
         pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
         # A rebalance waits for the cycle, so that no poll spans one.
         async with self._busy:
-            records = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=self._settings.max_poll_records)
-            return_to_log(self._consumer, records, self._processor.writers)
+            records = await poll(self._consumer, self._settings.max_poll_records, self._processor.writers)
             if records:
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})
@@ -93,7 +100,11 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Fence the predecessors, then read what they have published."""
         async with self._busy:
-            await self._open(set(assigned), seek=False)
+            try:
+                await self._open(set(assigned), seek=False)
+            except Exception as error:
+                # aiokafka would log it and go on, with no partition open: alive, and doing nothing.
+                self._failure = error
 
     async def _let_go(self) -> None:
         writers, self._processor.writers = list(self._processor.writers.values()), {}
@@ -101,12 +112,12 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _open(self, assigned: set[TopicPartition], *, seek: bool) -> None:
         await self._let_go()
-        while assigned:
+        while assigned and not self.stopping.is_set():
             try:
                 self._processor.writers = await self._writers(sorted(tp.partition for tp in assigned))
                 if seek:
                     await self._seek(assigned)
-            except KafkaError as error:
+            except (KafkaError, TimeoutError) as error:
                 self._health.waits_for("kafka", str(error))
                 log.warning("cannot open the partitions: %r; trying again", error)
                 await self._let_go()
@@ -118,17 +129,19 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _writers(self, partitions: list[int]) -> dict[int, PartitionWriter]:
         settings = self._settings
-        producers = [
-            await open_producer(settings.kafka, settings.topic_prefix, partition, settings.transaction_timeout_ms)
-            for partition in partitions
-        ]
-        # After the fence: nothing can be added to these ledgers but by us.
-        ledgers = await read_ledgers(
-            settings.kafka, settings.topic_prefix, partitions, self._classifier.name.name_version
-        )
+        prefix, model = settings.topic_prefix, self._classifier.name.name_version
+        producers: dict[int, AIOKafkaProducer] = {}
+        async with contextlib.AsyncExitStack() as opened:
+            for partition in partitions:
+                producer = await open_producer(settings.kafka, prefix, partition, settings.transaction_timeout_ms)
+                opened.push_async_callback(producer.stop)
+                producers[partition] = producer
+            # After the fence: nothing can be added to these ledgers but by us.
+            ledgers = await read_ledgers(settings.kafka, prefix, partitions, model)
+            opened.pop_all()
         return {
-            partition: PartitionWriter(producer, settings.topic_prefix, partition, self._group, ledgers[partition])
-            for partition, producer in zip(partitions, producers, strict=True)
+            partition: PartitionWriter(producer, prefix, partition, self._group, ledgers[partition])
+            for partition, producer in producers.items()
         }
 
     async def _seek(self, assigned: set[TopicPartition]) -> None:

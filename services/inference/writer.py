@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.structs import TopicPartition
 
 from services.inference.events import Headers
 from services.inference.ledger import Ledger
-from shared import metrics, topics
+from shared import metrics, plant, topics
 from shared.errors import LostOwnership
 from shared.records.ledger import encode_ledger
 
@@ -52,6 +52,8 @@ class PartitionWriter:
         try:
             async with self._producer.transaction():
                 sent = [await self._send(topics.EVENTS, value, key, headers) for key, headers, value in out.events]
+                if plant.is_planted("no-transaction"):
+                    await plant.split(self._producer)
                 for ledger_key, bits in self.ledger.staged.items():
                     key, value = encode_ledger(ledger_key, bits)
                     sent.append(await self._send(topics.LEDGER, value, key, []))
@@ -59,7 +61,8 @@ class PartitionWriter:
                 await asyncio.gather(*sent)
                 source = TopicPartition(self._prefix + topics.WINDOWS.name, self._partition)
                 await self._producer.send_offsets_to_transaction({source: out.next_offset}, self._group)
-        except KafkaError as error:
+        except (KafkaError, IllegalOperation, AssertionError) as error:
+            # The latter two: aiokafka's producer has been fenced or has failed between two of our calls.
             self.ledger.discard()
             raise LostOwnership(f"transaction of partition {self._partition}: {error!r}") from error
         self.ledger.committed()
@@ -90,6 +93,7 @@ async def open_producer(
         enable_idempotence=True,
         linger_ms=0,
         max_batch_size=256 * 1024,
+        max_request_size=topics.MAX_REJECTED_BYTES,
         # The default of 100 ms is what makes back-to-back transactions slow: a commit marker is on its way.
         retry_backoff_ms=5,
     )

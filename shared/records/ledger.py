@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.errors import InvalidRecord
+from shared.records.decoding import UNREADABLE
 from shared.windows.slots import HOUR_MS, bitmap_from_bytes, bitmap_to_bytes
 
 LedgerKey = tuple[str, str, str, int, int]
@@ -24,5 +25,5 @@ def decode_ledger(key: bytes | None, value: bytes | None) -> tuple[LedgerKey, in
     """Inverse of ``encode_ledger``; raises InvalidRecord."""
     try:
         return msgspec.json.decode(key or b"", type=LedgerKey), bitmap_from_bytes(value or b"")
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise InvalidRecord(f"ledger key: {error}") from error

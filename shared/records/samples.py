@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared.errors import InvalidRecord
 from shared.modality import BY_NAME, Modality
+from shared.records.decoding import UNREADABLE, Device
 
 VERSION = 1
 TICK = b""
@@ -21,7 +22,7 @@ TICK = b""
 
 class _Wire(msgspec.Struct, forbid_unknown_fields=False):
     v: int
-    device: str
+    device: Device
     session: str
     seq: int
     t0_ms: int
@@ -95,7 +96,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     """
     try:
         wire = _decoder.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise InvalidRecord(f"{modality.name} record: {error}") from error
     if wire.v != VERSION:
         raise InvalidRecord(f"{modality.name} record: version {wire.v}, this reader knows {VERSION}")

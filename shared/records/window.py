@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InvalidRecord
-from shared.modality import MODALITIES
+from shared.modality import MODALITIES, NAMES
+from shared.records.decoding import UNREADABLE, Device
 
 VERSION = 1
+HOPS_MS = (10_000, 20_000)
 ACCELEROMETER_STATES = ("unavailable", "cold", "stable")
 HEART_RATE_STATES = ("unavailable", "default", "still", "resting")
 
@@ -41,7 +43,7 @@ class Baseline(msgspec.Struct, frozen=True):
 
 class _Wire(msgspec.Struct):
     v: int
-    device: str
+    device: Device
     window_start_ms: int
     hop_ms: int
     feature_version: int
@@ -98,23 +100,29 @@ def decode_window(value: bytes) -> WindowRecord:
     """Read one record of activity.windows.
 
     Raises:
-        InvalidRecord: not MessagePack, an unknown version, or arrays of another size than the contract's.
+        InvalidRecord: not MessagePack, an unknown version, off the grid, or arrays that break the contract.
     """
     try:
         wire = _decoder.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise InvalidRecord(f"window record: {error}") from error
     if wire.v != VERSION:
         raise InvalidRecord(f"window record: version {wire.v}, this reader knows {VERSION}")
+    if wire.hop_ms not in HOPS_MS or wire.window_start_ms % wire.hop_ms:
+        raise InvalidRecord(f"window record: {wire.window_start_ms} is on no grid of {wire.hop_ms} ms")
+    if set(wire.mask) != set(NAMES) or set(wire.coverage) != set(NAMES):
+        raise InvalidRecord(f"window record: mask and coverage need {', '.join(NAMES)} and nothing else")
+    if not all(0.0 <= coverage <= 1.0 for coverage in wire.coverage.values()):
+        raise InvalidRecord("window record: a coverage outside 0 to 1")
     features: FeatureArrays = {}
     for modality in MODALITIES:
         data: bytes = getattr(wire, modality.name)
         channels, n = modality.feature_shape
         if len(data) != channels * n * 2:
             raise InvalidRecord(f"window record: {modality.name} has {len(data)} bytes, not {channels * n * 2}")
-        if modality.name not in wire.mask or modality.name not in wire.coverage:
-            raise InvalidRecord(f"window record: mask or coverage without {modality.name}")
         features[modality.name] = np.frombuffer(data, dtype="<f2").reshape(channels, n)
+        if not np.isfinite(features[modality.name]).all():
+            raise InvalidRecord(f"window record: {modality.name} holds a number that is not finite")
     return WindowRecord(
         device=wire.device,
         window_start_ms=wire.window_start_ms,

@@ -208,7 +208,11 @@ class Assembler:
             user
             for user, devices in self._users.items()
             if all(
-                not stream.open and not stream.holes and stream.newest_log_ms < before_log_ms
+                not stream.open
+                and not stream.holes
+                and stream.newest_log_ms < before_log_ms
+                # An upload half arrived is followed for the linger; forgotten sooner, its windows would change.
+                and all(arrival.is_forgotten(self._log_ms - self.linger_ms) for arrival in stream.arrivals.values())
                 for stream in devices.values()
             )
         ]

@@ -61,14 +61,14 @@ class Merge:
             if not heads:
                 return
             log_ms, topic = min(heads)
-            if not all(self._waiting[other] or self._is_past(other, log_ms, topic) for other in TOPICS):
+            if not all(self._waiting[other] or self._is_past(other, log_ms) for other in TOPICS):
                 return
             yield self._waiting[topic].popleft()
 
-    def _is_past(self, other: int, log_ms: int, topic: int) -> bool:
-        """Whether the empty topic ``other`` can no longer deliver a record that sorts before (log_ms, topic)."""
-        if not self._has_delivered[other]:
-            return False
-        latest = self._delivered_ms[other]
-        # At the same millisecond the lower topic goes first, so it must be strictly past.
-        return latest > log_ms or (latest == log_ms and other > topic)
+    def _is_past(self, topic: int, log_ms: int) -> bool:
+        """Whether the empty topic can no longer deliver a record that goes before another topic's at ``log_ms``.
+
+        Strictly past, as a lower topic goes first at the same millisecond. (A higher one that has delivered at
+        ``log_ms`` is not empty: its record goes after the other's and still waits.)
+        """
+        return self._has_delivered[topic] and self._delivered_ms[topic] > log_ms

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import gcd
 
 import numpy as np
@@ -134,9 +135,7 @@ def fold(log: Sequence[LogRecord], *, hop_ms: int = HOP_MS, assembler: Assembler
 
 def pieces(edges_ms: Sequence[int], lost: frozenset[int] = frozenset()) -> Iterator[tuple[int, int]]:
     """Neighbouring edges as (from, to), without the lost ones."""
-    yield from (
-        edge for index, edge in enumerate(zip(edges_ms[:-1], edges_ms[1:], strict=True)) if index not in lost
-    )
+    yield from (edge for index, edge in enumerate(pairwise(edges_ms)) if index not in lost)
 
 
 @st.composite

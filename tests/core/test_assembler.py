@@ -107,6 +107,13 @@ def test_a_window_closes_with_the_last_part_that_its_upload_announced() -> None:
     assert closed.slots == [("u", DEVICE, BASE_MS)]
 
 
+def test_the_newest_receipt_counts_whatever_came_last() -> None:
+    feed = Feed()
+    feed.send(0, part("accelerometer", 0, 10_000, received_at_ms=BASE_MS + 7, utc_offset_min=120))
+    window = feed.send(1, part("accelerometer", 10_000, 20_000, seq=1, received_at_ms=BASE_MS + 5)).windows[0]
+    assert (window.source_received_at_ms, window.utc_offset_min) == (BASE_MS + 7, 120)
+
+
 def test_what_was_not_announced_is_not_waited_for() -> None:
     closed = Feed().send(0, part("accelerometer", 0, 20_000))
     assert starts_s(closed) == [0]
@@ -238,6 +245,12 @@ def test_a_closed_window_is_final_and_what_comes_later_is_counted() -> None:
     assert feed.assembler.open_windows == 0
 
 
+def test_what_still_serves_an_open_window_is_not_late() -> None:
+    feed = Feed()
+    feed.send(0, part("accelerometer", 0, 20_000))
+    assert feed.send(1, part("accelerometer", 15_000, 16_000, seq=1)).late_samples == {}
+
+
 def test_closed_slots_survive_a_restart() -> None:
     feed = Feed()
     closed = feed.send(0, part("accelerometer", 0, 20_000))
@@ -255,9 +268,11 @@ def test_slots_that_come_after_the_data() -> None:
     feed.send(0, part("accelerometer", 0, 15_000))
     slots = ClosedSlots(HOP_MS)
     slots.add(BASE_MS)
+    feed.send(0, part("accelerometer", 60_000, 80_000, seq=1))
     feed.assembler.remember("u", DEVICE, slots)
-    assert starts_s(feed.send(1, part("accelerometer", 15_000, 30_000, seq=1))) == [10]
-    assert BASE_MS in feed.assembler.closed_slots("u")[DEVICE]
+    assert starts_s(feed.send(1, part("accelerometer", 15_000, 30_000, seq=2))) == [10]
+    closed = feed.assembler.closed_slots("u")[DEVICE]
+    assert all(BASE_MS + start_ms in closed for start_ms in (0, 10_000, 60_000))
 
 
 # Holes
@@ -311,6 +326,13 @@ def test_the_commit_is_held_at_the_oldest_record_that_an_open_window_needs() -> 
     assert feed.holds() == [None, None, None]
 
 
+def test_a_repetition_does_not_move_the_hold() -> None:
+    feed = Feed()
+    for log_ms in (0, 5_000):
+        feed.send(log_ms, part("accelerometer", 0, 15_000))
+    assert feed.holds() == [(0, 0), None, None]
+
+
 def test_half_an_upload_is_held_for_its_other_half() -> None:
     """Its windows are final already, but the other half may open one, which then must know of the first."""
     both = ("accelerometer", "heart_rate")
@@ -355,6 +377,15 @@ def test_idle_users_are_forgotten_unless_something_is_open() -> None:
     assert feed.assembler.forget_idle(BASE_MS + 9_000) == ["done"]
     assert feed.assembler.closed_slots("done") == {}
     assert feed.assembler.open_windows == 1
+
+
+def test_a_user_whose_upload_is_half_here_is_not_forgotten() -> None:
+    feed = Feed(hop_ms=20_000)
+    feed.send(0, part("accelerometer", 0, 20_000))
+    feed.send(1_000, part("accelerometer", 0, 20_000, seq=1, announced=ALL))
+    assert feed.assembler.forget_idle(BASE_MS + 2_000) == []
+    feed.tick(LINGER_MS + 1_000)
+    assert feed.assembler.forget_idle(BASE_MS + 2_000) == ["u"]
 
 
 def test_a_user_who_is_forgotten_and_comes_back() -> None:

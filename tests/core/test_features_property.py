@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.modality import MODALITIES, NAMES
 from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
+from shared.signal.baseline import UserBaseline
 from shared.signal.features import accelerometer_features, heart_rate_features, steps_features
 from shared.windows.assembler import Closed
 from shared.windows.featurise import MemoryBaselines, featurise, window_features
@@ -120,6 +121,22 @@ def test_one_window_alone_and_many_in_one_batch(data: st.DataObject, count: int,
             assert alone[modality.name].tobytes() == features[modality.name].tobytes()
 
 
+def test_a_window_is_computed_before_its_own_hop_is_folded() -> None:
+    windows = fold(delivered([wearer(3).upload(0, 60_000, 0)], [0], [NO_DELAY])).windows
+    baseline = UserBaseline()
+    for window, record in zip(windows, featurise(windows, MemoryBaselines()), strict=True):
+        accelerometer = window.signals["accelerometer"]
+        assert record.baseline == baseline.get(accelerometer.values)
+        expected = window_features([window], [record.baseline])[0]
+        assert all(record.features[name].tobytes() == expected[name].tobytes() for name in NAMES)
+        hop = window.newest_hop()
+        assert (hop.start_ms, hop.hop_ms) == (window.window_start_ms + 10_000, 10_000)
+        np.testing.assert_array_equal(hop.mg, accelerometer.values[:, 250:])
+        np.testing.assert_array_equal(hop.bpm, window.signals["heart_rate"].values[0, 10:])
+        baseline.update(hop)
+    assert len(windows) == 5
+
+
 def test_a_masked_modality_is_zeros() -> None:
     windows = fold(delivered([wearer(1).upload(0, 40_000, 0)[:1]], [0], [NO_DELAY])).windows
     features = window_features(windows, [FIXED] * len(windows))
@@ -147,6 +164,14 @@ def test_the_numbers_of_the_paper() -> None:
     np.testing.assert_allclose(features[6], np.diff(features[3], prepend=features[3][0]), atol=1e-7)
     heart = heart_rate_features(np.array([[70.0, 92.0, 92.0]]), np.array(70))
     np.testing.assert_allclose(heart, [[0, 0.1, 0.1], [0, 22, 0], [0, 22, -22]], rtol=1e-6)
+
+
+def test_the_margin_is_mirrored_with_its_last_sample() -> None:
+    """scipy's "reflect": d c b a | a b c d | d c b a."""
+    mg = np.random.default_rng(0).normal(0, 500, (3, 30))
+    taps = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    expected = [np.convolve(np.pad(axis, 4, mode="symmetric"), taps / taps.sum(), mode="valid") for axis in mg / 1000]
+    np.testing.assert_allclose(accelerometer_features(mg, np.zeros(3))[:3], expected, atol=1e-6)
 
 
 def test_a_total_that_falls_is_a_reset() -> None:

@@ -117,9 +117,11 @@ def test_the_clock_steps_back() -> None:
 
 
 def test_a_floor_counts_only_for_the_order_not_as_a_delivery() -> None:
-    merge = Merge((50, 50, 50))
+    merge = Merge((50, 60, 60))
     push(merge, 0, 7, 40)
     assert list(merge.pop()) == []
     for topic in (1, 2):
         push(merge, topic, 3, 41)
     assert [place(record) for record in merge.pop()] == [(50, 0, 7)]
+    push(merge, 0, 8, 70)
+    assert [place(record) for record in merge.pop()] == [(60, 1, 3)]

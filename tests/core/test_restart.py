@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -139,7 +140,7 @@ def test_a_restart_repeats_and_never_contradicts(data: st.DataObject, log: list[
 @given(logs())
 def test_a_commit_never_goes_back_and_ends_at_the_end(log: list[LogRecord]) -> None:
     worker, states = run(log, State(), len(log))
-    for earlier, later in zip(states[:-1], states[1:], strict=True):
+    for earlier, later in pairwise(states):
         assert all(b >= a for a, b in zip(earlier.positions, later.positions, strict=True))
     worker.end(log[-1].log_ms)
     assert worker.state().positions == tuple(sum(record.topic == topic for record in log) for topic in TOPICS)

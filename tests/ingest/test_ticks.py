@@ -1,9 +1,9 @@
 import logging
 
-from services.ingest.quiet import FirstOfMany
 from services.ingest.ticks import tick_until_lost
 from shared.errors import RetryLater
 from shared.health import Health
+from shared.quiet import FirstOfMany
 
 
 class Ticker:

@@ -1,0 +1,69 @@
+"""The broker killed and started again in mid-stream: watches are told to wait, no service dies, nothing is lost."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from gaitway.embedded import KafkaBroker
+from gaitway.replay import Watch, replay
+from tests.e2e.harness import Pipeline, assert_once_each, assert_same_baselines, expected, offline, terminate, until
+
+SPEED = 12.0
+
+
+@pytest.fixture
+def broker() -> Iterator[KafkaBroker]:
+    with KafkaBroker() as broker:
+        yield broker
+
+
+async def test_kill_9_of_the_broker_in_mid_stream(
+    broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path]
+) -> None:
+    # While the broker is away the log stands still; its time does not.
+    pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=20)
+    lives = {name: server.pid for name, server in pipeline.services.items()}
+    watches = [pipeline.watch(path, speed=SPEED) for path in even.values()]
+    async with pipeline.tail() as seen:
+        sending = asyncio.create_task(replay(watches, pipeline.url, SPEED))
+        await until(lambda: len(seen) >= 6, "the first events")
+        before_kill = len(seen)
+        broker.kill()
+        assert not sending.done()
+        answer = await upload_once(pipeline, watches[0])
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        await asyncio.to_thread(broker.start)
+        await sending
+    await pipeline.settle(150)
+    events = await pipeline.events()
+
+    assert {name: server.pid for name, server in pipeline.services.items()} == lives
+    assert sum(watch.retries for watch in watches) > 0
+    assert 0 < before_kill < len(events)
+    assert_once_each(events, expected(even, watches))
+    assert_same_baselines(events, offline(watches))
+
+
+async def test_sigterm_while_the_broker_is_away(
+    broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path]
+) -> None:
+    pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=2)
+    watch = pipeline.watch(even["e4-S03"])
+    await replay([watch], pipeline.url, float("inf"))
+    await pipeline.settle()
+    broker.kill()
+    codes = await asyncio.gather(*(terminate(server) for server in pipeline.services.values()))
+    assert codes == [0, 0, 0]
+
+
+async def upload_once(pipeline: Pipeline, watch: Watch) -> httpx.Response:
+    """An upload that the watch has sent already: what becomes of it changes nothing."""
+    headers = {"Authorization": f"Bearer {watch.token}"}
+    body = msgspec.json.encode(watch.uploads[0])
+    async with httpx.AsyncClient(base_url=pipeline.url, timeout=10, trust_env=False) as client:
+        return await client.post("/v1/uploads", content=body, headers=headers)

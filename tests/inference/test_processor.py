@@ -1,0 +1,182 @@
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from services.inference.classifier import Classifier
+from services.inference.ledger import Ledger
+from services.inference.processor import Processor
+from services.inference.writer import Outgoing
+from shared.errors import LostOwnership
+from shared.modality import MODALITIES, NAMES
+from shared.model.bundle import load_bundle
+from shared.records.window import WindowRecord
+from tests.core.signals import BASE_MS
+from tests.inference.windows import TRACE, altered, kafka_window, window
+
+NOW_MS = BASE_MS + 60_000
+
+
+@dataclass
+class MemoryWriter:
+    """A partition's writer that commits into memory, or fails when it is told to."""
+
+    ledger: Ledger
+    committed: list[Outgoing] = field(default_factory=list)
+    slow_s: float = 0.0
+    fenced: bool = False
+
+    async def write(self, out: Outgoing) -> None:
+        await asyncio.sleep(self.slow_s)
+        if self.fenced:
+            self.ledger.discard()
+            raise LostOwnership("fenced")
+        self.ledger.committed()
+        self.committed.append(out)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(value) for out in self.committed for _, _, value in out.events]
+
+    @property
+    def rejected(self) -> list[tuple[bytes | None, dict[str, bytes], bytes | None]]:
+        return [(key, dict(headers), value) for out in self.committed for key, headers, value in out.rejected]
+
+
+class NanClassifier(Classifier):
+    """Gives no finite probability for the windows that start at ``bad_ms``."""
+
+    bad_ms: frozenset[int] = frozenset()
+
+    async def classify(self, windows: Sequence[WindowRecord]) -> np.ndarray:
+        probabilities = await super().classify(windows)
+        probabilities[[w.window_start_ms in self.bad_ms for w in windows]] = np.nan
+        return probabilities
+
+
+class Worker:
+    def __init__(self, classifier: Classifier, partitions: int = 1) -> None:
+        self.processor = Processor(classifier, lambda: NOW_MS)
+        self.writers = [MemoryWriter(Ledger(classifier.name.name_version)) for _ in range(partitions)]
+        self.processor.writers = dict(enumerate(self.writers))
+
+    async def process(self, *records: Any) -> MemoryWriter:
+        batch: dict[int, list[Any]] = {}
+        for record in records:
+            batch.setdefault(record.partition, []).append(record)
+        await self.processor.process(batch)
+        return self.writers[0]
+
+
+async def test_one_event_per_window_with_the_models_probabilities(classifier, bundle):
+    windows = [window(i, mask=dict.fromkeys(NAMES, True) | {"steps": i % 2 == 0}) for i in range(5)]
+    writer = await Worker(classifier).process(*(kafka_window(7 + i, w.encode()) for i, w in enumerate(windows)))
+    expected = load_bundle(bundle).probabilities([w.features for w in windows], [w.mask for w in windows])
+    assert [e["window_start_ms"] for e in writer.events] == [w.window_start_ms for w in windows]
+    for event, row in zip(writer.events, expected, strict=True):
+        assert list(event["probabilities"].values()) == pytest.approx(row, abs=1e-6)
+        assert event["published_at_ms"] == NOW_MS
+    assert [out.next_offset for out in writer.committed] == [12]
+    assert {dict(headers)["traceparent"] for _, headers, _ in writer.committed[0].events} == {TRACE.encode()}
+    assert {key for key, _, _ in writer.committed[0].events} == {b"u1"}
+
+
+async def test_repeats_are_dropped_within_a_batch_and_across(classifier):
+    worker = Worker(classifier)
+    once, again = window(0).encode(), window(0, utc_offset_min=None).encode()
+    writer = await worker.process(kafka_window(0, once), kafka_window(1, again), kafka_window(2, window(1).encode()))
+    assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 10_000]
+    assert writer.events[0]["utc_offset_min"] == 60
+    await worker.process(kafka_window(3, once), kafka_window(4, window(2).encode()))
+    await worker.process(kafka_window(5, once))
+    assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 10_000, 20_000]
+    # A batch of repeats alone still moves the input on.
+    assert [out.next_offset for out in writer.committed] == [3, 5, 6]
+
+
+async def test_a_transaction_that_did_not_hold_has_published_nothing(classifier):
+    worker = Worker(classifier)
+    worker.writers[0].fenced = True
+    with pytest.raises(LostOwnership):
+        await worker.process(kafka_window(0, window(0).encode()))
+    worker.writers[0].fenced = False
+    writer = await worker.process(kafka_window(0, window(0).encode()))
+    assert len(writer.events) == 1
+
+
+async def test_every_partitions_transaction_has_ended_when_one_fails(classifier):
+    worker = Worker(classifier, partitions=2)
+    worker.writers[0].fenced, worker.writers[1].slow_s = True, 0.1
+    with pytest.raises(LostOwnership):
+        await worker.process(*(kafka_window(0, window(0).encode(), b"u%d" % p, partition=p) for p in (0, 1)))
+    assert len(worker.writers[1].committed) == 1
+
+
+GOOD = window(0).encode()
+NAN = np.full(MODALITIES[0].feature_shape, np.nan, dtype="<f2").tobytes()
+POISON = {
+    "nothing": (b"u1", None, "truncated"),
+    "not MessagePack": (b"u1", b"\xc1", "malformed"),
+    "nesting": (b"u1", b"\x81\xa1z" + b"\x91" * 100_000, "recursion"),
+    "text that is not UTF-8": (b"u1", GOOD.replace(b"\xa5watch", b"\xa5w\xfftch"), "utf-8"),
+    "another version": (b"u1", altered(GOOD, v=7), "version 7"),
+    "features of another version": (b"u1", altered(GOOD, feature_version=9), "feature version 9, the model takes 1"),
+    "an array of another size": (b"u1", altered(GOOD, steps=b"\0\0"), "steps has 2 bytes"),
+    "NaN": (b"u1", altered(GOOD, accelerometer=NAN), "finite"),
+    "a hop of nothing": (b"u1", altered(GOOD, hop_ms=0), "grid"),
+    "off the grid": (b"u1", altered(GOOD, window_start_ms=BASE_MS + 1), "grid"),
+    "a mask without steps": (b"u1", altered(GOOD, mask={"accelerometer": True, "heart_rate": True}), "mask"),
+    "a coverage that is no number": (b"u1", altered(GOOD, coverage=dict.fromkeys(NAMES, float("nan"))), "coverage"),
+    "no user": (None, GOOD, "key"),
+    "neither key nor value": (None, None, "key"),
+    "a user that is not UTF-8": (b"\xff", GOOD, "UTF-8"),
+    "a user of a megabyte": (b"u" * 2**20, GOOD, "1048576"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), POISON.values(), ids=POISON)
+async def test_poison_goes_out_as_it_came_with_the_reason(classifier, key, value, reason):
+    worker = Worker(classifier)
+    writer = await worker.process(
+        kafka_window(40, window(1).encode()), kafka_window(41, value, key), kafka_window(42, window(2).encode())
+    )
+    assert len(writer.events) == 2
+    [(rejected_key, headers, rejected_value)] = writer.rejected
+    assert (rejected_key, rejected_value or None) == (key, value or None)
+    assert rejected_key is not None or rejected_value is not None  # aiokafka's producer refuses that
+    assert reason in headers.pop("reason").decode()
+    assert headers == {
+        "service": b"inference",
+        "origin_topic": b"activity.windows",
+        "origin_partition": b"0",
+        "origin_offset": b"41",
+    }
+    assert writer.committed[-1].next_offset == 43
+    # It stands in nobody's way.
+    await worker.process(kafka_window(43, GOOD))
+    assert len(writer.events) == 3
+
+
+async def test_no_finite_probability_is_rejected_and_takes_no_slot(bundle):
+    classifier = NanClassifier(bundle, threads=1)
+    classifier.bad_ms = frozenset({BASE_MS + 10_000})
+    worker = Worker(classifier)
+    writer = await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
+    assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 20_000]
+    [(_, headers, value)] = writer.rejected
+    assert b"finite" in headers["reason"]
+    assert value == window(1).encode()
+    classifier.bad_ms = frozenset()
+    await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
+    assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 20_000, 10_000]
+    classifier.close()
+
+
+@pytest.mark.parametrize("headers", [[], [("traceparent", None)], [("traceparent", b"\xff")]])
+async def test_the_trace_context_never_harms(classifier, headers):
+    writer = await Worker(classifier).process(kafka_window(0, GOOD, b"u1", headers))
+    assert "traceparent" not in dict(writer.committed[0].events[0][1])

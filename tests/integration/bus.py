@@ -1,0 +1,71 @@
+"""Reading and writing a real broker in tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+
+async def read(
+    kafka: str, topic: str, partitions: int, *, isolation_level: str = "read_committed"
+) -> list[ConsumerRecord]:
+    """All records of a topic up to now, by partition and offset."""
+    wanted = [TopicPartition(topic, partition) for partition in range(partitions)]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level=isolation_level,
+    )
+    await consumer.start()
+    try:
+        consumer.assign(wanted)
+        ends = await consumer.end_offsets(wanted)
+        found: list[ConsumerRecord] = []
+        async with asyncio.timeout(20):
+            while any([await consumer.position(tp) < ends[tp] for tp in wanted]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
+    finally:
+        await consumer.stop()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+async def read_until(
+    kafka: str, topic: str, partitions: int, enough: Callable[[list[ConsumerRecord]], bool], timeout_s: float = 30
+) -> list[ConsumerRecord]:
+    """Read until ``enough`` says so; what there is when the time is up, so that the test says what is missing."""
+    deadline_s = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        found = await read(kafka, topic, partitions)
+        if enough(found) or asyncio.get_running_loop().time() > deadline_s:
+            return found
+        await asyncio.sleep(0.1)
+
+
+async def commits(kafka: str, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What a group has committed."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        return {tp: o for tp, o in (await admin.list_consumer_group_offsets(group)).items() if o.offset >= 0}
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def producer(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+    """Takes records of any size, as anybody's producer may."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", max_request_size=4 * 1024**2)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+def headers_of(record: ConsumerRecord) -> dict[str, bytes]:
+    return dict(record.headers)

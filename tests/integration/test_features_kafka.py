@@ -1,0 +1,379 @@
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.structs import OffsetAndMetadata
+
+from services.features import source as source_module
+from services.features.processor import Processor
+from services.features.publisher import Publisher
+from services.features.settings import FeaturesSettings
+from services.features.source import BatchSource
+from services.features.store import BaselineStore, UserWrite
+from services.features.users import Users
+from shared import topics
+from shared.health import Health
+from shared.modality import NAMES
+from shared.records.samples import TICK
+from shared.records.window import decode_window
+from shared.topics import REJECTED, WATCH, WINDOWS
+from tests.bundles import random_bundle
+from tests.core.signals import BASE_MS, wearer
+from tests.integration.bus import commits, headers_of, producer, read, read_until
+
+PARTITIONS = 4
+HOP_MS = 10_000
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def bus(kafka, topic_prefix) -> str:
+    """The prefix of topics that exist."""
+    await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
+    return topic_prefix
+
+
+class FeaturesWorker:
+    """The service without Faust's worker around it."""
+
+    def __init__(self, kafka: str, prefix: str, redis: str, redis_prefix: str, **changes: object) -> None:
+        values = {
+            "kafka": kafka,
+            "topic_prefix": prefix,
+            "partitions": PARTITIONS,
+            "redis": redis,
+            "redis_prefix": redis_prefix,
+            "linger_s": 1.0,
+            "session_timeout_ms": 6_000,
+            "commit_interval_ms": 50,
+        }
+        settings = FeaturesSettings(**values | changes)
+        names = [prefix + spec.name for spec in WATCH.values()]
+        self.store = BaselineStore(settings.redis, settings.redis_prefix)
+        self.publisher = Publisher(settings.kafka, prefix)
+        self.processor = Processor(Users(self.store, settings.hop_ms), self.publisher, Health(), names, 1_000)
+        self.source = BatchSource(settings, self.processor, names, self._send)
+
+    async def _send(self, batch) -> None:
+        await self.source.handle(batch)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["FeaturesWorker"]:
+        await self.publisher.start()
+        await self.source.start()
+        try:
+            yield self
+        finally:
+            await self.source.stop()
+            await self.publisher.stop()
+            await self.store.close()
+
+    async def owns(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.processor.partitions) != count:  # noqa: ASYNC110 - the group has no event to wait for
+                await asyncio.sleep(0.05)
+
+
+class Watches:
+    """The gateway's side of the log: ticks, and the uploads of people who live in the past minutes."""
+
+    def __init__(self, kafka_producer: AIOKafkaProducer, prefix: str) -> None:
+        self._producer = kafka_producer
+        self._prefix = prefix
+        self.base_ms = int(time.time() * 1000) // 20_000 * 20_000 - 200_000
+
+    def name(self, topic: int) -> str:
+        return f"{self._prefix}watch.{NAMES[topic]}"
+
+    async def upload(self, person: int, from_ms: int, to_ms: int) -> list[tuple[str, int]]:
+        """The topics and offsets of its records."""
+        placed = []
+        for topic, record in enumerate(wearer(person, seconds=120).upload(from_ms, to_ms, seq=from_ms)):
+            shifted = replace(record, t0_ms=record.t0_ms - BASE_MS + self.base_ms)
+            sent = await self._producer.send_and_wait(
+                self.name(topic), shifted.encode(), key=b"u%d" % person, partition=person % PARTITIONS
+            )
+            placed.append((self.name(topic), sent.offset))
+        return placed
+
+    async def tick(self) -> None:
+        for topic in range(3):
+            for partition in range(PARTITIONS):
+                await self._producer.send(self.name(topic), TICK, partition=partition)
+
+    def windows(self, person: int, from_ms: int, to_ms: int) -> set[tuple[str, int]]:
+        """Those that a span without holes fills."""
+        return {(f"u{person}", self.base_ms + start) for start in range(from_ms, to_ms - 20_000 + 1, HOP_MS)}
+
+
+@asynccontextmanager
+async def watches(kafka: str, prefix: str) -> AsyncIterator[Watches]:
+    async with producer(kafka) as kafka_producer:
+        fleet = Watches(kafka_producer, prefix)
+
+        async def tick() -> None:
+            while True:
+                await fleet.tick()
+                await asyncio.sleep(0.1)
+
+        ticking = asyncio.create_task(tick())
+        try:
+            yield fleet
+        finally:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+
+
+def windows_of(records) -> dict[tuple[str, int], set[bytes]]:
+    windows: dict[tuple[str, int], set[bytes]] = {}
+    for record in records:
+        key = (record.key.decode(), decode_window(record.value).window_start_ms)
+        windows.setdefault(key, set()).add(record.value)
+    return windows
+
+
+async def windows_until(kafka: str, prefix: str, expected: set[tuple[str, int]]) -> dict[tuple[str, int], set[bytes]]:
+    found = await read_until(
+        kafka, prefix + WINDOWS.name, PARTITIONS, lambda records: windows_of(records).keys() >= expected, timeout_s=20
+    )
+    return windows_of(found)
+
+
+async def test_poison_goes_to_rejected_and_windows_go_on(kafka, bus, redis_url, redis_prefix):
+    worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
+    poison: Sequence[tuple[bytes | None, bytes]] = [
+        (b"u0", b"\xc1"),
+        (b"u0", b"\x81\xa1z" + b"\x91" * 50_000),
+        (None, b"no key"),
+        (b"\xff", b"\x81\xa6device\xa1\xff"),
+        (b"u0", b"\xc1" + bytes(1_048_470)),  # nearly as much as a topic takes
+    ]
+    async with watches(kafka, bus) as fleet, worker.running():
+        await fleet.upload(0, 0, 15_000)
+        async with producer(kafka) as anybody:
+            sent = [
+                await anybody.send_and_wait(fleet.name(0), value, key=key, partition=0, headers=[("traceparent", None)])
+                for key, value in poison
+            ]
+        await fleet.upload(0, 15_000, 60_000)
+        expected = fleet.windows(0, 0, 60_000)
+        assert (await windows_until(kafka, bus, expected)).keys() == expected
+    rejected = await read(kafka, bus + REJECTED.name, PARTITIONS)
+    assert [(record.key, record.value) for record in rejected] == list(poison)
+    assert [int(headers_of(record)["origin_offset"]) for record in rejected] == [item.offset for item in sent]
+    for record in rejected:
+        headers = headers_of(record)
+        assert (headers["service"], headers["origin_topic"]) == (b"features", fleet.name(0).encode())
+        assert (headers["origin_partition"], record.partition) == (b"0", 0)
+        assert headers["reason"]
+
+
+async def test_commits_wait_for_open_windows_and_carry_the_log_time(kafka, bus, redis_url, redis_prefix):
+    group = f"{bus}features"
+    began_ms = time.time() * 1000 - 1_000
+    async with watches(kafka, bus) as fleet:
+        first = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=60.0)
+        async with first.running():
+            await fleet.upload(0, 0, 40_000)
+            await windows_until(kafka, bus, fleet.windows(0, 0, 40_000))
+            await fleet.upload(1, 0, 20_000)
+            half = await fleet.upload(0, 40_000, 55_000)
+            await asyncio.sleep(0.5)
+        held = await commits(kafka, group)
+        assert len(held) == 3 * PARTITIONS
+        # Person 0's last upload, and the one before it, lie in windows that are still open.
+        for topic, offset in half:
+            assert held[TopicPartition(topic, 0)].offset <= offset
+        # Partition 2 holds nothing: only the records of its last moments are not committed.
+        idle = TopicPartition(fleet.name(0), 2)
+        assert held[idle].offset > 3
+        assert all(began_ms < int(commit.metadata) < time.time() * 1000 + 1_000 for commit in held.values())
+
+        second = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=60.0)
+        async with second.running():
+            await second.owns(PARTITIONS)
+            released = second.processor.partitions[2]._released
+            assert released[0] is None or released[0] >= (held[idle].offset, int(held[idle].metadata))
+            await fleet.upload(0, 55_000, 70_000)
+            expected = fleet.windows(0, 0, 70_000) | fleet.windows(1, 0, 20_000)
+            windows = await windows_until(kafka, bus, expected)
+        assert windows.keys() == expected
+        assert all(len(values) == 1 for values in windows.values())
+    records = await read(kafka, bus + WINDOWS.name, PARTITIONS)
+    # A restart in good order repeats nothing: what was closed is in Redis.
+    assert len(records) == len(expected)
+
+
+async def test_a_restart_begins_at_the_committed_log_time(kafka, bus, redis_url, redis_prefix, monkeypatch):
+    starts: list[dict] = []
+
+    class Spying(source_module.Partition):
+        def __init__(self, number, hop_ms, linger_ms, start):
+            starts.append({number: list(start)})
+            super().__init__(number, hop_ms, linger_ms, start)
+
+    async with watches(kafka, bus) as fleet:
+        async with FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
+            await fleet.upload(0, 0, 20_000)
+            await windows_until(kafka, bus, fleet.windows(0, 0, 20_000))
+            await asyncio.sleep(0.5)
+        held = await commits(kafka, f"{bus}features")
+        monkeypatch.setattr(source_module, "Partition", Spying)
+        worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
+        async with worker.running():
+            await worker.owns(PARTITIONS)
+    assert starts[-1] == {
+        3: [
+            (held[TopicPartition(fleet.name(t), 3)].offset, int(held[TopicPartition(fleet.name(t), 3)].metadata))
+            for t in range(3)
+        ]
+    }
+
+
+async def test_a_second_worker_joins_and_leaves_and_nothing_is_lost(kafka, bus, redis_url, redis_prefix):
+    people, step_ms = range(2 * PARTITIONS), 5_000
+    expected: set[tuple[str, int]] = set()
+    async with watches(kafka, bus) as fleet:
+        uploaded_ms = 0
+
+        async def upload(rounds: int) -> None:
+            nonlocal uploaded_ms
+            for _ in range(rounds):
+                for person in people:
+                    await fleet.upload(person, uploaded_ms, uploaded_ms + step_ms)
+                uploaded_ms += step_ms
+                await asyncio.sleep(0.1)
+
+        settings = {"redis": redis_url, "redis_prefix": redis_prefix, "linger_s": 30.0}
+        first = FeaturesWorker(kafka, bus, **settings, instance="a")
+        async with first.running():
+            await first.owns(PARTITIONS)
+            await upload(5)
+            second = FeaturesWorker(kafka, bus, **settings, instance="b")
+            async with second.running():
+                uploading = asyncio.create_task(upload(5))
+                await second.owns(PARTITIONS // 2)
+                await first.owns(PARTITIONS // 2)
+                await uploading
+                await upload(2)
+            uploading = asyncio.create_task(upload(5))
+            await first.owns(PARTITIONS)
+            await uploading
+            for person in people:
+                expected |= fleet.windows(person, 0, uploaded_ms)
+            windows = await windows_until(kafka, bus, expected)
+    assert windows.keys() == expected
+    # What was published on both sides of a move was the same both times, baseline included.
+    assert all(len(values) == 1 for values in windows.values())
+    store = BaselineStore(redis_url, redis_prefix)
+    stored = await store.load([f"u{person}" for person in people])
+    await store.close()
+    counts = {user: int(state.baseline.accelerometer[0].sum()) for user, state in stored.items()}
+    assert set(counts.values()) == {(len(expected) // len(people)) * HOP_MS * 25 // 1000}
+
+
+async def test_who_finds_another_writer_begins_again_at_the_last_commit(kafka, bus, redis_url, redis_prefix, caplog):
+    worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=60.0, commit_interval_ms=60_000)
+    async with watches(kafka, bus) as fleet, worker.running():
+        await fleet.upload(0, 0, 25_000)
+        await windows_until(kafka, bus, fleet.windows(0, 0, 25_000))
+        await asyncio.sleep(0.3)
+        other = BaselineStore(redis_url, redis_prefix)
+        stored = (await other.load(["u0"]))["u0"]
+        assert stored.seq > 0
+        await other.write([UserWrite("u0", stored.seq, stored.baseline.to_bytes(), {}, [])])
+        await other.close()
+        await fleet.upload(0, 25_000, 30_000)  # closes a window: the write that follows is refused
+        await fleet.upload(0, 30_000, 50_000)
+        expected = fleet.windows(0, 0, 50_000)
+        windows = await windows_until(kafka, bus, expected)
+    assert "beginning again from the last commit" in caplog.text
+    assert windows.keys() == expected
+    assert all(len(values) == 1 for values in windows.values())
+
+
+async def test_commits_that_cannot_be_read_at_once_are_read_later(kafka, bus, redis_url, redis_prefix, monkeypatch):
+    failures = 2
+    committed = BatchSource._committed
+
+    async def failing(self, assigned):
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise KafkaConnectionError("away")
+        return await committed(self, assigned)
+
+    monkeypatch.setattr(BatchSource, "_committed", failing)
+    monkeypatch.setattr(source_module, "RETRY_S", 0.05)
+    async with watches(kafka, bus) as fleet, FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
+        await fleet.upload(0, 0, 20_000)
+        expected = fleet.windows(0, 0, 20_000)
+        assert (await windows_until(kafka, bus, expected)).keys() == expected
+
+
+async def test_an_assignment_that_fails_for_good_is_no_silence(kafka, bus, redis_url, redis_prefix, monkeypatch):
+    async def broken(self, assigned):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(BatchSource, "_committed", broken)
+    worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
+    with contextlib.suppress(ZeroDivisionError):
+        async with worker.running():
+            async with asyncio.timeout(10):
+                while not worker.source.crashed:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+    assert isinstance(worker.source.crash_reason, ZeroDivisionError)
+
+
+async def test_a_commit_of_other_hands_has_no_log_time(kafka, bus, redis_url, redis_prefix):
+    async with watches(kafka, bus) as fleet:
+        operator = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=f"{bus}features", enable_auto_commit=False)
+        await operator.start()
+        operator.assign([TopicPartition(fleet.name(0), 0)])
+        await operator.commit({TopicPartition(fleet.name(0), 0): OffsetAndMetadata(0, "reset by hand")})
+        await operator.stop()
+        async with FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
+            await fleet.upload(0, 0, 20_000)
+            expected = fleet.windows(0, 0, 20_000)
+            assert (await windows_until(kafka, bus, expected)).keys() == expected
+
+
+# The services as processes: what does not fit ends them with one line
+
+
+def serve(service: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GAITWAY_")}
+    environment |= {f"GAITWAY_{name.upper()}": str(value) for name, value in ({"health_port": 0} | settings).items()}
+    command = [sys.executable, "-m", "gaitway", "serve", service]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("service", ["features", "inference"])
+async def test_a_topic_that_does_not_match_stops_the_service(service, kafka, topic_prefix, tmp_path):
+    await topics.ensure_topics(kafka, topic_prefix, 3, 1)
+    settings = {"kafka": kafka, "topic_prefix": topic_prefix, "partitions": 4, "log_level": "ERROR"}
+    bundle = {"model": random_bundle(tmp_path / "bundle")} if service == "inference" else {}
+    ended = await asyncio.to_thread(serve, service, **settings, **bundle)
+    assert ended.returncode not in (0, None), ended.stderr
+    assert f"{topic_prefix}activity.windows has 3 partitions, not 4" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_bundle_of_other_features_stops_inference_with_one_line(tmp_path):
+    manifest = random_bundle(tmp_path) / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"feature_version": 9}))
+    ended = serve("inference", kafka="127.0.0.1:1", model=tmp_path, log_level="ERROR")
+    assert ended.returncode == 1
+    assert ended.stderr == f"gaitway: {manifest}: feature_version 9, the features are 1\n"

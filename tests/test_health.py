@@ -1,0 +1,66 @@
+import httpx
+import pytest
+
+from shared.health import Health, health_app
+
+
+class Watch:
+    """A clock that goes by hand."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def health(watch) -> Health:
+    return Health(stalled_after_s=60, monotonic=watch)
+
+
+async def get(health: Health, path: str) -> httpx.Response:
+    transport = httpx.ASGITransport(health_app(health))
+    async with httpx.AsyncClient(transport=transport, base_url="http://health") as client:
+        return await client.get(path)
+
+
+async def test_alive_while_there_is_progress(health, watch):
+    assert (await get(health, "/healthz")).status_code == 200  # a start is progress
+    watch.now_s += 59
+    assert (await get(health, "/healthz")).json() == {"alive": True}
+    watch.now_s += 1
+    response = await get(health, "/healthz")
+    assert (response.status_code, response.json()) == (503, {"alive": False})
+    health.progress()
+    assert (await get(health, "/healthz")).status_code == 200
+
+
+async def test_ready_while_nothing_is_waited_for(health):
+    assert (await get(health, "/readyz")).status_code == 200
+    health.waits_for("kafka", "not connected")
+    health.waits_for("redis", "3 folds wait")
+    health.has("kafka")
+    response = await get(health, "/readyz")
+    assert (response.status_code, response.json()) == (503, {"ready": False, "waiting": {"redis": "3 folds wait"}})
+    health.has("redis")
+    health.has("redis")
+    assert (await get(health, "/readyz")).json() == {"ready": True, "waiting": {}}
+
+
+async def test_a_dependency_that_is_away_does_not_kill(health):
+    health.waits_for("kafka", "away")
+    assert (await get(health, "/healthz")).status_code == 200
+
+
+async def test_metrics_start_at_zero_and_have_no_user(health):
+    health.progress()
+    text = (await get(health, "/metrics")).text
+    assert 'gaitway_rejected_records_total{service="features"}' in text
+    assert 'gaitway_features_late_samples_total{modality="steps"}' in text
+    assert 'user="' not in text
+    assert 'device="' not in text

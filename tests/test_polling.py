@@ -1,0 +1,62 @@
+import asyncio
+import time
+
+import pytest
+from aiokafka import TopicPartition
+
+from shared.polling import POLL_MS, poll
+from tests.inference.windows import kafka_window
+
+MINE, NEW, GONE = (TopicPartition("t", partition) for partition in range(3))
+
+
+class MemoryConsumer:
+    """Hands out what it is given; ``rebalancing`` it waits for an assignment, whatever the timeout."""
+
+    def __init__(self, records=(), assigned=()) -> None:
+        self.records = dict(records)
+        self.assigned = set(assigned)
+        self.positions: dict[TopicPartition, int] = {}
+        self.rebalancing = asyncio.Event()
+        self.rebalancing.set()
+
+    async def getmany(self, *, timeout_ms: int, max_records: int):
+        await self.rebalancing.wait()
+        return dict(self.records)
+
+    def assignment(self):
+        return self.assigned
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.positions[tp] = offset
+
+
+def batch(tp: TopicPartition, *offsets: int):
+    return tp, [kafka_window(offset, b"", partition=tp.partition) for offset in offsets]
+
+
+async def test_what_comes_before_its_partition_is_ready_comes_again():
+    consumer = MemoryConsumer([batch(MINE, 5, 6), batch(NEW, 7, 8), batch(GONE, 9)], {MINE, NEW})
+    assert await poll(consumer, 100, {0}) == dict([batch(MINE, 5, 6)])
+    assert consumer.positions == {NEW: 7}
+
+
+async def test_a_rebalance_does_not_wait_for_a_poll():
+    consumer = MemoryConsumer([batch(MINE, 5)], {MINE})
+    consumer.rebalancing.clear()
+    began_s = time.monotonic()
+    assert await poll(consumer, 100, {0}) == {}
+    assert time.monotonic() - began_s < 5 * POLL_MS / 1000
+    consumer.rebalancing.set()
+    assert await poll(consumer, 100, {0}) == dict([batch(MINE, 5)])
+
+
+async def test_an_error_of_the_consumer_is_not_hidden():
+    consumer = MemoryConsumer()
+
+    async def broken(**_):
+        raise ZeroDivisionError
+
+    consumer.getmany = broken
+    with pytest.raises(ZeroDivisionError):
+        await poll(consumer, 100, {0})
