@@ -46,11 +46,14 @@ def expected_windows(folder: Path, *, hop_ms: int = 10_000, shift_ms: int = 0) -
 
 
 def read_stamps(folder: Path) -> Stamps:
-    """Sample times (n,) of a recording's accelerometer, ascending, each once; errors as :func:`expected_windows`."""
+    """Sample times (n,) of a recording's accelerometer, ascending, each once; errors as :func:`expected_windows`.
+
+    Samples that are 0 on all three axes are an app's filling: no samples.
+    """
     plain, packed = folder / "accelerometer.csv", folder / "accelerometer.csv.gz"
     with plain.open() if plain.exists() else gzip.open(packed, "rt") as file:
         rows = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2, usecols=range(4))
-    return np.unique(rows[:, 0])
+    return np.unique(rows[np.rint(rows[:, 1:]).any(axis=1), 0])
 
 
 def sent_stamps(t_ms: Stamps) -> Stamps:

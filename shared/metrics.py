@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.modality import NAMES
+from shared.records.gap import GAP_REASONS
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120)
 
@@ -12,6 +13,11 @@ UPLOAD_SECONDS = Histogram(
     "gaitway_ingest_upload_seconds", "From the request's headers to the answer, in s", buckets=LATENCY_BUCKETS_S
 )
 SAMPLES_ACCEPTED = Counter("gaitway_ingest_samples_total", "Samples acknowledged by the broker", ["modality"])
+CLOCK_SKEW_SECONDS = Histogram(
+    "gaitway_ingest_clock_skew_seconds",
+    "Gateway's receipt minus the device's time of sending, in s: its clock's skew and the upload's way",
+    buckets=(-300, -60, -10, -1, 0, 1, 2, 5, 10, 30, 60, 300, 3_600),
+)
 TICKS = Counter("gaitway_ingest_ticks_total", "Ticks written into the watch topics")
 
 # features
@@ -21,6 +27,8 @@ WINDOWS_CLOSED = Counter("gaitway_features_windows_total", "Windows published, b
 GAPS = Counter("gaitway_features_gaps_total", "Gap records by modality and reason", ["modality", "reason"])
 OPEN_WINDOWS = Gauge("gaitway_features_open_windows", "Windows that wait for data, over all partitions")
 USERS_IN_MEMORY = Gauge("gaitway_features_users", "Users whose baseline is in memory")
+SILENT_DEVICES = Gauge("gaitway_features_silent_devices", "Devices in memory whose newest sample is over 2 min old")
+MAX_CLOCK_SKEW = Gauge("gaitway_features_clock_skew_max_seconds", "Largest clock skew of a device in memory, in s")
 MERGE_WAITING = Gauge("gaitway_features_merge_waiting_records", "Records that wait for another topic to catch up")
 FOLDS_WAITING = Gauge("gaitway_features_folds_waiting", "Users whose baseline waits to be written to Redis")
 REDIS_ERRORS = Counter("gaitway_features_redis_errors_total", "Calls to Redis that failed")
@@ -51,7 +59,7 @@ for _modality in NAMES:
     SAMPLES_ACCEPTED.labels(_modality)
     RECORDS_FOLDED.labels(_modality)
     SAMPLES_LATE.labels(_modality)
-    for _reason in ("not_sent", "coverage", "no_reading"):
+    for _reason in GAP_REASONS:
         GAPS.labels(_modality, _reason)
 for _closed_by in ("complete", "linger"):
     WINDOWS_CLOSED.labels(_closed_by)

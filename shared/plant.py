@@ -1,4 +1,4 @@
-"""Faults built in on purpose, for the chaos run alone, which must catch each of them. Off unless GAITWAY_PLANT is set."""
+"""Faults built in on purpose for the chaos run, which must catch each of them; off unless GAITWAY_PLANT is set."""
 
 import asyncio
 import logging

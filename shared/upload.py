@@ -108,6 +108,9 @@ def to_records(upload: Upload, received_at_ms: int) -> list[SampleRecord]:
         raise InvalidUpload("", f"an upload needs at least one of {', '.join(BY_NAME)}")
     modalities = tuple(modality.name for modality, _, _ in parts)
     context = msgspec.to_builtins(upload.context) if upload.context is not None else None
+    if upload.sent_at_ms > received_at_ms + FUTURE_MS:
+        ahead_s = (upload.sent_at_ms - received_at_ms) / 1000
+        raise InvalidUpload("sent_at_ms", f"the watch's clock is {ahead_s:.0f} s ahead; 300 s are allowed")
     records = []
     for modality, part, samples in parts:
         _check_rate(modality, part.rate_hz)

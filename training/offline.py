@@ -65,14 +65,14 @@ def offline_windows(
     """Windows of recordings; a person's recordings share one causal baseline, in the order given."""
     baselines = baselines or MemoryBaselines()
     for recording in recordings:
-        closed = closed_of(recording, hop_ms=hop_ms)
-        for raw, record in zip(closed.windows, featurise(closed.windows, baselines), strict=True):
+        for raw, record in featurise(closed_of(recording, hop_ms=hop_ms).windows, baselines).windows:
             yield OfflineWindow(recording.person, raw, record, activity_of(recording, raw.window_start_ms))
 
 
 def gaps_of(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
     """Gap records of one recording."""
-    return closed_of(recording, hop_ms=hop_ms).gaps
+    closed = closed_of(recording, hop_ms=hop_ms)
+    return [*closed.gaps, *featurise(closed.windows, MemoryBaselines()).gaps]
 
 
 def activity_of(recording: Recording, window_start_ms: int) -> str | None:

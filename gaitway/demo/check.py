@@ -11,6 +11,7 @@ import numpy as np
 from gaitway.events import Event
 from gaitway.predict import Score
 from gaitway.replay import Watch
+from shared.modality import NAMES
 from shared.model.bundle import LoadedModel
 from shared.records.window import Baseline
 from shared.windows.featurise import window_features
@@ -60,7 +61,10 @@ def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) ->
     known = [data for data in events if data["window_start_ms"] in windows]
     if not known:
         return len(events)
-    raw = [windows[data["window_start_ms"]] for data in known]
+    raw = [
+        windows[data["window_start_ms"]].without([name for name in NAMES if name not in data["modalities"]])
+        for data in known
+    ]
     baselines = [msgspec.convert(data["baseline"], Baseline) for data in known]
     masks = [{name: signal.passes for name, signal in window.signals.items()} for window in raw]
     truth = model.probabilities(window_features(raw, baselines), masks)

@@ -84,7 +84,9 @@ class Processor:
         for partition, log_records in released:
             closed = await self._fold(partition, log_records)
             gaps += [(partition.number, gap) for gap in closed.gaps]
-            windows += await self._featurise(partition, closed.windows)
+            ready, unbelieved = await self._featurise(partition, closed.windows)
+            windows += ready
+            gaps += unbelieved
         if windows or gaps or rejected:
             await self._publish(windows, gaps, rejected)
         await self._persist()
@@ -110,14 +112,17 @@ class Processor:
             self._users.mark_final(user, device, start // HOUR_MS)
         return whole
 
-    async def _featurise(self, partition: Partition, windows: list[RawWindow]) -> list[Ready]:
+    async def _featurise(
+        self, partition: Partition, windows: list[RawWindow]
+    ) -> tuple[list[Ready], list[tuple[int, Gap]]]:
         ready: list[Ready] = []
+        gaps: list[tuple[int, Gap]] = []
         for start in range(0, len(windows), FEATURISE_WINDOWS):
-            some = windows[start : start + FEATURISE_WINDOWS]
-            records = featurise(some, self._users)
-            ready += [Ready(partition.number, raw, record) for raw, record in zip(some, records, strict=True)]
+            done = featurise(windows[start : start + FEATURISE_WINDOWS], self._users)
+            ready += [Ready(partition.number, raw, record) for raw, record in done.windows]
+            gaps += [(partition.number, gap) for gap in done.gaps]
             await asyncio.sleep(0)
-        return ready
+        return ready, gaps
 
     async def _publish(self, windows: list[Ready], gaps: list[tuple[int, Gap]], rejected: list[Rejected]) -> None:
         while True:
@@ -181,4 +186,7 @@ class Processor:
         metrics.OPEN_WINDOWS.set(sum(p.assembler.open_windows for p in partitions))
         metrics.USERS_IN_MEMORY.set(len(self._users))
         metrics.FOLDS_WAITING.set(self._users.waiting)
+        watches = [watch for p in partitions for watch in p.assembler.watches(p.log_ms)]
+        metrics.SILENT_DEVICES.set(sum(not watch.connected for watch in watches))
+        metrics.MAX_CLOCK_SKEW.set(max((abs(watch.skew_ms) for watch in watches), default=0) / 1000)
         metrics.MERGE_WAITING.set(sum(p.waiting(topic) for p in partitions for topic in range(len(MODALITIES))))

@@ -11,6 +11,7 @@ from services.features.store import CONFLICT, EMPTY, WRITTEN, BaselineStore, Sto
 from shared import metrics, plant
 from shared.errors import LostOwnership, RetryLater
 from shared.modality import WINDOW_MS
+from shared.records.gap import GapReason
 from shared.records.window import Baseline
 from shared.signal.baseline import Hop, UserBaseline
 from shared.windows.slots import ClosedSlots
@@ -94,6 +95,11 @@ class Users:
         """See Baselines."""
         entry = self._users[user]
         return entry.baseline.get(window_mg, available=entry.known)
+
+    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
+        """See Baselines; of a user who could not be read nothing is known against."""
+        entry = self._users[user]
+        return entry.baseline.suspects(hop) if entry.known else {}
 
     def fold(self, user: str, device: str, hop: Hop) -> None:
         """See Baselines."""

@@ -83,6 +83,7 @@ class Gateway:
             self._waiting[user] -= 1
             if not self._waiting[user]:
                 del self._waiting[user]
+        metrics.CLOCK_SKEW_SECONDS.observe((received_at_ms - records[0].sent_at_ms) / 1000)
         for record in records:
             metrics.SAMPLES_ACCEPTED.labels(record.modality.name).inc(record.n)
         return sum(record.n for record in records)

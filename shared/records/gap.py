@@ -1,12 +1,25 @@
 """watch.gaps: a hole in a user's modality (JSON, v1)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
-GapReason = Literal["not_sent", "coverage", "no_reading"]
-"""``not_sent``: no data at all for whole windows. ``coverage``: what came does not fill the window.
-``no_reading``: the watch sent the modality, but the sensor gave nothing (null)."""
+GapReason = Literal[
+    "not_sent", "dropped_upload", "sensor_silent", "zero_filled", "frozen", "wrong_rate", "not_worn", "coverage"
+]
+"""Why there is nothing usable.
+
+not_sent        no upload covers the time
+dropped_upload  uploads are missing: their sequence numbers leave out some
+sensor_silent   the watch sent other modalities, or only nulls
+zero_filled     all axes exactly 0, which no accelerometer under gravity measures: an app's filling
+frozen          the same value for longer than a body or a sensor's noise allows
+wrong_rate      uploads follow each other faster or slower than their samples at the stated rate
+not_worn        motionless for half an hour, without a heart rate
+coverage        none of these; what came does not fill the window
+"""
+
+GAP_REASONS: tuple[GapReason, ...] = get_args(GapReason)
 
 
 class Gap(msgspec.Struct, frozen=True):

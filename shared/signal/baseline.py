@@ -4,14 +4,16 @@ Counting histograms, so that the state is small (7 KB), exact in its counts, and
 """
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InvalidRecord
 from shared.modality import ACCELEROMETER, HEART_RATE
+from shared.records.gap import GapReason
 from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
+from shared.signal.wear import WearState
 
 BIN_MG = 16
 BINS = 512
@@ -27,7 +29,10 @@ MIN_READINGS = 10
 """A heart rate at rest needs this many readings; one beat misread must not set it."""
 
 _HEADER = struct.Struct("<BxxxIq")
-_LAYOUT_VERSION = 1
+_WEAR = struct.Struct("<qIIII")
+_LAYOUT_VERSION = 2
+"""1 had no wear state; it is still read."""
+_COUNTS_BYTES = 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,16 +70,29 @@ class UserBaseline:
     still: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
     still_s: int = 0
     still_until_ms: int = 0
+    wear: WearState = field(default_factory=WearState)
+
+    def suspects(self, hop: Hop) -> dict[str, GapReason]:
+        """The modalities that must be masked in the window whose newest hop this is, and why."""
+        return self._wear_after(hop).suspects
+
+    def _wear_after(self, hop: Hop) -> WearState:
+        read = hop.bpm[hop.bpm_covered & (hop.bpm > 0)]
+        return self.wear.after(hop.start_ms, hop.hop_ms, hop.mg, hop.mg_covered, read)
 
     def update(self, hop: Hop) -> None:
-        """Fold one hop of a published window."""
+        """Fold one hop of a closed window; a sensor that is not believed moves no baseline."""
+        self.wear = self._wear_after(hop)
+        suspects = self.wear.suspects
         mg = hop.mg[:, hop.mg_covered]
-        if mg.shape[1]:
+        if mg.shape[1] and "accelerometer" not in suspects:
             bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)
             bins += (np.arange(3) * BINS)[:, np.newaxis]
             self.accelerometer += np.bincount(bins.ravel(), minlength=3 * BINS).reshape(3, BINS)
             _halve(self.accelerometer, int(self.accelerometer[0].sum()), HALVE_ABOVE_S * ACCELEROMETER.rate_hz)
         self._follow_still(hop, mg)
+        if "heart_rate" in suspects:
+            return
         read = hop.bpm_covered & (hop.bpm > 0)
         _count(self.resting, hop.bpm[read & hop.resting])
         if self.still_s >= STILL_FOR_S:
@@ -111,21 +129,23 @@ class UserBaseline:
         return HeartRateBaseline("default", DEFAULT_BPM)
 
     def to_bytes(self) -> bytes:
-        """Header, then uint32 accelerometer counts and uint16 heart-rate counts, little-endian: 7,184 bytes."""
-        header = _HEADER.pack(_LAYOUT_VERSION, self.still_s, self.still_until_ms)
+        """Header, wear state, uint32 accelerometer counts, uint16 heart-rate counts, little-endian: 7,208 bytes."""
+        header = _HEADER.pack(_LAYOUT_VERSION, self.still_s, self.still_until_ms) + _WEAR.pack(*astuple(self.wear))
         heart = np.concatenate([self.resting, self.still]).astype("<u2")
         return header + self.accelerometer.astype("<u4").tobytes() + heart.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "UserBaseline":
         """Inverse of ``to_bytes``; raises InvalidRecord."""
-        size = _HEADER.size + 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
-        if len(data) != size or data[0] != _LAYOUT_VERSION:
-            raise InvalidRecord(f"baseline of {len(data)} bytes, version {data[:1].hex()}: expected {size}, version 1")
+        version = data[0] if data else 0
+        begin = {1: _HEADER.size, 2: _HEADER.size + _WEAR.size}.get(version)
+        if begin is None or len(data) != begin + _COUNTS_BYTES:
+            raise InvalidRecord(f"a baseline of {len(data)} bytes and version {version} is none that this reader knows")
         _, still_s, still_until_ms = _HEADER.unpack_from(data)
-        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, _HEADER.size).reshape(3, BINS).astype(np.int64)
-        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, _HEADER.size + 3 * BINS * 4).astype(np.int64)
-        return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:], still_s, still_until_ms)
+        wear = WearState(*_WEAR.unpack_from(data, _HEADER.size)) if version == _LAYOUT_VERSION else WearState()
+        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.int64)
+        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.int64)
+        return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:], still_s, still_until_ms, wear)
 
 
 def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:

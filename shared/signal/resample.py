@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.modality import WINDOW_MS, Modality
+from shared.modality import NO_READING, WINDOW_MS, Modality
 
 FloatArray = NDArray[np.float64]
 
@@ -61,6 +61,21 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
         return GridSignal(np.zeros((modality.channels, n)), covered, coverage, False)
     values = np.stack([np.interp(grid_ms, offsets_ms, channel) for channel in samples.astype(np.float64)])
     return GridSignal(values, covered, coverage, True)
+
+
+def is_reading(modality: Modality, samples: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """(channels, n) to (n,): False where the watch sent null, or filled in zeros.
+
+    No accelerometer under gravity measures exactly 0 on all three axes; apps that miss samples send that.
+    """
+    if modality.name in NO_READING:
+        return np.asarray(samples[0] != NO_READING[modality.name])
+    return np.asarray(samples.any(axis=0))
+
+
+def masked_signal(signal: GridSignal) -> GridSignal:
+    """The signal as the model sees a modality that is not there."""
+    return GridSignal(np.zeros_like(signal.values), signal.covered, signal.coverage, False)
 
 
 def _nothing(modality: Modality) -> GridSignal:

@@ -7,11 +7,12 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shared.modality import BY_NAME, WINDOW_MS
+from shared.modality import WINDOW_MS
 from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
 from shared.windows.merge import TOPICS, LogRecord
 from shared.windows.open_window import OpenWindow, Position, RawWindow
+from shared.windows.presence import Watch
 from shared.windows.slots import ClosedSlots
 from shared.windows.stream import Hole, Stream
 
@@ -85,11 +86,11 @@ class Assembler:
         stream = self._users.setdefault(record.user, {}).get(samples.device)
         if stream is None:
             stream = self._users[record.user][samples.device] = Stream(ClosedSlots(self.hop_ms))
-        stream.newest_log_ms = record.log_ms
         last_stamp_ms = samples.t0_ms + (samples.n - 1) * 1000.0 / samples.rate_hz
         first_start = ((samples.t0_ms - WINDOW_MS) // self.hop_ms + 1) * self.hop_ms
         starts = range(first_start, int(last_stamp_ms) + 1, self.hop_ms)
-        self._notice_hole(key, stream, first_start, record)
+        self._notice_hole(key, stream, first_start, record, samples)
+        stream.note(record.log_ms, samples)
         arrival = stream.arrival_of(samples, record.log_ms - self.linger_ms)
         arrival.take(record, samples)
         late = 0
@@ -110,7 +111,9 @@ class Assembler:
         if late == len(starts):
             out.late_samples[samples.modality.name] = out.late_samples.get(samples.modality.name, 0) + samples.n
 
-    def _notice_hole(self, key: Key, stream: Stream, first_start: int, record: LogRecord) -> None:
+    def _notice_hole(
+        self, key: Key, stream: Stream, first_start: int, record: LogRecord, samples: SampleRecord
+    ) -> None:
         previous = first_start - self.hop_ms
         if previous in stream.holes or stream.has(previous):
             return
@@ -119,7 +122,8 @@ class Assembler:
             return
         due_ms = record.log_ms + self.linger_ms
         position = (record.topic, (record.offset, record.log_ms))
-        stream.holes[previous] = Hole(last + self.hop_ms, previous, due_ms, position)
+        reason: GapReason = "dropped_upload" if stream.has_lost_before(samples) else "not_sent"
+        stream.holes[previous] = Hole(last + self.hop_ms, previous, due_ms, position, reason)
         heapq.heappush(self._due, (due_ms, *key, previous, True))
 
     def _close_due(self, log_ms: int, out: Closed) -> None:
@@ -159,9 +163,7 @@ class Assembler:
         raw = window.close(closed_by)
         if raw.signals["accelerometer"].passes:
             out.windows.append(raw)
-        for name in sorted(raw.announced | {"accelerometer"}):
-            if not raw.signals[name].passes:
-                out.gaps.append(_window_gap(raw, name, has_data=name in window.records))
+        out.gaps += [raw.gap(name, reason) for name, reason in raw.failed.items()]
 
     def _report_hole(self, user: str, device: str, stream: Stream, hole: Hole, out: Closed) -> None:
         """One gap per run of slots that are still without data; a slot's data reach 20 s, so do its neighbours'."""
@@ -173,7 +175,7 @@ class Assembler:
             if run:
                 begin, end = run[0] - self.hop_ms + WINDOW_MS, run[-1] + self.hop_ms
                 if begin < end:
-                    out.gaps.append(Gap(user, device, "accelerometer", begin, end, "not_sent", 0.0))
+                    out.gaps.append(Gap(user, device, "accelerometer", begin, end, hole.reason, 0.0))
                 run = []
 
     def holds(self) -> list[Position | None]:
@@ -202,6 +204,14 @@ class Assembler:
     def _all_streams(self) -> Iterator[Stream]:
         return (stream for devices in self._users.values() for stream in devices.values())
 
+    def watches(self, log_ms: int) -> list[Watch]:
+        """How every device in memory stands at this log time."""
+        return [
+            Watch(stream.presence.look(log_ms), stream.skew.get() or 0)
+            for stream in self._all_streams()
+            if stream.newest_log_ms
+        ]
+
     def forget_idle(self, before_log_ms: int) -> list[str]:
         """Drop the users with no data since ``before_log_ms`` and nothing open; returns them."""
         idle = [
@@ -219,14 +229,3 @@ class Assembler:
         for user in idle:
             del self._users[user]
         return idle
-
-
-def _window_gap(raw: RawWindow, name: str, *, has_data: bool) -> Gap:
-    signal = raw.signals[name]
-    reason: GapReason = "coverage"
-    if not has_data:
-        reason = "not_sent"
-    elif name != "accelerometer" and signal.coverage == 0.0:
-        reason = "no_reading"
-    start = raw.window_start_ms
-    return Gap(raw.user, raw.device, BY_NAME[name].name, start, start + WINDOW_MS, reason, signal.coverage)

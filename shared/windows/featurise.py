@@ -1,12 +1,14 @@
 """From closed windows to window records: baseline, features, fold (architecture.md, sections 5 and 6)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.modality import MODALITIES
+from shared.records.gap import Gap, GapReason
 from shared.records.window import Baseline, FeatureArrays, WindowRecord
 from shared.signal.baseline import Hop, UserBaseline
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
@@ -18,6 +20,9 @@ class Baselines(Protocol):
 
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """The numbers for the user's next window."""
+
+    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
+        """The modalities of the user's next window that must not reach the model."""
 
     def fold(self, user: str, device: str, hop: Hop) -> None:
         """Add the newest hop of a window that was computed with ``get``'s numbers."""
@@ -32,6 +37,10 @@ class MemoryBaselines:
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """See Baselines."""
         return self._users.setdefault(user, UserBaseline()).get(window_mg)
+
+    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
+        """See Baselines."""
+        return self._users.setdefault(user, UserBaseline()).suspects(hop)
 
     def fold(self, user: str, device: str, hop: Hop) -> None:  # noqa: ARG002
         """See Baselines."""
@@ -55,18 +64,34 @@ def window_features(windows: Sequence[RawWindow], baselines: Sequence[Baseline])
     return [{name: array[i] for name, array in half.items()} for i in range(len(windows))]
 
 
-def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> list[WindowRecord]:
-    """Window records in the order of ``windows``; each is computed with the baseline before its own fold."""
-    if not windows:
-        return []
-    used = []
+@dataclass(slots=True)
+class Featurised:
+    """What becomes of closed windows, in their order: a window is published, or its accelerometer is not believed."""
+
+    windows: list[tuple[RawWindow, WindowRecord]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+
+def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> Featurised:
+    """Window records; each is computed with the baseline before its own fold."""
+    out = Featurised()
+    kept: list[RawWindow] = []
+    used: list[Baseline] = []
     for window in windows:
-        used.append(baselines.get(window.user, window.signals["accelerometer"].values))
-        baselines.fold(window.user, window.device, window.newest_hop())
-    return [
-        window_record(window, baseline, features)
-        for window, baseline, features in zip(windows, used, window_features(windows, used), strict=True)
-    ]
+        hop = window.newest_hop()
+        suspects = baselines.suspects(window.user, hop)
+        baseline = baselines.get(window.user, window.signals["accelerometer"].values)
+        baselines.fold(window.user, window.device, hop)
+        for name, reason in suspects.items():
+            out.gaps.append(window.gap(name, reason))
+        if "accelerometer" not in suspects:
+            kept.append(window.without(suspects))
+            used.append(baseline)
+    if kept:
+        features = window_features(kept, used)
+        records = map(window_record, kept, used, features)
+        out.windows = list(zip(kept, records, strict=True))
+    return out
 
 
 def window_record(window: RawWindow, baseline: Baseline, features: FeatureArrays) -> WindowRecord:

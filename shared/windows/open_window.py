@@ -1,16 +1,19 @@
 """One window that still waits for data, and the uploads that bring it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import RESTING
-from shared.modality import BY_NAME, HEART_RATE, MODALITIES, NO_READING, WINDOW_MS, Modality
+from shared.modality import BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
+from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
 from shared.signal.baseline import Hop
-from shared.signal.resample import FloatArray, GridSignal, grid_signal
+from shared.signal.resample import FloatArray, GridSignal, grid_signal, is_reading, masked_signal
+from shared.windows.gap_reason import reason_of
 from shared.windows.merge import TOPICS, LogRecord
 
 Position = tuple[int, int]
@@ -28,10 +31,23 @@ class RawWindow:
     closed_by: str
     signals: dict[str, GridSignal]
     announced: frozenset[str]
+    failed: dict[str, GapReason]
     resting: NDArray[np.bool_]
     source_received_at_ms: int
     utc_offset_min: int | None
     traceparent: str | None
+
+    def gap(self, name: str, reason: GapReason) -> Gap:
+        """The record that says that this modality gives the window nothing usable."""
+        start = self.window_start_ms
+        return Gap(self.user, self.device, name, start, start + WINDOW_MS, reason, self.signals[name].coverage)
+
+    def without(self, names: Collection[str]) -> "RawWindow":
+        """The window with these modalities masked."""
+        if not names:
+            return self
+        masked = {name: masked_signal(signal) if name in names else signal for name, signal in self.signals.items()}
+        return replace(self, signals=masked)
 
     def newest_hop(self) -> Hop:
         """What folding this window adds to the user's baseline."""
@@ -124,14 +140,21 @@ class OpenWindow:
 
     def close(self, closed_by: str) -> RawWindow:
         """The window as it stands."""
+        signals = {m.name: self._signal(m) for m in MODALITIES}
+        expected = self.announced | {"accelerometer"}
         return RawWindow(
             user=self.user,
             device=self.device,
             window_start_ms=self.window_start_ms,
             hop_ms=self.hop_ms,
             closed_by=closed_by,
-            signals={m.name: self._signal(m) for m in MODALITIES},
+            signals=signals,
             announced=frozenset(self.announced),
+            failed={
+                name: reason_of(BY_NAME[name], self.records, self.announced)
+                for name, signal in signals.items()
+                if name in expected and not signal.passes
+            },
             resting=self._resting(),
             source_received_at_ms=self.source_received_at_ms,
             utc_offset_min=self.utc_offset_min,
@@ -139,15 +162,30 @@ class OpenWindow:
         )
 
     def _signal(self, modality: Modality) -> GridSignal:
-        parts = [self._inside(record) for record in self.records.get(modality.name, ())]
+        parts = list(self._parts(modality))
         if not parts:
             return grid_signal(modality, self.window_start_ms, np.empty(0), np.empty((modality.channels, 0)))
         t_ms, samples = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts], axis=1)
-        if modality.name in NO_READING:
-            read = samples[0] != NO_READING[modality.name]
-            if not read.all():
-                t_ms, samples = t_ms[read], samples[:, read]
+        read = is_reading(modality, samples)
+        if not read.all():
+            t_ms, samples = t_ms[read], samples[:, read]
         return grid_signal(modality, self.window_start_ms, t_ms, samples)
+
+    def _parts(self, modality: Modality) -> Iterator[tuple[FloatArray, NDArray[Any]]]:
+        """Stamps and samples in the window, record by record: a time that is covered already keeps its first record.
+
+        Else a watch whose clock steps back would have two times of its day interleaved in one window. Up to one sample
+        interval of overlap is jitter; equal stamps are told apart when the parts are put together.
+        """
+        covered: list[tuple[float, float]] = []
+        for record in self.records.get(modality.name, ()):
+            t_ms, samples = self._inside(record)
+            for begin_ms, end_ms in covered:
+                if record.t0_ms < end_ms and record.end_ms > begin_ms:
+                    new = (t_ms < begin_ms) | (t_ms >= end_ms)
+                    t_ms, samples = t_ms[new], samples[:, new]
+            covered.append((float(record.t0_ms), record.end_ms - 1000.0 / record.rate_hz))
+            yield t_ms, samples
 
     def _inside(self, record: SampleRecord) -> tuple[FloatArray, NDArray[Any]]:
         """Stamps and samples of one record that lie in the window."""

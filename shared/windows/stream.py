@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from shared.records.gap import GapReason
 from shared.records.samples import SampleRecord
 from shared.windows.open_window import Arrival, OpenWindow, Position
+from shared.windows.presence import ClockSkew, Presence
 from shared.windows.slots import ClosedSlots
 
 
@@ -15,6 +17,7 @@ class Hole:
     last_start_ms: int
     due_ms: int
     position: tuple[int, Position]
+    reason: GapReason
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +29,21 @@ class Stream:
     holes: dict[int, Hole] = field(default_factory=dict)
     arrivals: dict[tuple[str, int], Arrival] = field(default_factory=dict)
     newest_log_ms: int = 0
+    newest_upload: tuple[str, int] = ("", 0)
+    presence: Presence = field(default_factory=Presence)
+    skew: ClockSkew = field(default_factory=ClockSkew)
+
+    def note(self, log_ms: int, samples: SampleRecord) -> None:
+        """Remember what the newest record says of the watch."""
+        self.newest_log_ms = log_ms
+        self.newest_upload = (samples.session, samples.seq)
+        self.presence.heard(log_ms, samples.end_ms)
+        self.skew.update(samples.received_at_ms - samples.sent_at_ms)
+
+    def has_lost_before(self, samples: SampleRecord) -> bool:
+        """Whether sequence numbers are missing between the newest upload and this one."""
+        session, seq = self.newest_upload
+        return samples.session == session and samples.seq > seq + 1
 
     def has(self, window_start_ms: int) -> bool:
         """Whether this window has, or had, data."""

@@ -149,7 +149,7 @@ def test_nulls_count_as_arrived() -> None:
     nulls = part("heart_rate", 0, 20_000, announced=both, samples=np.zeros((1, 20), dtype="u1"))
     closed = Feed().send(0, part("accelerometer", 0, 20_000, announced=both), nulls)
     assert starts_s(closed) == [0]
-    assert gaps(closed) == [("heart_rate", 0, 20, "no_reading")]
+    assert gaps(closed) == [("heart_rate", 0, 20, "sensor_silent")]
 
 
 def test_uploads_that_overlap_in_time_are_waited_for_as_a_whole() -> None:
@@ -224,7 +224,7 @@ def test_without_an_accelerometer_that_passes_there_is_no_window_but_a_gap() -> 
     feed = Feed(hop_ms=20_000)
     closed = feed.send(0, part("accelerometer", 0, 15_000), part("heart_rate", 20_000, 40_000, seq=1))
     # All that the second upload announced is here.
-    assert gaps(closed) == [("accelerometer", 20, 40, "not_sent")]
+    assert gaps(closed) == [("accelerometer", 20, 40, "sensor_silent")]
     closed.extend(feed.tick(LINGER_MS))
     assert closed.windows == []
     assert gaps(closed)[1:] == [("accelerometer", 0, 20, "coverage")]

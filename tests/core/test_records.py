@@ -64,7 +64,7 @@ def window_v1() -> WindowRecord:
 
 
 def gap_v1() -> Gap:
-    return Gap("u1", "vivoactive3-7f3a", "heart_rate", BASE_MS, BASE_MS + 20_000, "no_reading", 0.25)
+    return Gap("u1", "vivoactive3-7f3a", "heart_rate", BASE_MS, BASE_MS + 20_000, "sensor_silent", 0.25)
 
 
 def fields(record: SampleRecord | WindowRecord) -> dict[str, Any]:

@@ -102,9 +102,9 @@ RECORDS = [as_kafka(record) for record in LOG]
 
 def offline() -> tuple[dict[tuple[str, int], bytes], set[Gap], MemoryBaselines]:
     closed, baselines = fold(LOG), MemoryBaselines()
-    records = featurise(closed.windows, baselines)
-    windows = {(w.user, w.window_start_ms): r.encode() for w, r in zip(closed.windows, records, strict=True)}
-    return windows, set(closed.gaps), baselines
+    done = featurise(closed.windows, baselines)
+    windows = {(raw.user, raw.window_start_ms): record.encode() for raw, record in done.windows}
+    return windows, {*closed.gaps, *done.gaps}, baselines
 
 
 OFFLINE_WINDOWS, OFFLINE_GAPS, OFFLINE_BASELINES = offline()
@@ -202,7 +202,7 @@ async def test_a_bus_that_hangs_is_said(store, monkeypatch):
     worker = Worker(store, Hanging())
     work = asyncio.create_task(worker.process(RECORDS))
     async with asyncio.timeout(5):
-        while "kafka" not in worker.health.not_ready:  # noqa: ASYNC110 - the processor has no event for it
+        while "kafka" not in worker.health.not_ready:
             await asyncio.sleep(0.01)
     assert not work.done()
     released.set()
@@ -302,7 +302,7 @@ async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
     closed = fold(LOG).windows
     await worker.processor._users.ensure(["u0", "u1"])
     beat = asyncio.create_task(heartbeat())
-    ready = await worker.processor._featurise(partition, closed)
+    ready, _ = await worker.processor._featurise(partition, closed)
     beat.cancel()
     assert [item.record.encode() for item in ready] == list(OFFLINE_WINDOWS.values())
     assert turns >= len(closed) // 2

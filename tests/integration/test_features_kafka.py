@@ -81,7 +81,7 @@ class FeaturesWorker:
 
     async def owns(self, count: int) -> None:
         async with asyncio.timeout(20):
-            while len(self.processor.partitions) != count:  # noqa: ASYNC110 - the group has no event to wait for
+            while len(self.processor.partitions) != count:
                 await asyncio.sleep(0.05)
 
 
@@ -332,7 +332,7 @@ async def test_an_assignment_that_fails_for_good_is_no_silence(kafka, bus, redis
     with contextlib.suppress(ZeroDivisionError):
         async with worker.running():
             async with asyncio.timeout(10):
-                while not worker.source.crashed:  # noqa: ASYNC110
+                while not worker.source.crashed:
                     await asyncio.sleep(0.05)
     assert isinstance(worker.source.crash_reason, ZeroDivisionError)
 

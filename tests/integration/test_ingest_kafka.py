@@ -76,7 +76,7 @@ async def status(client: httpx.AsyncClient, path: str) -> int:
 
 async def until(client: httpx.AsyncClient, path: str, wanted: int, timeout_s: float = 30) -> None:
     async with asyncio.timeout(timeout_s):
-        while await status(client, path) != wanted:  # noqa: ASYNC110 - another process has no event to wait for
+        while await status(client, path) != wanted:
             await asyncio.sleep(0.05)
 
 
