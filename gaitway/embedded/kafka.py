@@ -88,9 +88,11 @@ class KafkaBroker(ServerProcess):
             "controller.quorum.bootstrap.servers": controller,
         }
 
+    def _format_options(self) -> list[str]:
+        return ["--standalone", "-t", new_cluster_id()]
+
     def _format(self, java: list[str], settings: Path) -> None:
-        cluster_id = base64.b64encode(uuid.uuid4().bytes, altchars=b"AB").decode().rstrip("=")  # no leading dash
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(settings)]
+        tool = ["kafka.tools.StorageTool", "format", *self._format_options(), "-c", str(settings)]
         try:
             done = subprocess.run(  # noqa: S603 - a command line of our own making
                 [*java, *tool], capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S
@@ -99,6 +101,11 @@ class KafkaBroker(ServerProcess):
             raise StackError(f"{self.name} did not format its folder within {_FORMAT_TIMEOUT_S:.0f} s") from error
         if done.returncode != 0:
             raise self._failure("cannot format its folder", done.stdout + done.stderr)
+
+
+def new_cluster_id() -> str:
+    """An id that no other cluster has."""
+    return base64.b64encode(uuid.uuid4().bytes, altchars=b"AB").decode().rstrip("=")  # no leading dash
 
 
 def _java() -> str:

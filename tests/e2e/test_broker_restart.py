@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from gaitway.embedded import KafkaBroker
+from gaitway.embedded import FAST_RESTART, KafkaBroker
 from gaitway.replay import Watch, replay
 from tests.e2e.harness import Pipeline, assert_once_each, assert_same_baselines, expected, offline, terminate, until
 
@@ -17,15 +17,15 @@ SPEED = 12.0
 
 @pytest.fixture
 def broker() -> Iterator[KafkaBroker]:
-    with KafkaBroker() as broker:
+    with KafkaBroker(properties=FAST_RESTART) as broker:
         yield broker
 
 
 async def test_kill_9_of_the_broker_in_mid_stream(
     broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path]
 ) -> None:
-    # While the broker is away the log stands still; its time does not.
-    pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=20)
+    # While the broker is away the log stands still; its time does not. On a busy machine it is away for a while.
+    pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=45)
     lives = {name: server.pid for name, server in pipeline.services.items()}
     watches = [pipeline.watch(path, speed=SPEED) for path in even.values()]
     async with pipeline.tail() as seen:
