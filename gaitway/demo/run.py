@@ -92,10 +92,13 @@ def run_demo(options: DemoOptions, console: Console) -> bool:
     model = load_bundle(options.model)
     sources = find_sources(f"recordings={options.recordings}")[: options.watches]
     recordings = [(source.name, source.read()) for source in sources]
-    console.print(f"Kafka: {_broker_name(options)}; model: {model.name_version}; {len(recordings)} people to replay")
+    console.print(
+        f"Kafka: {_broker_name(options)}; model: {model.name_version}; {len(recordings)} people to replay",
+        soft_wrap=True,
+    )
     check_outside(options.broker, options.redis)
     with running_stack(options.broker, options.redis, model=options.model, linger_s=options.linger_s) as stack:
-        console.print(f"gateway {stack.url}, Kafka {stack.kafka}, Redis {stack.redis}: all up")
+        console.print(f"gateway {stack.url}, Kafka {stack.kafka}, Redis {stack.redis}: all up", soft_wrap=True)
         now_ms = system_clock()
         watches = [make_watch(r, make_token(stack.jwt_key, r.person), now_ms, options.speed) for _, r in recordings]
         play = _Play(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
@@ -204,9 +207,13 @@ def _print_summary(console: Console, play: _Play, result: dict[str, Any], model:
     console.print(
         f"{result['watches']} watches, {result['uploads']} uploads; {result['windows_expected']} windows expected, "
         f"{result['events']} events: {result['missing']} missing, {result['duplicates']} duplicates, "
-        f"{result['unexpected']} unexpected, {result['wrong']} wrong"
+        f"{result['unexpected']} unexpected, {result['wrong']} wrong",
+        soft_wrap=True,
     )
-    console.print(f"UAR {uar} (mean over people); latency {times}; {result['seconds']} s in all; {result['model']}")
+    console.print(
+        f"UAR {uar} (mean over people); latency {times}; {result['seconds']} s in all; {result['model']}",
+        soft_wrap=True,
+    )
 
 
 def _keep(console: Console, stack: Stack) -> None:
