@@ -1,6 +1,8 @@
 """Label sets of the paper's three tasks (Mallol-Ragolta et al. 2022, section 3)."""
 
-HAR10 = (
+from typing import Literal, get_args
+
+ContextActivity = Literal[
     "lying",
     "sitting",
     "standing",
@@ -11,17 +13,23 @@ HAR10 = (
     "strength",
     "flexibility",
     "cycling",
-)
-HAR7 = tuple(name for name in HAR10 if name not in {"washing_hands", "strength", "flexibility"})
-HAR2 = ("static", "dynamic")
+    "resting",
+]
+"""What a wearer may call it: the ten activities and rest."""
 
-LABEL_SETS = {"har2": HAR2, "har7": HAR7, "har10": HAR10}
+Intensity = Literal["low", "moderate", "high"]
+
+CONTEXT_ACTIVITIES: tuple[str, ...] = get_args(ContextActivity)
+INTENSITIES: tuple[str, ...] = get_args(Intensity)
 
 RESTING = "resting"
 """A word of the wearer that sets the heart-rate baseline; never a class."""
 
-CONTEXT_ACTIVITIES = (*HAR10, RESTING)
-INTENSITIES = ("low", "moderate", "high")
+HAR10 = tuple(name for name in CONTEXT_ACTIVITIES if name != RESTING)
+HAR7 = tuple(name for name in HAR10 if name not in {"washing_hands", "strength", "flexibility"})
+HAR2 = ("static", "dynamic")
+
+LABEL_SETS = {"har2": HAR2, "har7": HAR7, "har10": HAR10}
 
 MOVEMENT = {
     "lying": "static",

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from shared.errors import InvalidUpload
+from shared.labels import ContextActivity, Intensity
 from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality
 from shared.records.samples import SampleRecord
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
@@ -58,23 +59,8 @@ class Steps(msgspec.Struct, forbid_unknown_fields=True):
 class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The wearer's own word; never reaches the model."""
 
-    activity: (
-        Literal[
-            "lying",
-            "sitting",
-            "standing",
-            "washing_hands",
-            "walking",
-            "running",
-            "stairs",
-            "strength",
-            "flexibility",
-            "cycling",
-            "resting",
-        ]
-        | None
-    ) = None
-    intensity: Literal["low", "moderate", "high"] | None = None
+    activity: ContextActivity | None = None
+    intensity: Intensity | None = None
 
 
 class Upload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
