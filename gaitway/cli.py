@@ -190,6 +190,34 @@ def events(
 
 
 @app.command()
+def explain(
+    event_id: Annotated[str, typer.Argument(help="The event's CloudEvents id (ce_id).")],
+    kafka: Kafka = "127.0.0.1:9092",
+    topic_prefix: Prefix = "",
+    model: Model = MODEL,
+    linger_s: Annotated[float, typer.Option(help="GAITWAY_LINGER_S of the features service.")] = 60.0,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Read this much of the log before the window's receipt; else all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Recompute one event from the log: its records, samples, baseline, probabilities; 0 when equal, else 1."""
+    from gaitway.explain import explain as explain_event
+    from shared.model.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    found = _run(explain_event(kafka, topic_prefix, event_id, bundle, linger_s=linger_s, hours=hours))
+    if as_json:
+        typer.echo(found.to_json().decode())
+    else:
+        console = Console(markup=False, emoji=False, highlight=False)
+        for part in found.render():
+            console.print(part)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
 def broker(
     kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = 9092,
     redis_port: Annotated[int, typer.Option(help="Port of Valkey.")] = 6379,

@@ -108,6 +108,15 @@ class EventReader:
         batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
         return [_event(record) for records in batches.values() for record in records]
 
+    async def find(self, event_id: str) -> Event | None:
+        """The first event with this CloudEvents id between where the reader stands and the end of the log as it is."""
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for event in await self.poll():
+                if event.id == event_id:
+                    return event
+        return None
+
 
 def _event(record: Any) -> Event:
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}

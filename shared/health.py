@@ -11,16 +11,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared import metrics
+from shared.progress import PartitionProgress
 
 
 @dataclass
 class Health:
-    """What a service says of itself: alive while its loop makes progress, ready while its dependencies answer."""
+    """What a service says of itself: alive while it makes progress, ready while its dependencies answer.
+
+    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``).
+    """
 
     stalled_after_s: float = 60.0
     monotonic: Callable[[], float] = time.monotonic
     not_ready: dict[str, str] = field(default_factory=dict)
+    partitions: PartitionProgress = field(init=False)
     _last_progress: float | None = None
+
+    def __post_init__(self) -> None:
+        self.partitions = PartitionProgress(self.monotonic)
 
     def progress(self) -> None:
         """Called once per completed loop, also when there was nothing to do."""
@@ -37,20 +45,28 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        """False once the loop has made no progress for ``stalled_after_s``; a start-up counts as progress."""
+        """False once the loop or a partition has made no progress for ``stalled_after_s``.
+
+        A start-up and an assignment count as progress.
+        """
         if self._last_progress is None:
             self._last_progress = self.monotonic()
-        return self.monotonic() - self._last_progress < self.stalled_after_s
+        loop_s = self.monotonic() - self._last_progress
+        return max(loop_s, self.partitions.oldest_s()) < self.stalled_after_s
 
 
 def health_routes(health: Health) -> list[Route]:
     """The three routes."""
 
     async def metrics_page(_: Request) -> Response:
+        metrics.PARTITION_PROGRESS_AGE_SECONDS.set(health.partitions.oldest_s())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:
-        return JSONResponse({"alive": health.alive}, status_code=200 if health.alive else 503)
+        content: dict[str, object] = {"alive": health.alive}
+        if stalled := health.partitions.stalled(health.stalled_after_s):
+            content["stalled"] = stalled
+        return JSONResponse(content, status_code=200 if content["alive"] else 503)
 
     async def readyz(_: Request) -> Response:
         waiting = dict(health.not_ready)

@@ -53,6 +53,10 @@ EVENT_LATENCY_SECONDS = Histogram(
 
 # features and inference
 REJECTED = Counter("gaitway_rejected_records_total", "Records written to watch.rejected", ["service"])
+PARTITION_PROGRESS_AGE_SECONDS = Gauge(
+    "gaitway_partition_progress_age_seconds",
+    "Time since the partition that stands still for longest has advanced or had nothing to read, in s",
+)
 PROGRESS_SECONDS = Gauge("gaitway_progress_timestamp_seconds", "Unix time of the service's last completed loop")
 
 for _modality in NAMES:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from gaitway.events import Event
+from gaitway.explain import TOLERANCE
 from gaitway.predict import Score
 from gaitway.replay import Watch
 from shared.modality import NAMES
@@ -16,9 +17,6 @@ from shared.model.bundle import LoadedModel
 from shared.records.window import Baseline
 from shared.windows.featurise import window_features
 from training.offline import activity_of, closed_of
-
-TOLERANCE = 1e-5
-"""Probabilities of different batch sizes differ in the last bits (architecture.md, section 6)."""
 
 WindowKey = tuple[str, int]
 """(user, window_start_ms); a demo's user has one device."""

@@ -19,6 +19,7 @@ from shared.errors import RetryLater, Stop
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
+from shared.rejected_share import RejectedShare
 
 log = logging.getLogger("gaitway.features")
 
@@ -52,24 +53,28 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
         topic_disable_leader=True,
     )
     topic_names = [settings.topic_prefix + spec.name for spec in topics.WATCH.values()]
-    health = Health()
+    health = Health(settings.stalled_after_s)
     health.waits_for("kafka", "not connected yet")
     store = BaselineStore(settings.redis, settings.redis_prefix)
     publisher = Publisher(settings.kafka, settings.topic_prefix)
     users = Users(store, settings.hop_ms)
-    processor = Processor(users, publisher, health, topic_names, settings.max_waiting_folds)
+    share = RejectedShare(settings.max_rejected_share, settings.rejected_share_min_records)
+    processor = Processor(users, publisher, health, topic_names, settings.max_waiting_folds, share)
     batches = app.channel(maxsize=2)
 
     async def send(batch: Batch) -> None:
         await batches.send(value=batch)
 
-    source = BatchSource(settings, processor, topic_names, send)
+    source = BatchSource(settings, processor, health, topic_names, send)
 
     @app.agent(batches)
     async def fold(stream: Any) -> None:
         async for batch in stream:
             try:
                 await source.handle(batch)
+            except Stop as error:
+                app.end(error)
+                return
             except Exception:
                 # An exception would make Faust take the batch as done and go on with the next: the order of the log
                 # would be broken. Ending the process is safe: it begins again at its last commit.

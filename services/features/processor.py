@@ -14,6 +14,7 @@ from shared.errors import RetryLater
 from shared.health import Health
 from shared.modality import MODALITIES
 from shared.records.gap import Gap
+from shared.rejected_share import RejectedShare
 from shared.windows.assembler import Closed
 from shared.windows.featurise import featurise
 from shared.windows.merge import LogRecord
@@ -47,7 +48,13 @@ class Processor:
     """
 
     def __init__(
-        self, users: Users, output: Output, health: Health, topic_names: Sequence[str], max_waiting_folds: int
+        self,
+        users: Users,
+        output: Output,
+        health: Health,
+        topic_names: Sequence[str],
+        max_waiting_folds: int,
+        rejected_share: RejectedShare,
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self._users = users
@@ -55,6 +62,7 @@ class Processor:
         self._health = health
         self._topic_names = list(topic_names)
         self._max_waiting_folds = max_waiting_folds
+        self._rejected_share = rejected_share
         self._partition_of: dict[str, Partition] = {}
         self._persisted = False
 
@@ -70,6 +78,7 @@ class Processor:
 
         Raises:
             LostOwnership: another worker has taken over.
+            Stop: too much is rejected. All of the batch is done, its dead letters are on the bus.
         """
         self._persisted = False
         rejected: list[Rejected] = []
@@ -91,6 +100,9 @@ class Processor:
             await self._publish(windows, gaps, rejected)
         await self._persist()
         self._health.progress()
+        # Ticks are no records.
+        filled = sum(bool(record.value) for records in batch.values() for record in records)
+        self._rejected_share.count(filled, len(rejected))
 
     async def _load(self, users: set[str]) -> None:
         """Bring users into memory, and those that Redis could not be asked for before."""

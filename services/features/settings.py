@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import ConsumerSettings, Port
 
 
-class FeaturesSettings(ServiceSettings):
+class FeaturesSettings(ConsumerSettings):
     """See ServiceSettings; the variable of a field is GAITWAY_ and its name in capitals."""
 
     redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(redis|rediss|unix)://", description="URL of Redis")

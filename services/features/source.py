@@ -21,7 +21,8 @@ from mode import Service
 from services.features.partition import Partition
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
-from shared.errors import LostOwnership
+from shared.errors import LostOwnership, Stop
+from shared.health import Health
 from shared.polling import poll
 from shared.windows.open_window import Position
 
@@ -47,6 +48,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self,
         settings: FeaturesSettings,
         processor: Processor,
+        health: Health,
         topic_names: Sequence[str],
         send: Callable[[Batch], Awaitable[Any]],
         **kwargs: Any,
@@ -54,6 +56,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         super().__init__(**kwargs)
         self._settings = settings
         self._processor = processor
+        self._health = health
         self._topic_names = list(topic_names)
         self._send = send
         self._group = f"{settings.topic_prefix}features"
@@ -86,6 +89,10 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             await self._send(batch)
             await batch.handled.wait()
 
+    @Service.task
+    async def _watch_partitions(self) -> None:
+        await self._health.partitions.watch(self._consumer)
+
     async def _next(self) -> Batch:
         # A rebalance waits for the poll, so that no poll spans one.
         async with self._busy:
@@ -108,6 +115,10 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             log.warning("%s: beginning again from the last commit", error)
             await self._begin(self._consumer.assignment())
             return
+        except Stop:
+            # The next worker is not to meet what it need not: see RejectedShare.
+            await self._commit()
+            raise
         self._hold_back()
         if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
             await self._commit()

@@ -40,6 +40,11 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 
+_WHOLE = re.compile(rb"[0-9]{1,18}")
+_PLACE = re.compile(rb"c\|(?P<device>.+)\|(?P<hour>[0-9]{1,10})", re.DOTALL)
+HOUR_BYTES = 360 // 8
+"""Of the bitmap of one hour, at the shortest hop."""
+
 Hours = dict[tuple[str, int], int]
 """(device, hour) to the bitmap of the hour's final windows."""
 
@@ -107,10 +112,20 @@ class BaselineStore:
                     for user in some:
                         pipe.hgetall(self._key(user))
                     replies = await pipe.execute()
-                stored |= {user: _stored_user(reply) for user, reply in zip(some, replies, strict=True)}
+                for user, reply in zip(some, replies, strict=True):
+                    stored[user] = await self._readable(user, reply)
         except (RedisError, OSError) as error:
             raise RetryLater(f"Redis: {error}") from error
         return stored
+
+    async def _readable(self, user: str, reply: dict[bytes, bytes]) -> StoredUser:
+        try:
+            return _stored_user(reply)
+        except InvalidRecord as error:
+            # No write could ever be told from another's: what is there goes, as in a flush.
+            log.error("%s in Redis; the user begins anew, final windows included", error)
+            await self._redis.delete(self._key(user))
+            return StoredUser()
 
     async def write(self, writes: Sequence[UserWrite], *, whole: bool = False) -> list[int]:
         """Write users in one round trip; per user WRITTEN, CONFLICT or EMPTY.
@@ -155,17 +170,28 @@ def _literal(text: str) -> str:
 
 
 def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
+    """The user that a hash holds; raises InvalidRecord where its ``seq`` is none that this service writes."""
     if b"baseline" not in reply:
         return StoredUser()
+    seq = reply.get(b"seq", b"")
+    if not _WHOLE.fullmatch(seq):
+        raise InvalidRecord(f"a user whose seq is {seq[:20]!r}")
     hours: Hours = {}
     for name, value in reply.items():
         if name.startswith(b"c|"):
-            device, _, hour = name[2:].decode().rpartition("|")
-            hours[device, int(hour)] = bitmap_from_bytes(value)
+            place = _PLACE.fullmatch(name)
+            try:
+                device = place["device"].decode() if place else ""
+            except UnicodeDecodeError:
+                device = ""
+            if place and device and len(value) <= HOUR_BYTES:
+                hours[device, int(place["hour"])] = bitmap_from_bytes(value)
+            else:
+                log.error("final windows under %r cannot be read: they count as none", name[:100])
     try:
         baseline = UserBaseline.from_bytes(reply[b"baseline"])
     except InvalidRecord as error:
         # A cold start for one user, visible in the events; the final windows still hold.
         log.error("%s; the user begins anew", error)
         baseline = UserBaseline()
-    return StoredUser(int(reply[b"seq"]), baseline, hours)
+    return StoredUser(int(seq), baseline, hours)

@@ -5,6 +5,10 @@ from shared.records.ledger import LedgerKey, place_of
 from shared.records.window import WindowRecord
 from shared.windows.slots import HOUR_MS, KEPT_MS
 
+AHEAD_MS = 24 * HOUR_MS
+"""A window this much later than its record is none: it would be the newest, and all that is 8 days older forgotten.
+A day is what that leaves beside the 7 that ingest takes."""
+
 
 class Ledger:
     """What activity.ledger holds of one partition; changes count only once their transaction has committed."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from services.inference.classifier import Classifier
 from services.inference.events import activity_event, to_message
+from services.inference.ledger import AHEAD_MS
 from services.inference.writer import Outgoing, PartitionWriter
 from shared import metrics
 from shared.clock import Clock
@@ -17,6 +18,7 @@ from shared.errors import InvalidRecord
 from shared.records.decoding import traceparent_of, user_of
 from shared.records.rejected import rejection_headers
 from shared.records.window import WindowRecord, decode_window
+from shared.rejected_share import RejectedShare
 
 log = logging.getLogger("gaitway.inference")
 
@@ -33,16 +35,18 @@ class _Task:
 class Processor:
     """Classifies and publishes; ``writers`` are those of the current assignment."""
 
-    def __init__(self, classifier: Classifier, clock: Clock) -> None:
+    def __init__(self, classifier: Classifier, clock: Clock, rejected_share: RejectedShare) -> None:
         self.writers: dict[int, PartitionWriter] = {}
         self._classifier = classifier
         self._clock = clock
+        self._rejected_share = rejected_share
 
     async def process(self, batch: Mapping[int, Sequence[Any]]) -> None:
         """Publish the events of one poll's records, by partition.
 
         Raises:
             LostOwnership: a partition's transaction did not hold.
+            Stop: too much is rejected. The transactions with the dead letters, and the offsets behind them, have held.
         """
         tasks: dict[int, list[_Task]] = {}
         outgoing: dict[int, Outgoing] = {}
@@ -59,12 +63,16 @@ class Processor:
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+        rejected = sum(len(out.rejected) for out in outgoing.values())
+        self._rejected_share.count(sum(map(len, batch.values())), rejected)
 
     def _accept(self, partition: int, record: Any, out: Outgoing) -> _Task | None:
         """The task of a record, unless it is a repeat or cannot be read."""
         try:
             user = user_of(record.key)
             window = decode_window(record.value or b"")
+            if window.window_start_ms > record.timestamp + AHEAD_MS:
+                raise InvalidRecord(f"a window of {window.window_start_ms} in a record of {record.timestamp}")
             if window.feature_version != self._classifier.feature_version:
                 raise InvalidRecord(
                     f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}"

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from services.inference.ledger import Ledger
+from services.inference.ledger import AHEAD_MS, Ledger
 from shared import topics
 from shared.errors import InvalidRecord
 from shared.records.ledger import decode_ledger
+from shared.windows.slots import HOUR_MS
 
 log = logging.getLogger("gaitway.inference")
 
@@ -34,7 +35,10 @@ async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
                     try:
-                        ledgers[tp.partition].load(*decode_ledger(record.key, record.value))
+                        key, bits = decode_ledger(record.key, record.value)
+                        if key[4] * HOUR_MS > record.timestamp + AHEAD_MS:
+                            raise InvalidRecord(f"hour {key[4]} in a record of {record.timestamp}")
+                        ledgers[tp.partition].load(key, bits)
                     except InvalidRecord as error:
                         # A record that nobody can read protects no window; the log names it once per assignment.
                         log.error("%s %d@%d: %s", name, tp.partition, record.offset, error)

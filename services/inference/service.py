@@ -24,6 +24,7 @@ from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
 from shared.polling import poll
+from shared.rejected_share import RejectedShare
 
 log = logging.getLogger("gaitway.inference")
 
@@ -37,7 +38,8 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._settings = settings
         self._classifier = classifier
         self._health = health
-        self._processor = Processor(classifier, clock)
+        share = RejectedShare(settings.max_rejected_share, settings.rejected_share_min_records)
+        self._processor = Processor(classifier, clock, share)
         self._group = f"{settings.topic_prefix}inference"
         self._topic = settings.topic_prefix + topics.WINDOWS.name
         self._busy = asyncio.Lock()
@@ -46,7 +48,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until ``stopping`` is set."""
+        """Work until ``stopping`` is set; raises Stop when too much is rejected."""
         settings = self._settings
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka,
@@ -63,10 +65,12 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
         self._health.has("kafka")
+        watching = asyncio.create_task(self._health.partitions.watch(self._consumer))
         try:
             while not self.stopping.is_set():
                 await self._cycle()
         finally:
+            watching.cancel()
             async with self._busy:
                 await self._let_go()
             # With the broker away aiokafka lets the CancelledError of its own fetch out: no end of ours.
@@ -157,11 +161,11 @@ async def serve(settings: InferenceSettings) -> None:
     """Run the service until SIGTERM or SIGINT.
 
     Raises:
-        Stop: the bundle does not fit, a topic does not match, or the health port is taken.
+        Stop: the bundle does not fit, a topic does not match, the health port is taken, or too much is rejected.
     """
     configure_logging("inference", settings.log_level)
     settings.log(log)
-    health = Health()
+    health = Health(settings.stalled_after_s)
     health.waits_for("kafka", "not connected yet")
     classifier = Classifier(settings.model, settings.torch_threads)
     log.info("model %s: %s", classifier.name.name_version, ", ".join(classifier.classes))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import ConsumerSettings, Port
 
 
-class InferenceSettings(ServiceSettings):
+class InferenceSettings(ConsumerSettings):
     """See ServiceSettings; the variable of a field is GAITWAY_ and its name in capitals."""
 
     model: Path = Field(Path("models/default"), description="folder of the model bundle")

@@ -57,9 +57,8 @@ class _Connection:
     producer: AIOKafkaProducer
     waiting_bytes: int = 0
 
-    def count(self, future: "asyncio.Future[Any]", size: int) -> None:
-        """Add ``size`` to what is waiting until ``future`` is settled."""
-        self.waiting_bytes += size
+    def release_with(self, future: "asyncio.Future[Any]", size: int) -> None:
+        """Take ``size`` off what is waiting once ``future`` is settled."""
 
         def settled(done: "asyncio.Future[Any]") -> None:
             self.waiting_bytes -= size
@@ -124,7 +123,8 @@ class KafkaPublisher:
             [
                 (self._topics[record.modality.name], partition, user.encode(), record.encode(), headers)
                 for record in records
-            ]
+            ],
+            limit_bytes=self._settings.buffer_bytes,
         )
         if plant.is_planted("ack-early"):
             plant.forget(sending)
@@ -156,18 +156,22 @@ class KafkaPublisher:
         if connection is not None:
             await _drop(connection.producer)
 
-    async def _send(self, messages: list[_Message]) -> None:
+    async def _send(self, messages: list[_Message], *, limit_bytes: int | None = None) -> None:
+        """``limit_bytes``: refuse when so much is waiting. Ticks are few, and show whether the producer is alive."""
         connection = self._connection
         if connection is None:
             raise RetryLater("Kafka is not connected")
-        if connection.waiting_bytes >= self._settings.buffer_bytes:
+        if limit_bytes is not None and connection.waiting_bytes >= limit_bytes:
             raise RetryLater(f"{connection.waiting_bytes} bytes already wait for Kafka")
+        # Counted before send(): the producer takes one batch per partition, everything else waits inside send().
+        sizes = [len(value) + RECORD_OVERHEAD_BYTES for _, _, _, value, _ in messages]
+        connection.waiting_bytes += sum(sizes)
         futures: list[asyncio.Future[Any]] = []
         try:
             async with asyncio.timeout(self._timeout_s):
                 for topic, partition, key, value, headers in messages:
                     future = await connection.producer.send(topic, value, key, partition, headers=headers)
-                    connection.count(future, len(value) + RECORD_OVERHEAD_BYTES)
+                    connection.release_with(future, sizes[len(futures)])
                     futures.append(future)
                 # Not gather: running out of time must not cancel the futures, they tell how much is waiting.
                 await asyncio.wait(futures)
@@ -175,6 +179,8 @@ class KafkaPublisher:
             raise RetryLater(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
         except KafkaError as error:
             raise RetryLater(f"Kafka: {error!r}") from error
+        finally:
+            connection.waiting_bytes -= sum(sizes[len(futures) :])
         for future in futures:
             refusal = future.exception()
             if refusal is not None:

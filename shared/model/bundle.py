@@ -93,7 +93,8 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(_read(path), type=Manifest)
-    except msgspec.MsgspecError as error:
+    # The latter two: a text that is not UTF-8, and brackets nested deep enough.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {error}") from error
     check_manifest(path, manifest)
     return manifest

@@ -4,6 +4,9 @@ from typing import Literal, get_args
 
 import msgspec
 
+from shared.errors import InvalidRecord
+from shared.records.decoding import UNREADABLE
+
 GapReason = Literal[
     "not_sent", "dropped_upload", "sensor_silent", "zero_filled", "frozen", "wrong_rate", "not_worn", "coverage"
 ]
@@ -44,5 +47,8 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def decode_gap(value: bytes) -> Gap:
-    """Read one record of watch.gaps; raises msgspec.MsgspecError."""
-    return msgspec.json.decode(value, type=Gap)
+    """Read one record of watch.gaps; raises InvalidRecord."""
+    try:
+        return msgspec.json.decode(value, type=Gap)
+    except UNREADABLE as error:
+        raise InvalidRecord(f"gap record: {error}") from error

@@ -28,6 +28,9 @@ DEFAULT_BPM = 70
 MIN_READINGS = 10
 """A heart rate at rest needs this many readings; one beat misread must not set it."""
 
+MAX_S = 2**31
+"""68 years; a longer period would soon not fit its field."""
+
 _HEADER = struct.Struct("<BxxxIq")
 _WEAR = struct.Struct("<qIIII")
 _LAYOUT_VERSION = 2
@@ -145,6 +148,11 @@ class UserBaseline:
         wear = WearState(*_WEAR.unpack_from(data, _HEADER.size)) if version == _LAYOUT_VERSION else WearState()
         accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.int64)
         heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.int64)
+        counted = accelerometer.any(axis=1)
+        if counted.any() != counted.all():
+            raise InvalidRecord("a baseline in which some axes were counted and others were not")
+        if max(still_s, wear.same_bpm_s, wear.same_mg_s, wear.motionless_s) > MAX_S:
+            raise InvalidRecord("a baseline with a period that is longer than any watch has run")
         return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:], still_s, still_until_ms, wear)
 
 

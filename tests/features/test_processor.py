@@ -13,9 +13,10 @@ from services.features.partition import Partition, Ready, Rejected
 from services.features.processor import Processor
 from services.features.store import BaselineStore
 from services.features.users import Users
-from shared.errors import LostOwnership, RetryLater
+from shared.errors import LostOwnership, RetryLater, Stop
 from shared.health import Health
 from shared.records.gap import Gap
+from shared.rejected_share import RejectedShare
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from tests.core.signals import BASE_MS, HOP_MS, LINGER_MS, delivered, fold, wearer, with_ticks
@@ -57,9 +58,13 @@ class MemoryOutput:
 class Worker:
     """A processor that owns partition 0, from committed positions on."""
 
-    def __init__(self, store: BaselineStore, output: MemoryOutput, committed=None, *, max_waiting_folds=1_000) -> None:
+    def __init__(
+        self, store: BaselineStore, output: MemoryOutput, committed=None, *, max_waiting_folds=1_000, share=None
+    ) -> None:
         self.health = Health()
-        self.processor = Processor(Users(store, HOP_MS), output, self.health, TOPIC_NAMES, max_waiting_folds)
+        share = share or RejectedShare(1.0, 1)
+        users = Users(store, HOP_MS)
+        self.processor = Processor(users, output, self.health, TOPIC_NAMES, max_waiting_folds, share)
         self.committed = committed or {}
         start = [self.position(topic) for topic in range(3)]
         self.processor.assign({0: Partition(0, HOP_MS, LINGER_MS, start)})
@@ -306,3 +311,17 @@ async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
     beat.cancel()
     assert [item.record.encode() for item in ready] == list(OFFLINE_WINDOWS.values())
     assert turns >= len(closed) // 2
+
+
+async def test_too_much_rejected_stops_with_the_dead_letters_out_and_the_commit_behind_them(store):
+    output = MemoryOutput()
+    worker = Worker(store, output, share=RejectedShare(0.5, min_records=10))
+    ticks = [kafka_record(topic, offset, BASE_MS + offset) for offset in range(100) for topic in range(3)]
+    await worker.process(ticks)  # would be a hundred good ones
+    poison = [kafka_record(0, 100 + i, BASE_MS + 200, b"\xc1", b"u") for i in range(10)]
+    await worker.process(poison[:9])
+    with pytest.raises(Stop, match="100% of the last 10 records were rejected"):
+        await worker.process([poison[9], *(kafka_record(topic, 110, BASE_MS + 300) for topic in range(3))])
+    assert [item.record.offset for item in output.rejected] == list(range(100, 110))
+    worker.commit()
+    assert worker.position(0)[0] >= 110

@@ -81,6 +81,30 @@ async def test_a_baseline_that_cannot_be_read_is_a_cold_start_that_keeps_the_slo
     assert loaded.baseline.to_bytes() == UserBaseline().to_bytes()
 
 
+@pytest.mark.parametrize("seq", [None, "x", "9" * 30])
+async def test_a_user_whose_sequence_number_is_none_can_be_written_again(store, redis_url, redis_prefix, seq):
+    await store.write([write("u", 0, baseline(1), {("watch", 1): 1})])
+    client = redis.Redis.from_url(redis_url)
+    key = f"{redis_prefix}user:u"
+    await (client.hdel(key, "seq") if seq is None else client.hset(key, "seq", seq))
+    await client.aclose()
+    loaded = (await store.load(["u"]))["u"]
+    assert (loaded.seq, loaded.hours) == (0, {})
+    assert await store.write([write("u", 0, baseline(2), {("watch", 2): 1})]) == [WRITTEN]
+    assert (await store.load(["u"]))["u"].hours == {("watch", 2): 1}
+
+
+async def test_final_windows_that_cannot_be_read_leave_the_others(store, redis_url, redis_prefix):
+    await store.write([write("u", 0, baseline(1), {("watch", 1): 1})])
+    client = redis.Redis.from_url(redis_url)
+    wrong = {b"c|\xff|1": b"\x01", b"c|watch|": b"\x01", b"c|watch|-1": b"\x01", b"c|watch|2": b"\x01" * 46}
+    await client.hset(f"{redis_prefix}user:u", mapping=wrong)
+    await client.aclose()
+    loaded = (await store.load(["u"]))["u"]
+    assert (loaded.seq, loaded.hours) == (1, {("watch", 1): 1})
+    assert loaded.baseline.to_bytes() == baseline(1).to_bytes()
+
+
 async def test_more_users_than_go_in_one_round_trip(store, monkeypatch):
     monkeypatch.setattr(store_module, "ROUND_TRIP_USERS", 2)
     await store.write([write(f"u{i}", 0, baseline(i)) for i in range(5)])

@@ -11,10 +11,11 @@ from services.inference.classifier import Classifier
 from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.writer import Outgoing
-from shared.errors import LostOwnership
+from shared.errors import LostOwnership, Stop
 from shared.modality import MODALITIES, NAMES
 from shared.model.bundle import load_bundle
 from shared.records.window import WindowRecord
+from shared.rejected_share import RejectedShare
 from tests.core.signals import BASE_MS
 from tests.inference.windows import TRACE, altered, kafka_window, window
 
@@ -59,8 +60,8 @@ class NanClassifier(Classifier):
 
 
 class Worker:
-    def __init__(self, classifier: Classifier, partitions: int = 1) -> None:
-        self.processor = Processor(classifier, lambda: NOW_MS)
+    def __init__(self, classifier: Classifier, partitions: int = 1, share: RejectedShare | None = None) -> None:
+        self.processor = Processor(classifier, lambda: NOW_MS, share or RejectedShare(1.0, 1))
         self.writers = [MemoryWriter(Ledger(classifier.name.name_version)) for _ in range(partitions)]
         self.processor.writers = dict(enumerate(self.writers))
 
@@ -180,3 +181,23 @@ async def test_no_finite_probability_is_rejected_and_takes_no_slot(bundle):
 async def test_the_trace_context_never_harms(classifier, headers):
     writer = await Worker(classifier).process(kafka_window(0, GOOD, b"u1", headers))
     assert "traceparent" not in dict(writer.committed[0].events[0][1])
+
+
+async def test_a_window_of_the_far_future_is_rejected_and_makes_nothing_forgotten(classifier):
+    worker = Worker(classifier)
+    far = altered(window().encode(), window_start_ms=BASE_MS + 10 * 365 * 86_400_000 // 20_000 * 20_000)
+    writer = await worker.process(kafka_window(0, window(0).encode()), kafka_window(1, far))
+    assert len(writer.events) == len(writer.rejected) == 1
+    assert b"in a record of" in writer.rejected[0][1]["reason"]
+    await worker.process(kafka_window(2, window(0).encode()))
+    assert len(writer.events) == 1
+
+
+async def test_too_much_rejected_stops_once_the_transaction_holds(classifier):
+    worker = Worker(classifier, share=RejectedShare(0.5, min_records=4))
+    await worker.process(kafka_window(0, window(0).encode()), kafka_window(1, b"\xc1"))
+    with pytest.raises(Stop, match="75% of the last 4 records were rejected"):
+        await worker.process(kafka_window(2, b"\xc1"), kafka_window(3, b"\xc1"))
+    writer = worker.writers[0]
+    assert (len(writer.events), len(writer.rejected)) == (1, 3)
+    assert writer.committed[-1].next_offset == 4

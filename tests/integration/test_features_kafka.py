@@ -27,6 +27,7 @@ from shared.health import Health
 from shared.modality import NAMES
 from shared.records.samples import TICK
 from shared.records.window import decode_window
+from shared.rejected_share import RejectedShare
 from shared.topics import REJECTED, WATCH, WINDOWS
 from tests.bundles import random_bundle
 from tests.core.signals import BASE_MS, wearer
@@ -62,8 +63,11 @@ class FeaturesWorker:
         names = [prefix + spec.name for spec in WATCH.values()]
         self.store = BaselineStore(settings.redis, settings.redis_prefix)
         self.publisher = Publisher(settings.kafka, prefix)
-        self.processor = Processor(Users(self.store, settings.hop_ms), self.publisher, Health(), names, 1_000)
-        self.source = BatchSource(settings, self.processor, names, self._send)
+        self.health = Health(settings.stalled_after_s)
+        share = RejectedShare(settings.max_rejected_share, settings.rejected_share_min_records)
+        users = Users(self.store, settings.hop_ms)
+        self.processor = Processor(users, self.publisher, self.health, names, 1_000, share)
+        self.source = BatchSource(settings, self.processor, self.health, names, self._send)
 
     async def _send(self, batch) -> None:
         await self.source.handle(batch)

@@ -25,6 +25,8 @@ from training.datasets.recording import ACTIVITIES, DatasetError, Floats, Label,
 from training.datasets.tables import AnyPath, check_header, find_table, number, numbers, read_lines, text_rows
 
 _FILES = ("accelerometer.csv", "heart_rate.csv", "steps.csv", "labels.csv", "recording.json")
+MAX_STEPS = 2**31 - 1
+"""What an upload takes."""
 _TEXT_FIELDS = ("person", "device", "source", "licence")
 
 
@@ -90,10 +92,10 @@ def _read_series(folder: Path, name: str, column: str) -> tuple[Floats, Floats]:
     rows = _rows(path, "t_ms", column)
     wrong = rows[:, 1] < 0
     if column == "total":
-        wrong |= rows[:, 1] != np.rint(rows[:, 1])
+        wrong |= (rows[:, 1] != np.rint(rows[:, 1])) | (rows[:, 1] > MAX_STEPS)
     if wrong.any():
         row = rows[np.argmax(wrong)]
-        expected = "a whole number, 0 or more" if column == "total" else "0 or more"
+        expected = f"a whole number from 0 to {MAX_STEPS}" if column == "total" else "0 or more"
         raise DatasetError(path, f"{column} is {row[1]:g}, expected {expected}", _line_of(path, int(np.argmax(wrong))))
     return in_time_order(rows[:, 0], rows[:, 1])
 
@@ -134,6 +136,9 @@ def _read_about(folder: Path) -> dict[str, Any]:
         stated = json.loads("\n".join(read_lines(path)))
     except json.JSONDecodeError as error:
         raise DatasetError(path, error.msg, error.lineno) from error
+    # A number of thousands of digits; brackets nested deep enough.
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(path, str(error)) from error
     if not isinstance(stated, dict):
         raise DatasetError(path, "not a JSON object", 1)
     known = {*_TEXT_FIELDS, "notes", "utc_offset_min"}

@@ -107,8 +107,14 @@ def text_rows(path: AnyPath, *headers: str) -> Iterator[tuple[int, list[str]]]:
     check_header(path, lines, *headers)
     width = lines[0].count(",") + 1
     reader = csv.reader(lines[1:])
-    for cells in reader:
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DatasetError(path, str(error), reader.line_num + 1) from error
         line = reader.line_num + 1
+        if cells is None:
+            return
         if not cells:
             continue
         if len(cells) != width:

@@ -1,0 +1,101 @@
+"""How long each partition has made no progress: faust and aiokafka are both known to hang in silence."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+log = logging.getLogger("gaitway.progress")
+
+ASK_EVERY_S = 5.0
+ANSWER_S = 5.0
+
+
+@dataclass(slots=True)
+class _Standing:
+    position: int
+    since_s: float
+
+
+class PartitionProgress:
+    """For each partition of a consumer, when its position last advanced or nothing was left to read.
+
+    What is left to read is asked of the broker, not of the consumer, whose own view is what hangs. A broker that does
+    not answer proves no progress. A position set back, when a partition is begun anew, is none either; reading on from
+    there is. A partition that is paused waits for the others on purpose.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._standing: dict[TopicPartition, _Standing] = {}
+
+    def oldest_s(self) -> float:
+        """Age of the progress of the partition that has had none for longest, in s; 0 without partitions."""
+        now_s = self._monotonic()
+        return max((now_s - standing.since_s for standing in self._standing.values()), default=0.0)
+
+    def stalled(self, after_s: float) -> list[str]:
+        """The partitions without progress for that long, as ``topic/partition``."""
+        now_s = self._monotonic()
+        return sorted(f"{tp.topic}/{tp.partition}" for tp, s in self._standing.items() if now_s - s.since_s >= after_s)
+
+    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """These and no others are the consumer's; one that is new begins now."""
+        now_s = self._monotonic()
+        self._standing = {tp: self._standing.get(tp) or _Standing(0, now_s) for tp in partitions}
+
+    def observe(
+        self, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], paused: Iterable[Any] = ()
+    ) -> None:
+        """Where the consumer stands, and where its partitions end; what is not known is left out."""
+        now_s = self._monotonic()
+        waiting = set(paused)
+        for tp, standing in self._standing.items():
+            position = positions.get(tp)
+            if position is None:
+                continue
+            at_end = tp in ends and position >= ends[tp]
+            if position > standing.position or at_end or tp in waiting:
+                standing.since_s = now_s
+            standing.position = position
+
+    async def watch(self, consumer: Any) -> None:
+        """Observe this consumer until cancelled; never raises: what keeps it from looking is no progress."""
+        while True:
+            try:
+                await self.look(consumer)
+            except (KafkaError, TimeoutError) as error:
+                log.debug("the partitions' ends cannot be asked for: %r", error)
+            except Exception as error:
+                log.warning("the partitions' ends cannot be asked for: %r", error)
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def look(self, consumer: Any) -> None:
+        """Observe once, within ``2 * ANSWER_S``; raises KafkaError and TimeoutError when the broker does not answer."""
+        partitions = sorted(consumer.assignment())
+        self.assigned(partitions)
+        positions = await _positions(consumer, partitions)
+        self.observe(positions, {}, consumer.paused())
+        async with asyncio.timeout(ANSWER_S):
+            ends = await consumer.end_offsets(partitions)
+        self.observe(positions, ends)
+
+
+async def _positions(consumer: Any, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Those that are known; aiokafka waits for the others, up to its request's time limit."""
+    asking = {tp: asyncio.ensure_future(consumer.position(tp)) for tp in partitions}
+    if not asking:
+        return {}
+    try:
+        await asyncio.wait(asking.values(), timeout=ANSWER_S)
+    finally:
+        for one in asking.values():
+            one.cancel()
+    return {
+        tp: one.result() for tp, one in asking.items() if one.done() and not one.cancelled() and not one.exception()
+    }

@@ -1,0 +1,108 @@
+"""The path of a user's baseline: each window's numbers are the median of the windows before it (section 6).
+
+Only for watches whose uploads came in their own order: there the windows close in the order of their start, whatever
+died in between.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tests.chaos.contract import Floats, RunningMedian
+from tests.chaos.history import Seen, Sent
+from tests.chaos.windows import Key, Window
+
+TOLERANCE_MG = 1.0
+LOOK_BACK = 100
+"""Windows among which a user may have begun anew."""
+
+Spans = Collection[tuple[float, float]]
+
+
+def baseline_faults(
+    uploads: Collection[Sent], windows: Mapping[Key, Window], events: Collection[Seen], doubts: Spans
+) -> tuple[int, list[tuple[Key, str]]]:
+    """How many events were checked, and what is wrong with them.
+
+    ``doubts``: spans (ms) after Redis has lost its content. Users who are not in memory then begin anew, with windows
+    that are folded again as the log is read again; in the end it must be a fold of their last windows once more.
+    """
+    sent: dict[str, list[Sent]] = defaultdict(list)
+    seen: dict[str, dict[int, Seen]] = defaultdict(dict)
+    filled: dict[str, list[Window]] = defaultdict(list)
+    for upload in uploads:
+        sent[upload.user].append(upload)
+    for event in events:
+        seen[event.data["user"]].setdefault(event.data["window_start_ms"], event)
+    for window in windows.values():
+        if window.contents:
+            filled[window.key[0]].append(window)
+    verdicts = [
+        verdict
+        for user, user_uploads in sent.items()
+        if _in_order(user_uploads) and all(w.certain and w.complete for w in filled[user])
+        for verdict in _follow(filled[user], seen[user], doubts)
+    ]
+    return len(verdicts), [verdict for verdict in verdicts if verdict is not None]
+
+
+def _in_order(uploads: Sequence[Sent]) -> bool:
+    """Each upload was accepted before the next was first tried, in device time, and none was sent again later."""
+    by_time = sorted(uploads, key=lambda upload: min(part.t_ms[0] for part in upload.parts.values()))
+    return all(
+        before.settled_ms <= after.began_ms and max(a.ended_ms for a in before.attempts) <= after.began_ms
+        for before, after in pairwise(by_time)
+    )
+
+
+def _follow(windows: Sequence[Window], events: Mapping[int, Seen], doubts: Spans) -> Iterator[tuple[Key, str] | None]:
+    """Per event None, or what is wrong with its baseline; those in doubt are left out."""
+    hops: list[Floats] = []
+    # Right after a beginning anew several folds explain an event within the tolerance; the next ones tell which it is.
+    medians, adrift = [RunningMedian()], False
+    for window in windows:
+        accelerometer = window.contents[0]["accelerometer"]
+        event = events.get(window.key[2])
+        if event is None:  # lost, which is told already
+            continue
+        told, own = event.data["baseline"]["accelerometer"], accelerometer.values
+        if told["state"] != "unavailable":
+            in_doubt = any(begin <= event.data["published_at_ms"] <= end for begin, end in doubts)
+            fitting = [median for median in medians if _matches(median, told, own)]
+            if not fitting and adrift and not in_doubt:
+                fitting, adrift = list(_anew(hops, told, own)), False
+            medians = fitting or medians
+            if fitting:
+                yield None
+            elif in_doubt:
+                adrift = True
+            else:
+                yield window.key, f"baseline {told}, not {_numbers(medians[0], own)} ({medians[0].state})"
+        half = own.shape[1] // 2
+        hops.append(own[:, half:][:, accelerometer.covered[half:]])
+        for median in medians:
+            median.add(hops[-1])
+
+
+def _anew(hops: list[Floats], told: Mapping[str, Any], own: Floats) -> Iterator[RunningMedian]:
+    """The folds of the last so many windows that give what the event says."""
+    median = RunningMedian()
+    for hop in [None, *hops[: -LOOK_BACK - 1 : -1]]:
+        if hop is not None:
+            median.add(hop)
+        if _matches(median, told, own):
+            yield median.copy()
+
+
+def _matches(median: RunningMedian, told: Mapping[str, Any], own: Floats) -> bool:
+    off = np.abs(np.array(_numbers(median, own)) - np.array(told["mg"]))
+    return told["state"] == median.state and bool(off.max() <= TOLERANCE_MG)
+
+
+def _numbers(median: RunningMedian, own: Floats) -> list[float]:
+    """A user's very first window takes its own median."""
+    values = median.medians() if median.count else np.median(own, axis=1)
+    return [round(float(value), 2) for value in values]

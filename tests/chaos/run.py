@@ -1,0 +1,204 @@
+"""One chaos run: watches replay, faults come down on the services, the checker judges what came of it."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from gaitway.token import make_token
+from tests.chaos.checker import Rules, Verdict, check
+from tests.chaos.faults import Executor
+from tests.chaos.history import read_events, read_uploads, write_lines
+from tests.chaos.network import NumpyNetwork
+from tests.chaos.pipeline import HOP_MS, JWT_KEY, Pipeline, Tail, all_events
+from tests.chaos.schedule import KINDS, SESSION_TIMEOUT_MS, plan
+from tests.chaos.tempers import TEMPERS
+from tests.chaos.watches import Body, Client, Manners, Watch, true_times, whole_cells
+from training.datasets import read_recording
+
+PROJECT = Path(__file__).resolve().parents[2]
+RECORDINGS = PROJECT / "examples" / "recordings"
+MODEL = PROJECT / "models" / "default"
+HOLED = "garmin-1"
+"""The recording whose holes are part of the replay."""
+SPAN_MS = 95_000
+"""Device time that one upload advances a watch by, at most: those that hold back skip up to 1000 s a minute."""
+SETTLE_S = 120.0
+FINISH_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is; ``only`` restricts the kinds of faults."""
+
+    seconds: float
+    seed: int
+    folder: Path
+    watches: int = 50
+    period_s: float = 2.0
+    workers: int = 2
+    brokers: int = 1
+    linger_s: float = 45.0
+    plant: str = ""
+    only: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of it."""
+
+    options: Options
+    verdict: Verdict
+    executor: Executor
+    counts: Counter[str]
+    uploads_accepted: int
+    events: int
+    seconds: float
+    unsettled: str
+    surprises: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the run does not pass; empty when it does."""
+        verdict = self.verdict
+        found = [
+            f"{len(findings)} {name}"
+            for name, findings in (("lost", verdict.lost), ("twice", verdict.twice), ("wrong", verdict.wrong))
+            if findings
+        ]
+        found += [f"a fault did not bite: {done}" for done in self.executor.done if done.missing]
+        found += [f"ended by itself: {what}" for what in (*self.executor.surprises, *self.surprises)]
+        if self.unsettled:
+            found.append(self.unsettled)
+        if not verdict.windows_expected or not verdict.baselines_checked:
+            found.append("nothing was expected: the run proves nothing")
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """For build/chaos.json."""
+        return {
+            "seed": self.options.seed,
+            "plant": self.options.plant or None,
+            "watches": self.options.watches,
+            "brokers": self.options.brokers,
+            "faults": dict(sorted(Counter(done.fault.kind for done in self.executor.done).items())),
+            "client_faults": {name: self.counts[name] for name in ("repeated", "hung up", "cut", "given up")},
+            "uploads_accepted": self.uploads_accepted,
+            "windows_expected": self.verdict.windows_expected,
+            "windows_uncertain": self.verdict.windows_uncertain,
+            "events": self.events,
+            "lost": len(self.verdict.lost),
+            "twice": len(self.verdict.twice),
+            "wrong": len(self.verdict.wrong),
+            "baselines_checked": self.verdict.baselines_checked,
+            "longest_stall_s": self.verdict.longest_stall_s,
+            "seconds": round(self.seconds, 1),
+            "failures": self.failures,
+        }
+
+
+async def run(options: Options) -> Result:
+    """Run it and judge; StackError when a part does not start at all."""
+    began_s = time.monotonic()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    pipeline = Pipeline(
+        options.folder,
+        model=MODEL,
+        brokers=options.brokers,
+        workers=options.workers,
+        linger_s=options.linger_s,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        plant=options.plant,
+    )
+    uploads_path, events_path = options.folder / "uploads.jsonl", options.folder / "events.jsonl"
+    await asyncio.to_thread(pipeline.__enter__)
+    try:
+        with uploads_path.open("w") as log:
+            watches = make_watches(options, pipeline.services["ingest"].port, log)
+            tail = Tail(pipeline)
+            reading = asyncio.create_task(tail.run())
+            executor = await _hurt(pipeline, watches, options)
+            unsettled = await pipeline.settle(options.linger_s + SETTLE_S)
+            await asyncio.sleep(1)
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+        write_lines(events_path, await all_events(pipeline, tail.read_ms))
+        surprises = pipeline.ended_by_themselves()
+    finally:
+        await asyncio.to_thread(pipeline.__exit__)
+    uploads, events = read_uploads(uploads_path), read_events(events_path)
+    losses = tuple(done.began_ms for done in executor.done if KINDS[done.fault.kind].loses_baselines)
+    rules = Rules(HOP_MS, options.linger_s * 1000, losses)
+    verdict = check(uploads, events, NumpyNetwork(MODEL), rules)
+    return Result(
+        options,
+        verdict,
+        executor,
+        sum((watch.counts for watch in watches), Counter()),
+        sum(upload.accepted_ms is not None for upload in uploads),
+        len(events),
+        time.monotonic() - began_s,
+        unsettled,
+        surprises,
+    )
+
+
+async def _hurt(pipeline: Pipeline, watches: list[Watch], options: Options) -> Executor:
+    """Replay and do the faults, until the time is over and every upload that was begun has its answer."""
+    executor = Executor(
+        pipeline, lambda: sum(w.counts["attempts"] for w in watches), lambda: sum(w.in_flight for w in watches)
+    )
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        sending = [group.create_task(watch.run(options.period_s, over)) for watch in watches]
+        end_s = time.monotonic() + options.seconds
+        for fault in plan(options.seed, options.workers, options.brokers, options.only):
+            if time.monotonic() + fault.after_s + fault.for_s > end_s:
+                break
+            await asyncio.sleep(fault.after_s)
+            await executor.run(fault)
+        await asyncio.sleep(end_s - time.monotonic())
+        over.set()
+        await asyncio.wait(sending, timeout=FINISH_S)
+        for task in sending:
+            task.cancel()
+    return executor
+
+
+def make_watches(options: Options, port: int, log: Any) -> list[Watch]:
+    """The watches, of every temper in turn."""
+    random = Random(options.seed)
+    recordings = {path.name: read_recording(path) for path in sorted(RECORDINGS.iterdir()) if path.is_dir()}
+    holed = true_times(recordings.pop(HOLED))
+    cells: list[list[Body]] = [whole_cells(recording) for recording in recordings.values()]
+    uploads = options.seconds / options.period_s
+    start_ms = int(time.time() * 1000 - uploads * SPAN_MS - 3_600_000) // HOP_MS * HOP_MS
+    watches = []
+    for number in range(options.watches):
+        temper = list(TEMPERS)[number % len(TEMPERS)]
+        own = Random(random.random())
+        bodies = holed if temper == "with holes" else own.choice(cells)
+        user = f"{temper.replace(' ', '-')}-{number}"
+        watches.append(
+            Watch(
+                user,
+                Client(port, make_token(JWT_KEY, user)),
+                Manners(abandon=0.0 if temper == "calm" else 0.05),
+                TEMPERS[temper](bodies, start_ms + own.randrange(360) * HOP_MS, own),
+                own,
+                log,
+            )
+        )
+    return watches
+
+
+def write_summary(result: Result, path: Path) -> None:
+    """Write build/chaos.json."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result.summary(), indent=2) + "\n")

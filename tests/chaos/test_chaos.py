@@ -1,0 +1,39 @@
+"""A short chaos run ends with nothing lost, twice or wrong; the same run with a built-in fault is found out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.checker import Verdict
+from tests.chaos.run import Options, run
+
+SHORT: dict[str, Any] = {"watches": 10, "period_s": 0.6, "workers": 1, "linger_s": 12.0}
+
+
+@pytest.mark.timeout(400)
+async def test_nothing_lost_nothing_twice_nothing_wrong(tmp_path: Path) -> None:
+    kinds = ("kill", "pause", "broker-and-ingest-kill", "redis-flush-and-features-kill")
+    result = await run(Options(seconds=50, seed=3, folder=tmp_path, only=kinds, **SHORT))
+    assert result.failures == []
+    assert len(result.executor.done) >= 3
+    assert result.verdict.windows_expected > 100
+    assert result.verdict.windows_uncertain < result.verdict.windows_expected / 5
+    assert {name for name, count in result.counts.items() if count} >= {"hung up", "cut", "repeated", "retried"}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("plant", "kind", "traces"),
+    [
+        ("no-ledger", "redis-flush-and-features-kill", lambda verdict: verdict.twice),
+        ("stale-baseline", "kill", lambda verdict: verdict.wrong and not verdict.lost),
+    ],
+)
+async def test_a_built_in_fault_is_found(
+    plant: str, kind: str, traces: Callable[[Verdict], object], tmp_path: Path
+) -> None:
+    result = await run(Options(seconds=16, seed=1, folder=tmp_path, plant=plant, only=(kind,), **SHORT))
+    assert result.failures
+    assert traces(result.verdict)

@@ -1,0 +1,115 @@
+"""What Redis gives back: a user's hash of any content is a user or a cold start, and never ends the service."""
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from services.features.store import _stored_user
+from shared.errors import InvalidRecord
+from shared.records.window import HEART_RATE_STATES
+from shared.signal.baseline import Hop, UserBaseline
+from tests.core.signals import BASE_MS
+from tests.fuzz.mutations import mutated
+
+HOP = Hop(
+    BASE_MS,
+    10_000,
+    np.tile(np.array([[12.0], [-33.0], [980.0]]), (1, 250)),
+    np.ones(250, dtype=bool),
+    np.full(10, 61.0),
+    np.ones(10, dtype=bool),
+    np.ones(10, dtype=bool),
+)
+
+
+def valid() -> bytes:
+    baseline = UserBaseline()
+    baseline.update(HOP)
+    return baseline.to_bytes()
+
+
+VALID = valid()
+VERSION_1 = b"\x01" + VALID[1:16] + VALID[40:]
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> bytes:
+    """The right length, with numbers of any size at some places."""
+    data = bytearray(draw(st.sampled_from([VALID, VERSION_1])))
+    for _ in range(draw(st.integers(1, 8))):
+        at = draw(st.integers(1, 60) | st.integers(1, len(data) - 8))
+        data[at : at + 4] = draw(st.sampled_from([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"]))
+    return bytes(data)
+
+
+def put(data: bytes, at: int, text: str, *numbers: int) -> bytes:
+    changed = bytearray(data)
+    struct.pack_into(text, changed, at, *numbers)
+    return bytes(changed)
+
+
+BASELINES = st.binary(max_size=200) | mutated(VALID) | mutated(VERSION_1) | counts()
+WINDOW_MG = np.full((3, 500), 100.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(BASELINES)
+@example(b"")
+@example(put(VALID, 4, "<I", 2**32 - 1))
+@example(put(VALID, 16 + 12, "<I", 2**32 - 1))
+@example(put(VALID, 40, "<512I", *range(512)))
+@example(put(VALID, 40 + 512 * 4, "<512I", *[0] * 512))
+@example(VALID[:40] + b"\xff" * (len(VALID) - 40))
+def test_a_baseline_that_is_read_can_be_used_and_written(data):
+    try:
+        baseline = UserBaseline.from_bytes(data)
+    except InvalidRecord:
+        return
+    for _ in range(2):
+        numbers = baseline.get(WINDOW_MG)
+        assert all(-4_096 <= mg <= 4_096 for mg in numbers.accelerometer.mg)
+        assert numbers.heart_rate.state in HEART_RATE_STATES
+        assert 0 <= numbers.heart_rate.bpm <= 255
+        baseline.suspects(HOP)
+        # Of now, or the one that follows: what is absurd cannot be followed by anything real.
+        follows = baseline.still_until_ms if abs(baseline.still_until_ms) < 2**60 else BASE_MS
+        baseline.update(replace(HOP, start_ms=follows))
+    assert len(baseline.to_bytes()) == len(VALID)
+
+
+def test_a_baseline_that_was_halved_is_one():
+    """Halving rounds each bin down, so that the axes no longer hold the same number of samples."""
+    rng = np.random.default_rng(1)
+    baseline = UserBaseline()
+    for _ in range(2_300):
+        baseline.update(replace(HOP, mg=rng.normal(0, 400, (3, 250))))
+    totals = baseline.accelerometer.sum(axis=1)
+    assert totals.max() != totals.min()
+    assert UserBaseline.from_bytes(baseline.to_bytes()).to_bytes() == baseline.to_bytes()
+
+
+FIELDS = st.one_of(
+    st.sampled_from([b"seq", b"baseline", b"c|watch|463333", b"c|a|b|1", b"c|", b"c|watch|", b"c|\xff|7", b"other"]),
+    st.sampled_from([b"c|watch|" + b"9" * 5_000, b"c|watch|1e3", b"c|watch|-1", "c|watch|٣".encode(), b"c||1"]),
+    st.binary(max_size=12),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(FIELDS, st.sampled_from([b"", b"7", b"-1", b"x", b"9" * 5_000, VALID]) | st.binary(max_size=40)))
+@example({b"baseline": VALID})
+@example({b"baseline": VALID, b"seq": b"x"})
+@example({b"baseline": VALID, b"seq": b"9" * 5_000})
+@example({b"baseline": VALID, b"seq": b"7", b"c|\xff|1": b"\x01"})
+@example({b"baseline": VALID, b"seq": b"7", b"c|watch|": b"\x01"})
+def test_a_hash_of_any_content_is_a_user(reply):
+    try:
+        user = _stored_user(reply)
+    except InvalidRecord:
+        return
+    assert user.seq >= 0
+    assert all(device and hour >= 0 and bits >= 0 for (device, hour), bits in user.hours.items())
+    user.baseline.get(WINDOW_MG)
