@@ -199,7 +199,8 @@ def _summary(play: _Play, options: DemoOptions, model: LoadedModel, seconds: flo
 
 
 def _print_summary(console: Console, play: _Play, result: dict[str, Any], model: LoadedModel) -> None:
-    console.print(live_table(play.watches, play.latest, play.counts))
+    if not console.is_terminal:  # there the live table stays as it ended
+        console.print(live_table(play.watches, play.latest, play.counts))
     console.print(score(play.watches, play.seen, model.label_set).table())
     latency = result["latency_s"]
     times = " ".join(f"{name} {value:.2f} s" for name, value in latency.items()) if latency else "no event"
