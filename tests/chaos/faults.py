@@ -19,6 +19,7 @@ from tests.chaos.schedule import Fault
 from tests.e2e.harness import terminate, until
 
 NEXT_UPLOAD_S = 5.0
+USERS_S = 20.0
 
 
 @dataclass(slots=True)
@@ -138,6 +139,17 @@ class Executor:
         await self._stop_and_continue("redis", fault.for_s, done)
 
     async def _redis_flush(self, fault: Fault, done: Done) -> None:
+        await self._until_redis_holds_users()
+        await self._flush(done)
+
+    async def _until_redis_holds_users(self) -> None:
+        """Soon after another flush there is nothing to lose yet."""
+        deadline_s = time.monotonic() + USERS_S
+        async with Redis.from_url(self._pipeline.redis.url) as client:
+            while not await client.dbsize() and time.monotonic() < deadline_s:
+                await asyncio.sleep(0.1)
+
+    async def _flush(self, done: Done) -> None:
         async with Redis.from_url(self._pipeline.redis.url) as client, client.pipeline(transaction=True) as pipe:
             for command in ("DBSIZE", "FLUSHALL", "DBSIZE"):
                 pipe.execute_command(command)
@@ -147,9 +159,10 @@ class Executor:
     async def _redis_flush_and_features_kill(self, fault: Fault, done: Done) -> None:
         servers = [server for name, server in self._pipeline.services.items() if name.startswith("features")]
         pids = [server.pid for server in servers]
+        await self._until_redis_holds_users()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        await self._redis_flush(fault, done)
+        await self._flush(done)
         for server in servers:
             server.kill()
         for server in servers:
