@@ -128,7 +128,11 @@ class Pipeline:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.kafka, isolation_level="read_committed", auto_offset_reset="earliest"
         )
-        await consumer.start()
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
         consumer.assign([TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)])
         return consumer
 
@@ -148,6 +152,11 @@ class Tail:
                 await self._read()
             except (KafkaError, OSError, TimeoutError):
                 await asyncio.sleep(0.3)
+            except asyncio.CancelledError:
+                # While the broker is away aiokafka's stop() lets the end of its own tasks out; only ours ends this one.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
 
     async def _read(self) -> None:
         consumer = await self._pipeline.consumer((EVENTS_TOPIC,))
