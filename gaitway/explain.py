@@ -13,6 +13,7 @@ from gaitway.errors import CommandError
 from gaitway.events import Event, EventReader
 from gaitway.explanation import Explanation, ModalityUse, Source
 from services.features.partition import Partition
+from shared.header_names import accept_any_header_names
 from shared.modality import NAMES, WINDOW_MS
 from shared.model.bundle import LoadedModel
 from shared.records.event import ActivityEvent
@@ -222,6 +223,7 @@ async def explain(
 async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recomputation, since_ms: int | None) -> bool:
     """Deliver the log up to now, or until the window has closed; whether it was read from its very first record."""
     assigned = [TopicPartition(topic, partition) for topic in topics]
+    accept_any_header_names()
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()

@@ -22,6 +22,7 @@ from services.features.partition import Partition
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
 from shared.errors import LostOwnership, Stop
+from shared.header_names import accept_any_header_names
 from shared.health import Health
 from shared.polling import poll
 from shared.windows.open_window import Position
@@ -68,6 +69,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Join the group; the broker's topics exist by now."""
+        accept_any_header_names()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka,
             group_id=self._group,

@@ -20,6 +20,7 @@ from services.inference.writer import PartitionWriter, close_all, open_producer
 from shared import topics
 from shared.clock import Clock, system_clock
 from shared.errors import LostOwnership, RetryLater
+from shared.header_names import accept_any_header_names
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
@@ -50,6 +51,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self) -> None:
         """Work until ``stopping`` is set; raises Stop when too much is rejected."""
         settings = self._settings
+        accept_any_header_names()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka,
             group_id=self._group,

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from unittest import mock
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import OffsetAndMetadata
 
 
@@ -65,6 +67,25 @@ async def producer(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
         yield producer
     finally:
         await producer.stop()
+
+
+class BytesName(str):
+    """A header name whose bytes in a batch that is built in Python are not UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfename"
+
+
+@asynccontextmanager
+async def batches_of_any_names() -> AsyncIterator[BytesName]:
+    """Lets producers of this process send the header name that it gives."""
+    with (
+        mock.patch("aiokafka.producer.producer.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy),
+        mock.patch("aiokafka.producer.message_accumulator.DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy),
+    ):
+        yield BytesName("odd")
 
 
 def headers_of(record: ConsumerRecord) -> dict[str, bytes]:

@@ -31,7 +31,7 @@ from shared.rejected_share import RejectedShare
 from shared.topics import REJECTED, WATCH, WINDOWS
 from tests.bundles import random_bundle
 from tests.core.signals import BASE_MS, wearer
-from tests.integration.bus import commits, headers_of, producer, read, read_until
+from tests.integration.bus import batches_of_any_names, commits, headers_of, producer, read, read_until
 
 PARTITIONS = 4
 HOP_MS = 10_000
@@ -100,13 +100,19 @@ class Watches:
     def name(self, topic: int) -> str:
         return f"{self._prefix}watch.{NAMES[topic]}"
 
-    async def upload(self, person: int, from_ms: int, to_ms: int) -> list[tuple[str, int]]:
+    async def upload(
+        self, person: int, from_ms: int, to_ms: int, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> list[tuple[str, int]]:
         """The topics and offsets of its records."""
         placed = []
         for topic, record in enumerate(wearer(person, seconds=120).upload(from_ms, to_ms, seq=from_ms)):
             shifted = replace(record, t0_ms=record.t0_ms - BASE_MS + self.base_ms)
             sent = await self._producer.send_and_wait(
-                self.name(topic), shifted.encode(), key=b"u%d" % person, partition=person % PARTITIONS
+                self.name(topic),
+                shifted.encode(),
+                key=b"u%d" % person,
+                partition=person % PARTITIONS,
+                headers=headers,
             )
             placed.append((self.name(topic), sent.offset))
         return placed
@@ -171,7 +177,8 @@ async def test_poison_goes_to_rejected_and_windows_go_on(kafka, bus, redis_url, 
                 await anybody.send_and_wait(fleet.name(0), value, key=key, partition=0, headers=[("traceparent", None)])
                 for key, value in poison
             ]
-        await fleet.upload(0, 15_000, 60_000)
+        async with batches_of_any_names() as odd:
+            await fleet.upload(0, 15_000, 60_000, headers=[(odd, b"")])
         expected = fleet.windows(0, 0, 60_000)
         assert (await windows_until(kafka, bus, expected)).keys() == expected
     rejected = await read(kafka, bus + REJECTED.name, PARTITIONS)
