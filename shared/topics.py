@@ -111,7 +111,11 @@ async def _check(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partit
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in specs])
     for response in responses:
         for resource in response.resources:
-            _, _, _, name, entries = resource[:5]
+            code, message, _, name, entries = resource[:5]
+            if code != 0:
+                # Of several brokers one may not have heard of a topic that another made a moment ago.
+                text = f"topic {name} could not be described: {for_code(code).__name__} {message or ''}".rstrip()
+                raise RetryLater(text) if for_code(code).retriable else TopicMismatch(text)
             actual = {entry[0]: entry[1] for entry in entries}
             wrong += [
                 f"{name} has {key}={actual.get(key)}, not {value}"

@@ -73,3 +73,18 @@ async def test_a_broker_that_is_not_there():
 async def test_too_few_brokers_yet(kafka, topic_prefix):
     with pytest.raises(RetryLater, match=r"InvalidReplicationFactor"):
         await ensure_topics(kafka, topic_prefix, 1, 3, (topics.BOUTS,))
+
+
+async def test_a_broker_that_has_not_heard_of_the_topic_yet(kafka, topic_prefix, monkeypatch):
+    name = topic_prefix + GAPS.name
+
+    async def another_broker_knows(*_):
+        return [{"topic": name, "error_code": 0, "partitions": [{}]}]
+
+    async def listed(*_):
+        return [name]
+
+    monkeypatch.setattr(topics.AIOKafkaAdminClient, "list_topics", listed)
+    monkeypatch.setattr(topics.AIOKafkaAdminClient, "describe_topics", another_broker_knows)
+    with pytest.raises(RetryLater, match=f"{name} could not be described: UnknownTopicOrPartitionError"):
+        await ensure_topics(kafka, topic_prefix, 1, 1, (GAPS,))
