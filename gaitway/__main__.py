@@ -12,6 +12,7 @@ _EXTRA_OF = {
     "torch": "inference",
     "safetensors": "inference",
     "cloudevents": "inference",
+    "matplotlib": "training",
     "httpx": "client",
 }
 

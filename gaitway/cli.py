@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 
 from gaitway.errors import CommandError
+from gaitway.research_cli import Dataset, People, names_of
+from gaitway.research_cli import app as research_app
 
 app = typer.Typer(
     name="gaitway",
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 serve_app = typer.Typer(help="Run one service; its settings are GAITWAY_* variables.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
+app.add_typer(research_app)
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECORDINGS = PROJECT / "examples" / "recordings"
@@ -32,8 +35,6 @@ MODEL = PROJECT / "models" / "default"
 Kafka = Annotated[str, typer.Option(help="Kafka's bootstrap servers, HOST:PORT.", envvar="GAITWAY_KAFKA")]
 Prefix = Annotated[str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX")]
 Model = Annotated[Path, typer.Option(help="Folder of a model bundle.")]
-Dataset = Annotated[str, typer.Option(help="KIND=DIR; KIND is recordings, wisdm or e4.", metavar="KIND=DIR")]
-People = Annotated[str | None, typer.Option(help="Only these people, comma-separated.", metavar="A,B")]
 SpeedText = Annotated[str, typer.Option(help="1 is life, 20 twenty times as fast, max as fast as it goes.")]
 JwtKey = Annotated[str, typer.Option(help="HS256 key of the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
 
@@ -54,10 +55,6 @@ def _speed(text: str) -> float:
     if not speed > 0:
         raise CommandError(f"--speed: {text!r} is neither a positive number nor max")
     return speed
-
-
-def _people(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 @serve_app.command("ingest")
@@ -131,7 +128,7 @@ def replay(
     from training.datasets import find_sources
 
     pace = _speed(speed)
-    sources = find_sources(dataset, _people(people))
+    sources = find_sources(dataset, names_of(people))
     now_ms = system_clock()
     fleet = [make_watch(s.read(), make_token(jwt_key, s.person), now_ms, pace) for s in sources]
     total = sum(len(watch.uploads) for watch in fleet)
@@ -158,7 +155,7 @@ def predict(
 
     loaded = load_bundle(model)
     score = Score(loaded.label_set)
-    for recordings in by_person(find_sources(dataset, _people(people))):
+    for recordings in by_person(find_sources(dataset, names_of(people))):
         predictions = predict_person(recordings, loaded)
         for prediction in predictions:
             score.add(prediction.window.person, prediction.window.activity, prediction.activity)

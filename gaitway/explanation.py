@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from gaitway.events import Event
-from gaitway.predict import PLAIN
+from gaitway.tables import PLAIN
 from shared.records.event import ActivityEvent
 from shared.records.window import Baseline
 

@@ -8,17 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from shared.labels import LABEL_SETS, MOVEMENT
+from gaitway.tables import PLAIN
+from shared.labels import LABEL_SETS, MOVEMENT, UNKNOWN, said
 from shared.model.bundle import LoadedModel
 from training.datasets.recording import Recording, Source
 from training.metrics import confusion_matrix, recalls, uar_by_person
 from training.offline import OfflineWindow, offline_windows
-
-PLAIN: dict[str, Any] = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False, "title_justify": "left"}
-"""Tables that fit a terminal of 80 columns."""
-
-UNKNOWN = "unknown"
-"""What a model says that abstains; it counts as wrong."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +29,14 @@ def predict(recordings: Iterable[Recording], model: LoadedModel) -> list[Predict
     """Classify the windows of one person's recordings, which share a baseline, in the order of time."""
     ordered = sorted(recordings, key=lambda recording: float(recording.accelerometer_t_ms[0]))
     windows = list(offline_windows(ordered))
-    probabilities = model.probabilities([w.record.features for w in windows], [w.record.mask for w in windows])
+    records = [window.record for window in windows]
+    probabilities = model.probabilities(
+        [record.features for record in records],
+        [record.mask for record in records],
+        [record.baseline.accelerometer.mg for record in records],
+    )
     return [
-        Prediction(window, row, model.classes[int(row.argmax())])
+        Prediction(window, row, said(dict(zip(model.classes, row.tolist(), strict=True)), model.abstain_below)[0])
         for window, row in zip(windows, probabilities, strict=True)
     ]
 

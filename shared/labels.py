@@ -1,5 +1,6 @@
-"""Label sets of the paper's three tasks (Mallol-Ragolta et al. 2022, section 3)."""
+"""Label sets of the paper's three tasks (Mallol-Ragolta et al. 2022, section 3), and what a model says of a window."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 ContextActivity = Literal[
@@ -41,3 +42,13 @@ MOVEMENT = {
     "cycling": "dynamic",
 }
 """har2 of each har7 activity; the other three of har10 are excluded from har2."""
+
+UNKNOWN = "unknown"
+"""What a model says that abstains; it counts as wrong."""
+
+
+def said(probabilities: Mapping[str, float], abstain_below: float) -> tuple[str, float]:
+    """The most probable class and its probability; ``UNKNOWN`` where that is below ``abstain_below``."""
+    activity = max(probabilities, key=lambda name: probabilities[name])
+    confidence = probabilities[activity]
+    return (activity if confidence >= abstain_below else UNKNOWN), confidence

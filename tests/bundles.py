@@ -1,4 +1,7 @@
-"""A bundle with random weights, for tests in which any model does: what they prove holds for every one."""
+"""A bundle with random weights, for tests in which any model does: what they prove holds for every one.
+
+Its encoder is the one that looks at everything, the baseline too: whoever hands over another one is found out.
+"""
 
 from pathlib import Path
 
@@ -12,28 +15,29 @@ from shared.model.network import FusionNetwork, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
 
 
-def random_bundle(folder: Path) -> Path:
+def random_bundle(folder: Path, *, abstain_below: float = 0.0) -> Path:
     """Write the bundle ``random@0.0.1`` of seven classes."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = FusionNetwork(NetworkConfig(HAR7))
+        network = FusionNetwork(NetworkConfig(HAR7, encoder="multi_scale"))
     manifest = Manifest(
         name="random",
         version="0.0.1",
         label_set="har7",
         classes=HAR7,
         modalities=NAMES,
-        encoder="cnn",
+        encoder="multi_scale",
         fusion="concatenation",
         feature_version=FEATURE_VERSION,
         feature_shapes={modality.name: modality.feature_shape for modality in MODALITIES},
         window_ms=WINDOW_MS,
-        temperature=1.0,
+        temperature=0.2,  # random weights are sure of nothing: so that windows differ by more than the tests' tolerance
         trained_on={},
         seeds=[0],
         created="2026-11-24",
         licence="Apache-2.0",
         metrics={},
+        abstain_below=abstain_below,
     )
     save_bundle(folder, network, manifest)
     return folder

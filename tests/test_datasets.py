@@ -21,7 +21,7 @@ from training.datasets import (
 )
 from training.datasets.cut import PAUSE_MS, cut
 from training.datasets.held_out import DEMO_RECORDINGS
-from training.datasets.recording import BASE_MS, G
+from training.datasets.recording import BASE_MS, WATCH_AXES_OF_SENSOR, G
 from training.pedometer import STEPS_NOTE
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "recordings"
@@ -193,6 +193,18 @@ def test_wisdm_blocks_are_sorted_by_time_and_labelled(tmp_path):
         assert len(recording.accelerometer_t_ms) == 63
         assert recording.accelerometer_t_ms[[0, 1, -1]].tolist() == [BASE_MS, BASE_MS + 50, BASE_MS + 201_000]
         np.testing.assert_allclose(recording.accelerometer_mg[0], [1000, 0, -1000])
+        # What the source calls it: also what is none of the ten.
+        assert recording.details == (
+            *recording.labels,
+            Label(BASE_MS + 200_000, BASE_MS + 201_000, "typing"),
+        )
+
+
+def test_wisdm_keeps_the_names_that_the_labels_join(tmp_path):
+    wisdm_file(tmp_path, wisdm_block("B", 100) + wisdm_block("C", 200) + wisdm_block("S", 300))
+    (recording,) = open_dataset(f"wisdm={tmp_path}")
+    assert [label.activity for label in recording.labels] == ["running", "stairs"]
+    assert [detail.activity for detail in recording.details] == ["jogging", "stairs", "folding"]
 
 
 def test_wisdm_a_block_ends_where_the_next_begins(tmp_path):
@@ -243,10 +255,27 @@ def test_e4_zip_with_the_label_table_beside_it(tmp_path):
         (recording,) = open_dataset(f"e4={spec}")
         assert recording.person == "A01F11"
         assert recording.accelerometer_t_ms[[0, 1, -1]].tolist() == [START_MS, START_MS + 31.25, START_MS + 1968.75]
-        assert recording.accelerometer_mg[0].tolist() == [1000, -500, 0]
+        assert recording.accelerometer_mg[0].tolist() == [500, 1000, 0]  # x, y of the sensor are 1000, -500
         assert recording.heart_rate_t_ms.tolist() == [START_MS + 10_000, START_MS + 11_000]
         assert recording.heart_rate_bpm.tolist() == [70.5, 71.0]
         assert recording.labels == (Label(START_MS + 5_000, START_MS + 25_000, "stairs"),)
+
+
+def test_stress_predict_is_sitting_but_for_its_ends(tmp_path):
+    rows = "64,-32,0\n" * (32 * 200)
+    folder = tmp_path / "Raw_data" / "S01"
+    folder.mkdir(parents=True)
+    (folder / "ACC.csv.gz").write_bytes(gzip.compress(f"1574621345,1574621345,1574621345\n32,32,32\n{rows}".encode()))
+    (folder / "HR.csv.gz").write_bytes(gzip.compress(b"1574621355\n1\n70.5\n71\n"))
+    (recording,) = open_dataset(f"stress_predict={tmp_path}")
+    assert open_dataset(f"stress_predict={tmp_path / 'Raw_data'}")[0].person == recording.person == "S01"
+    (label,) = recording.labels
+    start_ms, end_ms = recording.accelerometer_t_ms[[0, -1]]
+    assert (label.activity, label.start_ms, label.end_ms) == ("sitting", start_ms + 60_000, end_ms - 60_000)
+    np.testing.assert_allclose(recording.accelerometer_mg[0], [500, 1000, 0])
+    assert recording.licence == "MIT"
+    with pytest.raises(DatasetError, match="no Raw_data/SXX"):
+        open_dataset(f"stress_predict={folder}")
 
 
 def test_e4_folders_with_a_label_table_in_the_root(tmp_path):
@@ -347,7 +376,7 @@ def test_convert_selfback(tmp_path):
         "person,activity,start,rate_hz\n026,walk_slow,2016-04-13 10:28:53.500,100\n026,lying,2016-04-13 10:20:00,100\n"
     )
     wave = np.rint(64 * np.sin(2 * np.pi * 30 * np.arange(4000) / 100)).astype(int)  # above 12.5 Hz: must not alias
-    rows = [f"walk_slow,{x},0,64\n" for x in wave] + ["lying,0,0,-64\n"] * 2000
+    rows = [f"walk_slow,{x},-48,64\n" for x in wave] + ["lying,0,0,-64\n"] * 2000
     (source / "person026.csv").write_text("activity,x64,y64,z64\n" + "".join(rows))
     assert convert.main(["selfback", str(source), str(tmp_path / "out")]) == 0
     (recording,) = read_recordings(tmp_path / "out")
@@ -357,8 +386,34 @@ def test_convert_selfback(tmp_path):
     assert np.diff(recording.accelerometer_t_ms[:500]).tolist() == [40.0] * 499
     lying, walking = recording.accelerometer_mg[:500], recording.accelerometer_mg[500:]
     np.testing.assert_allclose(lying[:, 2], -1000, atol=2)
-    np.testing.assert_allclose(walking[10:-10, 0], 0, atol=20)
+    # The sensor's y, which ran along the arm, is the watch's x, its x the watch's y.
+    np.testing.assert_allclose(walking[:, 0], 750, atol=2)
+    np.testing.assert_allclose(walking[10:-10, 1], 0, atol=20)
     np.testing.assert_allclose(walking[:, 2], 1000, atol=2)
+    (read,) = open_dataset(f"selfback={source}")
+    assert [label.activity for label in read.labels] == ["lying", "walking"]
+    assert [detail.activity for detail in read.details] == ["lying", "walk_slow"]
+    assert [(d.start_ms, d.end_ms) for d in read.details] == [(b.start_ms, b.end_ms) for b in read.labels]
+    # The recording format has no place for them.
+    assert recording.details == ()
+
+
+@pytest.mark.parametrize("kind", ["selfback", "e4"])
+def test_gravity_of_a_hanging_arm_is_on_x_after_the_turn(tmp_path, kind):
+    # Of both sensors y runs along the forearm, and points at the hand.
+    if kind == "e4":
+        (tmp_path / "S01").mkdir()
+        (tmp_path / "S01" / "ACC.csv").write_text(ACC.replace("64,-32,0", "8,-64,4"))
+    else:
+        (tmp_path / "index.csv").write_text("person,activity,start,rate_hz\n1,walk_slow,2016-04-13 10:28:53,100\n")
+        (tmp_path / "person1.csv").write_text("activity,x64,y64,z64\n" + "walk_slow,8,-64,4\n" * 400)
+    (recording,) = open_dataset(f"{kind}={tmp_path}")
+    np.testing.assert_allclose(recording.accelerometer_mg.mean(axis=0), [1000, 125, 62.5], atol=1e-6)
+
+
+def test_the_turn_is_a_turn():
+    np.testing.assert_array_equal(WATCH_AXES_OF_SENSOR @ WATCH_AXES_OF_SENSOR.T, np.eye(3))
+    assert np.linalg.det(WATCH_AXES_OF_SENSOR) == pytest.approx(1.0)  # no mirror
 
 
 def test_convert_garmin(tmp_path):
@@ -412,6 +467,17 @@ def test_the_demo_recordings_are_what_their_readme_says():
         assert (steps == "emulated") == (recording.notes["steps"] == STEPS_NOTE)
         licences = [row[3].strip() for row in rows if len(row) == 5 and person in row[0]]
         assert licences == [recording.licence]
+
+
+@pytest.mark.parametrize("person", ["wisdm-1600", "wisdm-1621", "wisdm-1650", "selfback-026", "selfback-041"])
+def test_the_demo_recordings_have_a_watchs_axes(person):
+    recording = read_recording(EXAMPLES / person)
+    t_ms = recording.accelerometer_t_ms
+    (walking, *more) = [label for label in recording.labels if label.activity == "walking"]
+    walks = np.any([(t_ms >= label.start_ms) & (t_ms < label.end_ms) for label in (walking, *more)], axis=0)
+    along, across, out = np.abs(recording.accelerometer_mg[walks].mean(axis=0))
+    assert along > 750
+    assert along > 1.5 * max(across, out)
 
 
 def test_the_garmin_log_keeps_its_holes():

@@ -1,10 +1,20 @@
 """The fold behind `gaitway explain`, without Kafka."""
 
-import numpy as np
+from pathlib import Path
 
-from gaitway.explain import Recomputation
+import msgspec
+import numpy as np
+import pytest
+
+from gaitway.events import Event
+from gaitway.explain import Recomputation, compare
+from services.inference.events import ModelName, activity_event
+from shared.labels import UNKNOWN, said
+from shared.model.bundle import LoadedModel, load_bundle
 from shared.records.event import ActivityEvent
 from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
+from shared.windows.featurise import MemoryBaselines, featurise, window_features
+from tests.bundles import random_bundle
 from tests.core.signals import BASE_MS, DEVICE, HOP_MS, LINGER_MS, delivered, fold, wearer
 from tests.features.kafka_log import as_kafka, kafka_record
 
@@ -83,3 +93,91 @@ def test_a_window_that_is_a_gap_says_why():
     assert found.closed
     assert found.window is None
     assert found.gaps["accelerometer"] == "coverage"
+
+
+# --- comparing: an event that inference would have published, and what somebody made of it
+
+
+UPLOADS = [PERSON.upload(0, 15_000, 1), PERSON.upload(15_000, 40_000, 2)]
+ARRIVALS_MS = [15_000, 40_000]
+
+
+@pytest.fixture
+def model(tmp_path: Path, request: pytest.FixtureRequest) -> LoadedModel:
+    return load_bundle(random_bundle(tmp_path / "bundle", abstain_below=getattr(request, "param", 0.0)))
+
+
+def published(model: LoadedModel) -> ActivityEvent:
+    closed = fold(delivered(UPLOADS, ARRIVALS_MS, [(0, 0, 0)] * 2))
+    (record,) = (
+        record
+        for _, record in featurise(closed.windows, MemoryBaselines()).windows
+        if record.window_start_ms == START_MS
+    )
+    (row,) = model.probabilities([record.features], [record.mask], [record.baseline.accelerometer.mg])
+    name = ModelName(model.name_version, model.label_set, model.abstain_below)
+    return activity_event("u", record, dict(zip(model.classes, row.tolist(), strict=True)), name, BASE_MS + 50_000)
+
+
+def differences(told: ActivityEvent, model: LoadedModel) -> list[str]:
+    found = recomputed(UPLOADS, ARRIVALS_MS, ["u", "u"])
+    return compare(Event("id", {}, 3, 0, None), told, found, model, whole=True).differences
+
+
+@pytest.mark.parametrize(("model", "unknown"), [(0.0, False), (0.99, True)], indirect=["model"])
+def test_what_inference_says_is_what_the_log_gives(model, unknown):
+    told = published(model)
+    assert (told.activity == UNKNOWN) == unknown
+    assert told.confidence == max(told.probabilities.values())
+    assert differences(told, model) == []
+
+
+@pytest.mark.parametrize("model", [0.0, 0.99], indirect=True)
+def test_another_word_than_the_events_own_probabilities_give_differs(model):
+    told = published(model)
+    for activity in (*model.classes, UNKNOWN):
+        expected = [] if activity == told.activity else ["activity"]
+        assert differences(msgspec.structs.replace(told, activity=activity), model) == expected
+    assert differences(msgspec.structs.replace(told, confidence=told.confidence - 1e-3), model) == ["activity"]
+
+
+def test_the_threshold_is_that_of_the_bundle(tmp_path):
+    confidence = published(load_bundle(random_bundle(tmp_path / "sure"))).confidence
+    shy = load_bundle(random_bundle(tmp_path / "shy", abstain_below=confidence + 1e-3))
+    bold = load_bundle(random_bundle(tmp_path / "bold", abstain_below=confidence - 1e-3))
+    assert published(shy).activity == UNKNOWN != published(bold).activity
+    assert differences(published(shy), bold) == differences(published(bold), shy) == ["activity"]
+
+
+def test_a_difference_in_the_last_bits_changes_no_word(model):
+    # Two classes that are near equal: which is ahead is up to the batch, and the event decides.
+    told = published(model)
+    (first, most), (second, more) = sorted(told.probabilities.items(), key=lambda item: -item[1])[:2]
+    swapped = told.probabilities | {first: more, second: most}
+    activity, confidence = said(swapped, model.abstain_below)
+    event = msgspec.structs.replace(told, probabilities=swapped, activity=activity, confidence=confidence)
+    assert activity == second
+    # These are far apart, so that the probabilities differ, but not the word that belongs to them.
+    assert differences(event, model) == ["probabilities"]
+
+
+def test_the_baseline_in_the_event_is_what_the_model_gets(model):
+    told = published(model)
+    x_mg, y_mg, z_mg = told.baseline.accelerometer.mg
+    other = Baseline(AccelerometerBaseline("stable", (x_mg + 900, y_mg, z_mg)), told.baseline.heart_rate)
+    (raw,) = (
+        w for w in fold(delivered(UPLOADS, ARRIVALS_MS, [(0, 0, 0)] * 2)).windows if w.window_start_ms == START_MS
+    )
+    mask = {name: signal.passes for name, signal in raw.signals.items()}
+
+    def event(baseline_mg: tuple[int, int, int]) -> ActivityEvent:
+        """One of a user whose history was another; what the network was told of it is ``baseline_mg``."""
+        (row,) = model.probabilities(window_features([raw], [other]), [mask], [baseline_mg])
+        probabilities = dict(zip(model.classes, row.tolist(), strict=True))
+        activity, confidence = said(probabilities, model.abstain_below)
+        return msgspec.structs.replace(
+            told, baseline=other, probabilities=probabilities, activity=activity, confidence=confidence
+        )
+
+    assert differences(event(other.accelerometer.mg), model) == []
+    assert differences(event(told.baseline.accelerometer.mg), model) == ["probabilities"]

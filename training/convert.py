@@ -1,8 +1,8 @@
 """Convert source data sets to the recording format: ``python -m training.convert LAYOUT SRC DST``.
 
-LAYOUT dsads, selfback, garmin, wisdm or e4 reads that layout in SRC; ``--people`` picks people by the names that they
-have there, ``--minutes-per-activity`` cuts each recording down to what is labelled. LAYOUT demo reads the folder of all
-five source data sets and writes the recordings of examples/recordings, the same bytes each time.
+LAYOUT is a kind of data set (wisdm, e4, dsads, selfback, harage, garmin); ``--people`` picks people by the names that
+they have in SRC, ``--minutes-per-activity`` cuts each recording down to what is labelled. LAYOUT demo reads the folder
+of five source data sets and writes the recordings of examples/recordings, the same bytes each time.
 
 DST gets one folder per recording, LAYOUT-NAME (``dsads-p1-left``, ``e4-S03-AEROBIC``); the ``person`` in it is
 LAYOUT-PERSON, so that people of several sources do not mix. Steps are emulated where the source has none.
@@ -11,26 +11,17 @@ LAYOUT-PERSON, so that people of several sources do not mix. Steps are emulated 
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from training.datasets import dsads, e4, garmin, select_people, selfback, wisdm
+from training.datasets import FINDERS, dsads, select_people
 from training.datasets.cut import cut
 from training.datasets.folder import write_recording
 from training.datasets.held_out import DEMO_PEOPLE
 from training.datasets.recording import DatasetError, Recording, Source
 from training.pedometer import with_steps
-
-LAYOUTS: dict[str, Callable[[Path], list[Source]]] = {
-    "dsads": dsads.find,
-    "selfback": selfback.find,
-    "garmin": garmin.find,
-    "wisdm": wisdm.find,
-    "e4": e4.find,
-}
-
 
 DEMO_FOLDERS = {
     "wisdm": "wisdm_watch",
@@ -80,7 +71,7 @@ def convert_demo(datasets: Path, target: Path) -> list[Path]:
     written = []
     for layout, people in DEMO_PEOPLE.items():
         root = datasets / DEMO_FOLDERS[layout]
-        sources = LAYOUTS[layout](root)
+        sources = FINDERS[layout](root)
         for person in people:
             taken = select_people(sources, [person], root)
             if layout in DEMO_SESSIONS:
@@ -108,7 +99,7 @@ def _write(folder: Path, layout: str, recording: Recording) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0, or 1 with one line on stderr)."""
     parser = argparse.ArgumentParser(prog="python -m training.convert", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("layout", choices=[*LAYOUTS, "demo"])
+    parser.add_argument("layout", choices=[*FINDERS, "demo"])
     parser.add_argument("source", type=Path, metavar="SRC")
     parser.add_argument("target", type=Path, metavar="DST")
     parser.add_argument("--people", help="names, comma-separated (default: all)")
@@ -126,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if layout == "demo":
             written = convert_demo(root, options.target)
         else:
-            find = LAYOUTS[layout]
+            find = FINDERS[layout]
             if layout == "dsads":
                 find = partial(dsads.find, arms=("right", "left") if options.arm == "both" else (options.arm,))
             people = re.split(r"\s*,\s*", options.people.strip()) if options.people else None

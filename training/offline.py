@@ -1,9 +1,8 @@
 """The live pipeline without Kafka: recordings in, windows out, with log time that runs with event time."""
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from shared.modality import MODALITIES, WINDOW_MS
 from shared.records.gap import Gap
@@ -13,7 +12,7 @@ from shared.windows.assembler import Assembler, Closed
 from shared.windows.featurise import Baselines, MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from shared.windows.open_window import RawWindow
-from training.datasets.recording import Recording
+from training.datasets.recording import Label, Recording
 from training.watch import uploads
 
 HOP_MS = 10_000
@@ -24,13 +23,14 @@ LINGER_MS = 60_000
 class OfflineWindow:
     """One window as the live service publishes it, with what the recording's labels say of it.
 
-    ``activity`` is None unless the window lies wholly inside one label.
+    ``activity`` and ``detail`` are None unless the window lies wholly inside one label of that kind.
     """
 
     person: str
     raw: RawWindow
     record: WindowRecord
     activity: str | None
+    detail: str | None
 
 
 def log_of(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) -> Iterator[LogRecord]:
@@ -66,7 +66,8 @@ def offline_windows(
     baselines = baselines or MemoryBaselines()
     for recording in recordings:
         for raw, record in featurise(closed_of(recording, hop_ms=hop_ms).windows, baselines).windows:
-            yield OfflineWindow(recording.person, raw, record, activity_of(recording, raw.window_start_ms))
+            activity, detail = (_label_at(kind, raw.window_start_ms) for kind in (recording.labels, recording.details))
+            yield OfflineWindow(recording.person, raw, record, activity, detail)
 
 
 def gaps_of(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
@@ -77,9 +78,11 @@ def gaps_of(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
 
 def activity_of(recording: Recording, window_start_ms: int) -> str | None:
     """The label that holds the whole window, or None."""
-    starts = np.array([label.start_ms for label in recording.labels])
-    index = int(np.searchsorted(starts, window_start_ms, side="right")) - 1
-    if index < 0:
+    return _label_at(recording.labels, window_start_ms)
+
+
+def _label_at(labels: Sequence[Label], window_start_ms: int) -> str | None:
+    index = bisect_right(labels, float(window_start_ms), key=lambda label: label.start_ms) - 1
+    if index < 0 or window_start_ms + WINDOW_MS > labels[index].end_ms:
         return None
-    label = recording.labels[index]
-    return label.activity if window_start_ms + WINDOW_MS <= label.end_ms else None
+    return labels[index].activity

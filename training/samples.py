@@ -18,13 +18,16 @@ class Samples:
     """n labelled windows.
 
     ``features``: per modality (n, channels, time) float16, zeros where masked. ``mask``: (n, modalities) bool in the
-    order of ``shared.modality.NAMES``. ``activity``, ``person`` (unique over data sets) and ``dataset``: (n,) str.
-    ``start_ms``: (n,) int64, the windows' starts.
+    order of ``shared.modality.NAMES``. ``baseline_mg``: (n, 3), what was taken from the acceleration. ``activity`` (""
+    where it is none of the ten), ``detail`` (DATASET/what the source calls it, or ""), ``person`` (unique over data
+    sets) and ``dataset``: (n,) str. ``start_ms``: (n,) int64, the windows' starts.
     """
 
     features: dict[str, NDArray[np.float16]]
     mask: NDArray[np.bool_]
+    baseline_mg: NDArray[np.int64]
     activity: NDArray[np.str_]
+    detail: NDArray[np.str_]
     person: NDArray[np.str_]
     dataset: NDArray[np.str_]
     start_ms: NDArray[np.int64]
@@ -37,7 +40,9 @@ class Samples:
         return Samples(
             {name: array[rows] for name, array in self.features.items()},
             self.mask[rows],
+            self.baseline_mg[rows],
             self.activity[rows],
+            self.detail[rows],
             self.person[rows],
             self.dataset[rows],
             self.start_ms[rows],
@@ -64,10 +69,11 @@ class Samples:
 def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_MS) -> Samples:
     """The labelled windows of one data set, in order; a person's recordings share a baseline in the order given.
 
-    Steps are emulated where a recording has none. Raises ValueError where no window lies inside a label.
+    Windows of another activity than the ten are kept where the source has a name for it. Steps are emulated where a
+    recording has none. Raises ValueError where no window lies inside a label.
     """
     walked = (with_steps(recording) for recording in recordings)
-    kept = [window for window in offline_windows(walked, hop_ms=hop_ms) if window.activity is not None]
+    kept = [window for window in offline_windows(walked, hop_ms=hop_ms) if window.activity or window.detail]
     if not kept:
         raise ValueError(f"{dataset}: no window lies wholly inside a label")
     return _stack(dataset, kept)
@@ -78,7 +84,9 @@ def _stack(dataset: str, windows: list[OfflineWindow]) -> Samples:
     return Samples(
         features={name: np.stack([record.features[name] for record in records]) for name in NAMES},
         mask=np.array([[record.mask[name] for name in NAMES] for record in records]),
-        activity=np.array([window.activity for window in windows], dtype=np.str_),
+        baseline_mg=np.array([record.baseline.accelerometer.mg for record in records]),
+        activity=np.array([window.activity or "" for window in windows], dtype=np.str_),
+        detail=np.array([f"{dataset}/{window.detail}" if window.detail else "" for window in windows], dtype=np.str_),
         person=np.array([f"{dataset}-{window.person}" for window in windows]),
         dataset=np.array([dataset for _ in windows]),
         start_ms=np.array([record.window_start_ms for record in records], dtype=np.int64),
@@ -90,7 +98,9 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
     return Samples(
         {name: np.concatenate([part.features[name] for part in parts]) for name in NAMES},
         np.concatenate([part.mask for part in parts]),
+        np.concatenate([part.baseline_mg for part in parts]),
         np.concatenate([part.activity for part in parts]),
+        np.concatenate([part.detail for part in parts]),
         np.concatenate([part.person for part in parts]),
         np.concatenate([part.dataset for part in parts]),
         np.concatenate([part.start_ms for part in parts]),

@@ -1,16 +1,14 @@
-"""Train a bundle: ``python -m training.train --out models/default --dataset wisdm=DIR --dataset e4=DIR ...``.
+"""Train a bundle: what `gaitway train` does.
 
-A data set is LAYOUT=DIR with LAYOUT one of wisdm, dsads, selfback, e4. First five folds by person say how well the
-network does on people it never saw and how many epochs it needs; then one is trained on everybody. The people of the
-demo are left out of both and measured at the end.
+First five folds by person say how well the network does on people it never saw, and give its temperature and the
+confidence below which it abstains; then each data set is judged by a network of the others, as an unknown device; then
+one network is trained on everybody. The people of the demo are left out of all that and measured at the end.
 """
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -22,36 +20,122 @@ from shared.model.bundle import CARD, save_bundle
 from shared.model.manifest import Manifest, Measurement
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
+from training.calibration import abstain_below, expected_calibration_error, fit_temperature, softmax
 from training.card import card
-from training.convert import LAYOUTS
-from training.datasets.held_out import DEMO_PEOPLE
+from training.datasets import find_sources
+from training.datasets.held_out import DEMO_RECORDINGS
 from training.datasets.recording import DatasetError, Recording
-from training.evaluate import FOLDS, cross_validate, summary
-from training.loop import TrainingSettings, fit, predict
+from training.draw import TrainingSettings
+from training.evaluate import (
+    FOLDS,
+    Judged,
+    Unseen,
+    counted,
+    cross_validate,
+    detail_uars,
+    gather,
+    leave_one_dataset_out,
+    summary,
+)
+from training.experiment.cohort import class_of
+from training.loop import fit, logits
 from training.samples import Samples, collect, concatenate
+from training.study import write_study
 
+NAME = "gaitway-default"
+VERSION = "0.2.0"
 LABEL_SET = "har7"
 LICENCE = "Apache-2.0"
 
 PROTOCOL = (
-    "{folds} folds by person over {people} people of {datasets}, none of them of the demo; per fold three train, one "
-    "stops early, one is tested; 20 s windows every 10 s, causal baseline as live; steps emulated; seed {seed}"
+    "{folds} folds by person over {people} people of {datasets}, none of the demo; trained on 20 s windows every "
+    "10 s, tested on those that do not overlap; causal baseline; steps emulated; seed {seed}; no abstention"
 )
 
 
-def read_datasets(roots: Mapping[str, Path], classes: tuple[str, ...]) -> Samples:
-    """The labelled windows of several data sets, LAYOUT -> folder.
+def train_bundle(
+    out: Path,
+    datasets: Sequence[str],
+    *,
+    label_set: str = LABEL_SET,
+    modalities: tuple[str, ...] = NAMES,
+    encoder: Encoder = "multi_scale",
+    fusion: Fusion = "concatenation",
+    seed: int = 0,
+    name: str = NAME,
+    version: str = VERSION,
+    processes: int = 1,
+    study: Path | None = None,
+) -> Manifest:
+    """Train on data sets (``KIND=DIR``) and write the bundle; the classes that occur in them are those it learns.
 
     Raises:
-        DatasetError: a layout is unknown, or something cannot be read.
+        DatasetError: something cannot be read, or there are too few people, windows or classes for the folds.
     """
-    parts = []
-    for layout, root in roots.items():
-        if layout not in LAYOUTS:
-            raise DatasetError(f"{layout}={root}", f"unknown layout, known are {', '.join(LAYOUTS)}")
-        recordings = sorted((source.read() for source in LAYOUTS[layout](root)), key=_start_ms)
-        parts.append(collect(layout, recordings).of_classes(classes))
-    return concatenate(parts)
+    samples = read_datasets(datasets, label_set)
+    where = ", ".join(datasets)
+    people = np.unique(split_demo(samples.of_classes(LABEL_SETS[label_set]))[0].person)
+    if len(people) < FOLDS:
+        raise DatasetError(where, f"{len(people)} people besides those of the demo, {FOLDS} folds need {FOLDS} or more")
+    classes = classes_of(split_demo(samples)[0], label_set)
+    if len(classes) < 2:
+        raise DatasetError(where, f"of {label_set} only {classes[0]} occurs, a network needs two classes")
+    # The network is small: more threads make it no faster.
+    torch.set_num_threads(1)
+    config, settings = NetworkConfig(classes, modalities, encoder, fusion), TrainingSettings(seed=seed)
+    return train(
+        out,
+        samples,
+        config,
+        settings,
+        name=name,
+        version=version,
+        label_set=label_set,
+        processes=processes,
+        study=study,
+    )
+
+
+def read_datasets(datasets: Sequence[str], label_set: str) -> Samples:
+    """The windows of several data sets (``KIND=DIR``, each kind once) whose activity is in the label set.
+
+    Raises:
+        DatasetError: a spec is wrong, something cannot be read, or no window lies wholly inside a label.
+    """
+    parts: dict[str, Samples] = {}
+    made_up: dict[str, bool] = {}
+    for spec in datasets:
+        kind = spec.partition("=")[0]
+        # People are told apart by kind and name.
+        if kind in parts:
+            raise DatasetError(spec, f"{kind} is given twice")
+        recordings = sorted((source.read() for source in find_sources(spec)), key=_start_ms)
+        made_up[kind] = any(recording.synthetic for recording in recordings)
+        # The bundle's manifest and card name data sets so: made-up ones must not pass for real.
+        name = f"synthetic-{kind}" if made_up[kind] else kind
+        try:
+            parts[kind] = of_label_set(collect(name, recordings), label_set)
+        except ValueError as error:
+            raise DatasetError(spec, str(error).removeprefix(f"{name}: ")) from error
+        if not (parts[kind].activity != "").any():
+            raise DatasetError(spec, f"no window of an activity of {label_set}")
+    if len(set(made_up.values())) > 1:
+        raise DatasetError(", ".join(datasets), "synthetic and real data do not make one model")
+    return concatenate(list(parts.values()))
+
+
+def classes_of(samples: Samples, label_set: str) -> tuple[str, ...]:
+    """The classes of a label set that occur: those that a network can learn."""
+    return tuple(activity for activity in LABEL_SETS[label_set] if activity in samples.activity)
+
+
+def of_label_set(samples: Samples, label_set: str) -> Samples:
+    """The same windows, named as the label set names them (har2: static, dynamic), "" where it has no name.
+
+    Windows that have neither name nor detail are left out.
+    """
+    named = np.array([class_of(label_set, activity) or "" for activity in samples.activity.tolist()], dtype=np.str_)
+    return replace(samples, activity=named).take((named != "") | (samples.detail != ""))
 
 
 def _start_ms(recording: Recording) -> float:
@@ -61,33 +145,62 @@ def _start_ms(recording: Recording) -> float:
 
 def split_demo(samples: Samples) -> tuple[Samples, Samples]:
     """Windows of people to train on, and of those of the demo."""
-    demo = [f"{dataset}-{person}" for dataset, people in DEMO_PEOPLE.items() for person in people]
-    held_out = np.isin(samples.person, demo)
+    # Those of examples/recordings are called so in their own right.
+    held_out = np.isin(samples.person, [*DEMO_RECORDINGS, *(f"recordings-{name}" for name in DEMO_RECORDINGS)])
     return samples.take(~held_out), samples.take(held_out)
 
 
 def train(
-    out: Path, samples: Samples, config: NetworkConfig, settings: TrainingSettings, *, name: str, version: str
+    out: Path,
+    samples: Samples,
+    config: NetworkConfig,
+    settings: TrainingSettings,
+    *,
+    name: str,
+    version: str,
+    label_set: str = LABEL_SET,
+    processes: int = 1,
+    study: Path | None = None,
 ) -> Manifest:
-    """Measure, train and write one bundle with its card; prints what it does."""
+    """Measure, train and write one bundle with its card, and a page of its study; prints what it does."""
     console = Console()
     known, demo = split_demo(samples)
-    console.print(f"{len(known)} windows of {len(np.unique(known.person))} people; {len(demo)} of the demo's left out")
-    for fold, unseen in cross_validate(config, known, settings):
-        console.print(f"fold {fold + 1} of {FOLDS}: {unseen.epochs[-1]} epochs")
-    metrics = {"unseen_people": _measure(known, unseen.predicted, config, _protocol(known, settings))}
-    network = fit(config, known, settings, epochs=unseen.median_epochs).network
+    people = len(np.unique(known.person))
+    console.print(f"{len(known)} windows of {people} people; {len(demo)} of the demo's left out")
+
+    def tell(fold: Unseen) -> None:
+        console.print(f"{fold.name} judged, {len(fold.rows)} windows")
+
+    judged = []
+    for fold in cross_validate(config, known, settings, processes=processes):
+        tell(fold)
+        judged.append(fold)
+    unseen = counted(known, gather(known, judged), config)
+    temperature = fit_temperature(unseen.logits, unseen.targets)
+    probabilities = softmax(unseen.logits, temperature)
+    threshold = abstain_below(probabilities.max(axis=1), probabilities.argmax(axis=1) == unseen.targets)
+    metrics = {"unseen_people": _measure(unseen, config, _protocol(known.of_classes(config.classes), settings))}
+    metrics["unseen_people"].values.update(_calibration(unseen, temperature, threshold))
+    metrics["unseen_people"].values.update(detail_uars(known, judged))
+    if study is not None:
+        write_study(study, known, judged, unseen, temperature, threshold)
+    for fold in leave_one_dataset_out(config, known, settings, processes=processes):
+        tell(fold)
+        where = f"all of {fold.name} by a network of the other data sets, protocol as above"
+        metrics[f"unseen_{fold.name}"] = _measure(counted(known.take(fold.rows), fold.logits, config), config, where)
+    network = fit(config, known, settings).network
     if len(demo):
         where = "people of the demo, whole recordings, by the network of this bundle"
-        metrics["demo_people"] = _measure(demo, predict(network, demo), config, where)
-        without = predict(network, demo.without("heart_rate"))
-        metrics["demo_people_no_heart_rate"] = _measure(demo, without, config, f"{where}; heart rate masked")
+        metrics["demo_people"] = _measure(counted(demo, logits(network, demo), config), config, where)
+        without = demo.without("heart_rate")
+        judged_without = counted(without, logits(network, without), config)
+        metrics["demo_people_no_heart_rate"] = _measure(judged_without, config, f"{where}; heart rate masked")
     for key, measurement in metrics.items():
         console.print(key, measurement.values)
     manifest = Manifest(
         name=name,
         version=version,
-        label_set=LABEL_SET,
+        label_set=label_set,
         classes=config.classes,
         modalities=config.modalities,
         encoder=config.encoder,
@@ -95,20 +208,36 @@ def train(
         feature_version=FEATURE_VERSION,
         feature_shapes={modality: BY_NAME[modality].feature_shape for modality in config.modalities},
         window_ms=WINDOW_MS,
-        temperature=1.0,
-        trained_on=_people(known),
+        temperature=temperature,
+        abstain_below=threshold,
+        trained_on=_people(known.of_classes(config.classes)),
         seeds=[settings.seed],
         created=datetime.now(UTC).date().isoformat(),
         licence=LICENCE,
         metrics=metrics,
     )
     manifest = save_bundle(out, network, manifest)
-    (out / CARD).write_text(card(manifest, unseen.median_epochs), encoding="utf-8")
+    (out / CARD).write_text(card(manifest, settings.steps), encoding="utf-8")
     return manifest
 
 
-def _measure(samples: Samples, predicted: np.ndarray, config: NetworkConfig, measured_on: str) -> Measurement:
-    return Measurement(measured_on, summary(samples, predicted, config.classes))
+def _measure(judged: Judged, config: NetworkConfig, measured_on: str) -> Measurement:
+    return Measurement(measured_on, summary(judged.samples, judged.logits.argmax(axis=1), config.classes))
+
+
+def _calibration(judged: Judged, temperature: float, threshold: float) -> dict[str, float]:
+    """Before and after the temperature; what is left of windows and errors above the threshold."""
+    probabilities = softmax(judged.logits, temperature)
+    answered = probabilities.max(axis=1) >= threshold
+    right = probabilities.argmax(axis=1) == judged.targets
+    values = {
+        "ece_raw": expected_calibration_error(softmax(judged.logits), judged.targets),
+        "ece": expected_calibration_error(probabilities, judged.targets),
+        "answered": float(answered.mean()),
+        "accuracy": float(right.mean()),
+        "accuracy_of_answered": float(right[answered].mean()),
+    }
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _people(samples: Samples) -> dict[str, list[str]]:
@@ -128,39 +257,3 @@ def _protocol(samples: Samples, settings: TrainingSettings) -> str:
         datasets=", ".join(np.unique(samples.dataset).tolist()),
         seed=settings.seed,
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0, or 1 with one line on stderr)."""
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--dataset", action="append", required=True, metavar="LAYOUT=DIR", help="may be repeated")
-    parser.add_argument("--name", default="gaitway-cnn")
-    parser.add_argument("--version", default="0.1.0")
-    parser.add_argument("--encoder", choices=get_args(Encoder), default="cnn")
-    parser.add_argument("--fusion", choices=get_args(Fusion), default="concatenation")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="the network is small: more threads make it no faster")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    config = NetworkConfig(LABEL_SETS[LABEL_SET], NAMES, options.encoder, options.fusion)
-    try:
-        roots = dict(_layout_and_root(spec) for spec in options.dataset)
-        samples = read_datasets(roots, config.classes)
-    except DatasetError as error:
-        print(error, file=sys.stderr)
-        return 1
-    settings = TrainingSettings(seed=options.seed)
-    train(options.out, samples, config, settings, name=options.name, version=options.version)
-    return 0
-
-
-def _layout_and_root(spec: str) -> tuple[str, Path]:
-    layout, _, root = spec.partition("=")
-    if not root:
-        raise DatasetError(spec, "expected LAYOUT=DIR")
-    return layout, Path(root)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

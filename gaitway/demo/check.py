@@ -65,7 +65,7 @@ def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) ->
     ]
     baselines = [msgspec.convert(data["baseline"], Baseline) for data in known]
     masks = [{name: signal.passes for name, signal in window.signals.items()} for window in raw]
-    truth = model.probabilities(window_features(raw, baselines), masks)
+    truth = model.probabilities(window_features(raw, baselines), masks, [b.accelerometer.mg for b in baselines])
     told = np.array([[data["probabilities"].get(name, np.nan) for name in model.classes] for data in known])
     # Written so that a NaN, a class that is missing, counts as wrong.
     right = np.abs(truth - told).max(axis=1) <= TOLERANCE

@@ -24,7 +24,7 @@ class Classifier:
         torch.set_num_threads(threads)
         self._model = load_bundle(bundle)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self.name = ModelName(self._model.name_version, self._model.label_set)
+        self.name = ModelName(self._model.name_version, self._model.label_set, self._model.abstain_below)
         self.classes = tuple(self._model.classes)
         self.feature_version = self._model.manifest.feature_version
 
@@ -36,6 +36,7 @@ class Classifier:
             self._model.probabilities,
             [window.features for window in windows],
             [window.mask for window in windows],
+            [window.baseline.accelerometer.mg for window in windows],
         )
         metrics.MODEL_SECONDS.observe(time.perf_counter() - began_s)
         metrics.BATCH_WINDOWS.observe(len(windows))

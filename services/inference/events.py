@@ -8,7 +8,7 @@ from cloudevents.core.bindings.kafka import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from shared.labels import HAR2, MOVEMENT
+from shared.labels import HAR2, MOVEMENT, said
 from shared.modality import NAMES, WINDOW_MS
 from shared.records.event import SOURCE, TYPE, ActivityEvent, event_id
 from shared.records.window import WindowRecord
@@ -23,13 +23,14 @@ class ModelName:
 
     name_version: str
     label_set: str
+    abstain_below: float = 0.0
 
 
 def activity_event(
     user: str, window: WindowRecord, probabilities: Mapping[str, float], model: ModelName, now_ms: int
 ) -> ActivityEvent:
     """The event of one classified window."""
-    activity = max(probabilities, key=lambda name: probabilities[name])
+    activity, confidence = said(probabilities, model.abstain_below)
     movement = dict.fromkeys(HAR2, 0.0)
     for name, probability in probabilities.items():
         kind = name if name in HAR2 else MOVEMENT.get(name)
@@ -42,7 +43,7 @@ def activity_event(
         window_end_ms=window.window_start_ms + WINDOW_MS,
         utc_offset_min=window.utc_offset_min,
         activity=activity,
-        confidence=probabilities[activity],
+        confidence=confidence,
         label_set=model.label_set,
         probabilities=dict(probabilities),
         movement=movement,

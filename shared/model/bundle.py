@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 
 from shared.errors import BundleError
 from shared.model.manifest import Manifest, check_keys, check_manifest
-from shared.model.network import FusionNetwork
+from shared.model.network import BASELINE, FusionNetwork
 from shared.records.window import FeatureArrays
 
 MANIFEST = "manifest.json"
@@ -36,30 +36,39 @@ class LoadedModel:
         self.classes = manifest.classes
         self.modalities = manifest.modalities
         self.label_set = manifest.label_set
+        self.abstain_below = manifest.abstain_below
         self.name_version = f"{manifest.name}@{manifest.version}"
         self._network = network.eval()
 
     def probabilities(
-        self, features: Sequence[FeatureArrays], masks: Sequence[Mapping[str, bool]]
+        self,
+        features: Sequence[FeatureArrays],
+        masks: Sequence[Mapping[str, bool]],
+        baselines_mg: Sequence[Sequence[float]],
     ) -> NDArray[np.float64]:
         """(n, classes) float64, rows sum to 1; a window's row is the same in any batch within 1e-6.
 
-        ``features`` and ``masks``: one entry per window, with every modality of the bundle.
+        One entry per window: ``features`` and ``masks`` with every modality of the bundle, ``baselines_mg`` the three
+        numbers that were taken from its acceleration.
         """
         if not features:
             return np.empty((0, len(self.classes)))
-        batches = [
-            self._forward(features[start : start + FORWARD_BATCH], masks[start : start + FORWARD_BATCH])
-            for start in range(0, len(features), FORWARD_BATCH)
-        ]
+        parts = [slice(start, start + FORWARD_BATCH) for start in range(0, len(features), FORWARD_BATCH)]
+        batches = [self._forward(features[part], masks[part], baselines_mg[part]) for part in parts]
         return np.concatenate(batches)
 
     @torch.inference_mode()
-    def _forward(self, features: Sequence[FeatureArrays], masks: Sequence[Mapping[str, bool]]) -> NDArray[np.float64]:
+    def _forward(
+        self,
+        features: Sequence[FeatureArrays],
+        masks: Sequence[Mapping[str, bool]],
+        baselines_mg: Sequence[Sequence[float]],
+    ) -> NDArray[np.float64]:
         stacked = {
             name: torch.from_numpy(np.stack([arrays[name] for arrays in features]).astype(np.float32))
             for name in self.modalities
         }  # per modality (batch, channels, time)
+        stacked[BASELINE] = torch.tensor(np.array(baselines_mg, dtype=np.float64) / 1000.0, dtype=torch.float32)
         mask = torch.tensor([[window[name] for name in self.modalities] for window in masks])
         logits = self._network(stacked, mask).double() / self.manifest.temperature
         probabilities: NDArray[np.float64] = torch.softmax(logits, dim=1).numpy()

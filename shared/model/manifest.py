@@ -21,7 +21,10 @@ class Measurement(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle says of itself. ``classes`` are those it has learnt, in the order of its outputs."""
+    """What a bundle says of itself. ``classes`` are those it has learnt, in the order of its outputs.
+
+    ``abstain_below``: a window whose most probable class has less is "unknown".
+    """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     version: Annotated[str, Meta(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
@@ -40,6 +43,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
     metrics: dict[str, Measurement]
     weights_sha256: str = ""
+    abstain_below: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
     @property
     def config(self) -> NetworkConfig:

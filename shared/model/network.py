@@ -1,10 +1,12 @@
-"""The fusion network, whole: Mallol-Ragolta et al. 2022, section 4.2.
+"""The fusion network: Mallol-Ragolta et al. 2022, section 4.2, and what goes beyond it.
 
-One encoder per modality with a 16-d embedding, fusion by concatenation or outer product, a small classifier. Trainable
-parameters with three modalities and seven classes: CNN 1,199 (concatenation) and 79,039 (outer product), GRU 3,015 and
-80,855.
+One encoder per modality, fusion by concatenation or outer product, a small classifier. With the paper's encoders (16
+features each), three modalities and seven classes the trainable parameters are: CNN 1,199 (concatenation) and 79,039
+(outer product), GRU 3,015 and 80,855. The encoder "multi_scale" and the fusions "low_rank" (Liu et al. 2018, "Efficient
+Low-rank Multimodal Fusion with Modality-Specific Factors") and "gated" are not the paper's.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -12,18 +14,25 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from shared.modality import BY_NAME, NAMES
+from shared.modality import ACCELEROMETER, BY_NAME, NAMES
+from shared.model.multi_scale import EMBEDDING as MULTI_SCALE_EMBEDDING
+from shared.model.multi_scale import MultiScaleEncoder
 
-Encoder = Literal["cnn", "gru"]
-Fusion = Literal["concatenation", "outer_product"]
+Encoder = Literal["cnn", "gru", "multi_scale"]
+Fusion = Literal["concatenation", "outer_product", "low_rank", "gated"]
+
+BASELINE = "accelerometer_baseline_g"
+"""Beside the modalities' features: (batch, 3) what was taken from the acceleration; only "multi_scale" looks at it."""
 
 EMBEDDING = 16
-"""Features per modality, whatever the encoder: CNN 8 filters x 2 pooled halves, GRU 8 hidden x 2 directions."""
+"""Features per modality of the paper's encoders: CNN 8 filters x 2 pooled halves, GRU 8 hidden x 2 directions."""
 HIDDEN = 8
 KERNEL = 2
 POOLED = 2
-CLASSIFIER = 16
+CLASSIFIER = {"cnn": 16, "gru": 16, "multi_scale": 64}
 DROPOUT = 0.3
+RANK, RANK_FEATURES = 4, 32
+"""Of the low-rank fusion: terms of the sum, and features of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +59,19 @@ class NetworkConfig:
             raise ValueError(f"classes {self.classes}: at least two, each once")
 
     @property
+    def embeddings(self) -> list[int]:
+        """Features of each modality's embedding."""
+        wide = MULTI_SCALE_EMBEDDING if self.encoder == "multi_scale" else EMBEDDING
+        return [wide if name == ACCELEROMETER.name else EMBEDDING for name in self.modalities]
+
+    @property
     def fused_features(self) -> int:
-        """Features that the classifier sees: 16 m, or (16 + 1)^m."""
-        m = len(self.modalities)
-        return EMBEDDING * m if self.fusion == "concatenation" else (EMBEDDING + 1) ** m
+        """Features that the classifier sees: 16 m or (16 + 1)^m of the paper's embeddings, 32 of the low rank."""
+        if self.fusion == "low_rank":
+            return RANK_FEATURES
+        if self.fusion == "outer_product":
+            return math.prod(width + 1 for width in self.embeddings)
+        return sum(self.embeddings)
 
 
 class CnnEncoder(nn.Module):
@@ -84,41 +102,107 @@ class GruEncoder(nn.Module):
         return torch.cat((states[0], states[1]), dim=1)  # (batch, 16)
 
 
-class FusionNetwork(nn.Module):
-    """Features and mask of a batch to logits."""
+class LowRankFusion(nn.Module):
+    """The outer product of the extended embeddings, times a weight tensor that is a sum of ``RANK`` products."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, widths: list[int]) -> None:
         super().__init__()
-        self.config = config
-        encoder = CnnEncoder if config.encoder == "cnn" else GruEncoder
-        self.encoders = nn.ModuleDict({name: encoder(BY_NAME[name].feature_channels) for name in config.modalities})
-        self.classifier = nn.Sequential(
-            nn.Dropout(DROPOUT),
-            nn.Linear(config.fused_features, CLASSIFIER),
-            nn.ReLU(),
-            nn.Linear(CLASSIFIER, len(config.classes)),
-        )
+        self.factors = nn.ModuleList(nn.Linear(width, RANK * RANK_FEATURES) for width in widths)
 
-    def forward(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        """Logits (batch, classes).
+    def forward(self, embeddings: list[Tensor]) -> Tensor:
+        """(batch, widths) each to (batch, 32)."""
+        product: Tensor = self.factors[0](embeddings[0])
+        for factor, embedding in zip(self.factors[1:], embeddings[1:], strict=True):
+            product = product * factor(embedding)  # (batch, 4 x 32); a bias stands for the appended 1
+        return product.reshape(-1, RANK, RANK_FEATURES).sum(1)
 
-        ``features``: per modality (batch, channels, time) float32; ``mask``: (batch, modalities) bool in the order of
-        the config. An absent modality's embedding is zeros, so that what its features hold does not matter.
-        """
-        embeddings = [
-            torch.where(mask[:, index, None], self.encoders[name](features[name]), 0.0)  # (batch, 16)
-            for index, name in enumerate(self.config.modalities)
-        ]
-        logits: Tensor = self.classifier(self._fuse(embeddings))
-        return logits
 
-    def _fuse(self, embeddings: list[Tensor]) -> Tensor:
-        if self.config.fusion == "concatenation":
-            return torch.cat(embeddings, dim=1)  # (batch, 16 m)
-        # The appended 1 keeps the products of fewer modalities, so a masked one leaves the others' terms standing.
+class GatedFusion(nn.Module):
+    """Concatenation, each embedding weighted by a gate that sees all of them."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.gates = nn.Linear(sum(widths), len(widths))
+
+    def forward(self, embeddings: list[Tensor]) -> Tensor:
+        """(batch, widths) each to (batch, sum of the widths)."""
+        gates = torch.sigmoid(self.gates(torch.cat(embeddings, dim=1)))  # (batch, modalities)
+        return torch.cat([embedding * gates[:, i, None] for i, embedding in enumerate(embeddings)], dim=1)
+
+
+class OuterProduct(nn.Module):
+    """All products of one feature, or the appended 1, of each embedding.
+
+    The 1 keeps the products of fewer modalities, so a masked one leaves the others' terms standing.
+    """
+
+    def forward(self, embeddings: list[Tensor]) -> Tensor:
+        """(batch, 16) each to (batch, 17^m)."""
         extended = [nn.functional.pad(embedding, (0, 1), value=1.0) for embedding in embeddings]  # (batch, 17)
         fused = extended[0]
         for embedding in extended[1:]:
             product = fused[:, :, None] * embedding[:, None, :]  # (batch, 17^k, 17)
             fused = torch.flatten(product, 1)  # (batch, 17^(k+1))
         return fused
+
+
+class Concatenation(nn.Module):
+    """The embeddings, one after the other."""
+
+    def forward(self, embeddings: list[Tensor]) -> Tensor:
+        """(batch, 16) each to (batch, 16 m)."""
+        return torch.cat(embeddings, dim=1)
+
+
+class FusionNetwork(nn.Module):
+    """Features and mask of a batch to logits."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoders = nn.ModuleDict({name: _encoder(config, name) for name in config.modalities})
+        self.fusion = _fusion(config)
+        width = CLASSIFIER[config.encoder]
+        self.classifier = nn.Sequential(
+            nn.Dropout(DROPOUT),
+            nn.Linear(config.fused_features, width),
+            nn.ReLU(),
+            nn.Linear(width, len(config.classes)),
+        )
+
+    def forward(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        """Logits (batch, classes).
+
+        ``features``: per modality (batch, channels, time) float32, and ``BASELINE``; ``mask``: (batch, modalities) bool
+        in the order of the config. An absent modality's embedding is zeros, so that what its features hold does not
+        matter.
+        """
+        logits: Tensor = self.classifier(self.fuse(features, mask))
+        return logits
+
+    def fuse(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
+        """(batch, fused features): what the classifier sees."""
+        embeddings = []
+        for index, (name, encoder) in enumerate(self.encoders.items()):
+            inputs = (
+                (features[name], features[BASELINE]) if isinstance(encoder, MultiScaleEncoder) else (features[name],)
+            )
+            embeddings.append(torch.where(mask[:, index, None], encoder(*inputs), 0.0))  # (batch, 16)
+        fused: Tensor = self.fusion(embeddings)
+        return fused
+
+
+def _encoder(config: NetworkConfig, modality: str) -> nn.Module:
+    if config.encoder == "multi_scale" and modality == ACCELEROMETER.name:
+        return MultiScaleEncoder()
+    # Twenty samples of the others have no scales to speak of.
+    encoder = GruEncoder if config.encoder == "gru" else CnnEncoder
+    return encoder(BY_NAME[modality].feature_channels)
+
+
+def _fusion(config: NetworkConfig) -> nn.Module:
+    if config.fusion == "low_rank":
+        return LowRankFusion(config.embeddings)
+    if config.fusion == "gated":
+        return GatedFusion(config.embeddings)
+    return OuterProduct() if config.fusion == "outer_product" else Concatenation()

@@ -23,7 +23,7 @@ from training.datasets import read_recording
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECORDINGS = PROJECT / "examples" / "recordings"
-MODEL = PROJECT / "models" / "default"
+MODEL = PROJECT / "models" / "gaitway-cnn"
 HOLED = "garmin-1"
 """The recording whose holes are part of the replay."""
 SPAN_MS = 95_000

@@ -279,5 +279,6 @@ def test_the_network_is_that_of_the_services(network: NumpyNetwork) -> None:
     theirs = load_bundle(MODEL).probabilities(
         [{name: array[i] for name, array in arrays.items()} for i in range(5)],
         [{name: bool(mask[i]) for name, mask in masks.items()} for i in range(5)],
+        random.integers(-1000, 1000, (5, 3)).tolist(),
     )
     np.testing.assert_allclose(network.probabilities(arrays, masks), theirs, atol=1e-5)

@@ -23,7 +23,8 @@ from tests.recordings import EXAMPLES, cut
 KEY = "a key for tests, of 32 bytes and more"
 NOBODY = "127.0.0.1:1"
 COMMANDS = ["", "serve", "serve ingest", "serve features", "serve inference", "demo", "replay", "predict", "events"]
-COMMANDS += ["explain", "broker", "token"]
+COMMANDS += ["explain", "broker", "token", "datasets", "datasets inspect", "train", "experiment", "report", "ablation"]
+COMMANDS += ["bar"]
 GONE_S = 20.0
 
 

@@ -31,6 +31,8 @@ from training.watch import uploads
 JWT_KEY = "a key for tests, of 32 bytes and more"
 PARTITIONS = 4
 STOP_S = 10.0
+ABSTAIN_BELOW = 0.3
+"""Of the bundle in these tests."""
 
 WindowKey = tuple[str, int]
 """(user, window_start_ms)."""

@@ -13,12 +13,13 @@ from gaitway.explain import explain
 from gaitway.explanation import Explanation
 from gaitway.replay import replay
 from shared import topics
+from shared.labels import HAR7, UNKNOWN
 from shared.model.bundle import load_bundle
 from tests.e2e.harness import Event, Pipeline
 from tests.integration.bus import producer
 
 LINGER_S = 5.0
-DEFAULT_MODEL = Path(__file__).parents[2] / "models" / "default"
+ANOTHER_MODEL = Path(__file__).parents[2] / "models" / "gaitway-cnn"
 
 
 def command(pipeline: Pipeline, bundle: Path, event_id: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -83,9 +84,18 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
         record = held[pipeline.prefix + source["topic"], source["partition"], source["offset"]]
         assert (record.key.decode(), record.timestamp) == (event.key, source["log_ms"])
 
+    # Of those that say a class and of those that say "unknown" one each; another word is found in both.
+    unknown = {e.data["activity"] == UNKNOWN: e for e in events}
+    assert unknown.keys() == {True, False}
+    for number, told in enumerate(unknown.values()):
+        assert (await explained(told.headers["ce_id"])).equal
+        word = HAR7[0] if told.data["activity"] == UNKNOWN else UNKNOWN
+        await put(pipeline, told, f"word-{number}", activity=word)
+        assert (await explained(f"word-{number}")).differences == ["activity"]
+
     altered = dict(event.data["probabilities"])
-    altered[event.data["activity"]] += 1e-3
-    await put(pipeline, event, "altered", probabilities=altered)
+    altered[max(altered, key=altered.__getitem__)] += 1e-3
+    await put(pipeline, event, "altered", probabilities=altered, confidence=max(altered.values()))
     done = command(pipeline, bundle, "altered")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "differs (probabilities); largest difference of a probability 1.0e-03"
@@ -96,7 +106,7 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
     done = command(pipeline, bundle, "nobody")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"gaitway: no event nobody among those that Kafka at {pipeline.kafka} keeps\n"
-    done = command(pipeline, DEFAULT_MODEL, event.headers["ce_id"])
+    done = command(pipeline, ANOTHER_MODEL, event.headers["ce_id"])
     assert done.returncode == 1
     assert "was made by random@0.0.1, the bundle is gaitway-cnn@" in done.stderr
 

@@ -12,11 +12,12 @@ import pytest
 from gaitway.predict import predict
 from gaitway.replay import Watch
 from shared import topics
-from shared.labels import HAR7
+from shared.labels import HAR7, UNKNOWN
 from shared.modality import NAMES, WINDOW_MS
 from shared.model.bundle import load_bundle
 from shared.upload import Upload
 from tests.e2e.harness import (
+    ABSTAIN_BELOW,
     Event,
     Pipeline,
     as_json,
@@ -95,6 +96,7 @@ async def test_events_are_the_windows_of_the_offline_path(
     events = await pipeline.events()
 
     assert_once_each(events, wanted)
+    assert 0 < sum(event.data["activity"] == UNKNOWN for event in events) < len(events)
     partition_of = await partitions(pipeline)
     by_name = {watch.name: watch for watch in watches}
     for event in events:
@@ -164,7 +166,11 @@ def assert_contract(event: Event) -> None:
     assert tuple(data["probabilities"]) == HAR7
     assert math.isclose(sum(data["probabilities"].values()), 1, abs_tol=1e-6)
     assert math.isclose(sum(data["movement"].values()), 1, abs_tol=1e-6)
-    assert data["confidence"] == max(data["probabilities"].values()) == data["probabilities"][data["activity"]]
+    assert data["confidence"] == max(data["probabilities"].values())
+    if data["confidence"] < ABSTAIN_BELOW:
+        assert data["activity"] == UNKNOWN
+    else:
+        assert data["probabilities"][data["activity"]] == data["confidence"]
     assert data["coverage"].keys() == set(NAMES)
     assert data["modalities"][0] == "accelerometer"
     assert data["baseline"].keys() == {"accelerometer", "heart_rate"}

@@ -116,3 +116,4 @@ def test_a_manifest_is_read_or_says_what_is_wrong(data):
             found = read_manifest(Path(folder))
             assert found.config.fused_features
             assert found.temperature > 0
+            assert 0 <= found.abstain_below < 1

@@ -7,7 +7,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from services.inference.events import ModelName, activity_event, to_message
-from shared.labels import HAR7, HAR10
+from shared.labels import HAR7, HAR10, UNKNOWN
 from shared.records.event import event_id
 from tests.core.signals import BASE_MS
 from tests.inference.windows import TRACE, window
@@ -45,6 +45,15 @@ def test_what_it_says():
     assert data["modalities"] == ["accelerometer", "heart_rate"]
     assert data["window_end_ms"] - data["window_start_ms"] == 20_000
     assert data["movement"] == pytest.approx({"static": 0.155, "dynamic": 0.845})
+
+
+def test_below_the_bundles_threshold_it_is_unknown():
+    for threshold, activity in ((0.0, "walking"), (0.75, "walking"), (0.751, UNKNOWN)):
+        told = event(model=ModelName("m@1.0.0", "har7", threshold))
+        assert told.activity == activity
+        # What the model thought is told all the same.
+        assert (told.confidence, told.probabilities) == (0.75, PROBABILITIES)
+        assert told.movement == pytest.approx({"static": 0.155, "dynamic": 0.845})
 
 
 @pytest.mark.parametrize(

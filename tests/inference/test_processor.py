@@ -12,12 +12,14 @@ from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.writer import Outgoing
 from shared.errors import LostOwnership, Stop
+from shared.labels import UNKNOWN
 from shared.modality import MODALITIES, NAMES
 from shared.model.bundle import load_bundle
 from shared.records.window import WindowRecord
 from shared.rejected_share import RejectedShare
+from tests.bundles import random_bundle
 from tests.core.signals import BASE_MS
-from tests.inference.windows import TRACE, altered, kafka_window, window
+from tests.inference.windows import TRACE, altered, baseline, kafka_window, window
 
 NOW_MS = BASE_MS + 60_000
 
@@ -74,9 +76,16 @@ class Worker:
 
 
 async def test_one_event_per_window_with_the_models_probabilities(classifier, bundle):
-    windows = [window(i, mask=dict.fromkeys(NAMES, True) | {"steps": i % 2 == 0}) for i in range(5)]
+    windows = [
+        window(i, mask=dict.fromkeys(NAMES, True) | {"steps": i % 2 == 0}, baseline=baseline(300 * i, -33, 980))
+        for i in range(5)
+    ]
     writer = await Worker(classifier).process(*(kafka_window(7 + i, w.encode()) for i, w in enumerate(windows)))
-    expected = load_bundle(bundle).probabilities([w.features for w in windows], [w.mask for w in windows])
+    expected = load_bundle(bundle).probabilities(
+        [w.features for w in windows],
+        [w.mask for w in windows],
+        [w.baseline.accelerometer.mg for w in windows],
+    )
     assert [e["window_start_ms"] for e in writer.events] == [w.window_start_ms for w in windows]
     for event, row in zip(writer.events, expected, strict=True):
         assert list(event["probabilities"].values()) == pytest.approx(row, abs=1e-6)
@@ -84,6 +93,22 @@ async def test_one_event_per_window_with_the_models_probabilities(classifier, bu
     assert [out.next_offset for out in writer.committed] == [12]
     assert {dict(headers)["traceparent"] for _, headers, _ in writer.committed[0].events} == {TRACE.encode()}
     assert {key for key, _, _ in writer.committed[0].events} == {b"u1"}
+
+
+async def test_a_window_that_the_bundle_is_not_sure_of_is_unknown(classifier, tmp_path):
+    records = [kafka_window(i, window(i, baseline=baseline(300 * i, 0, 0)).encode()) for i in range(12)]
+    sure = (await Worker(classifier).process(*records)).events
+    threshold = float(np.median([event["confidence"] for event in sure]))
+    shy = Classifier(random_bundle(tmp_path / "shy", abstain_below=threshold), threads=1)
+    told = (await Worker(shy).process(*records)).events
+    shy.close()
+    kept = [event["confidence"] >= threshold for event in told]
+    assert 0 < sum(kept) < 12
+    assert [event["activity"] for event in told] == [
+        e["activity"] if answered else UNKNOWN for e, answered in zip(sure, kept, strict=True)
+    ]
+    for name in ("probabilities", "confidence", "movement"):
+        assert [event[name] for event in told] == [event[name] for event in sure]
 
 
 async def test_repeats_are_dropped_within_a_batch_and_across(classifier):

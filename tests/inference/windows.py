@@ -14,6 +14,10 @@ from tests.core.signals import BASE_MS, HOP_MS
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
+def baseline(x_mg: int = 12, y_mg: int = -33, z_mg: int = 980) -> Baseline:
+    return Baseline(AccelerometerBaseline("stable", (x_mg, y_mg, z_mg)), HeartRateBaseline("resting", 61))
+
+
 def window(index: int = 0, **changes: Any) -> WindowRecord:
     """The window that starts ``index`` hops after BASE_MS."""
     rng = np.random.default_rng(index)
@@ -24,7 +28,7 @@ def window(index: int = 0, **changes: Any) -> WindowRecord:
         "feature_version": 1,
         "mask": dict.fromkeys(NAMES, True),
         "coverage": {"accelerometer": 1.0, "heart_rate": 0.95, "steps": 1.0},
-        "baseline": Baseline(AccelerometerBaseline("stable", (12, -33, 980)), HeartRateBaseline("resting", 61)),
+        "baseline": baseline(),
         "source_received_at_ms": BASE_MS + index * HOP_MS + 21_100,
         "utc_offset_min": 60,
         "features": {m.name: rng.normal(0, 1, m.feature_shape).astype(np.float16) for m in MODALITIES},

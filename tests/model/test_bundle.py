@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from shared.errors import BundleError
 from shared.labels import HAR7
 from shared.modality import BY_NAME, NAMES, WINDOW_MS
-from shared.model.bundle import MANIFEST, WEIGHTS, load_bundle, save_bundle
+from shared.model.bundle import FORWARD_BATCH, MANIFEST, WEIGHTS, load_bundle, save_bundle
 from shared.model.manifest import Manifest, Measurement
-from shared.model.network import FusionNetwork, NetworkConfig
+from shared.model.network import BASELINE, FusionNetwork, NetworkConfig
 from shared.records.window import FeatureArrays
 from shared.signal.features import FEATURE_VERSION
 
@@ -43,18 +43,33 @@ def manifest_of(config: NetworkConfig, **changes: Any) -> Manifest:
     return Manifest(**(values | changes))
 
 
-def windows(n: int, seed: int = 0) -> tuple[list[FeatureArrays], list[dict[str, bool]]]:
+Windows = tuple[list[FeatureArrays], list[dict[str, bool]], list[tuple[int, int, int]]]
+
+
+def windows(n: int, seed: int = 0) -> Windows:
+    """What ``probabilities`` takes: features, masks, baselines in mg."""
     rng = np.random.default_rng(seed)
     features = [
         {name: rng.normal(size=BY_NAME[name].feature_shape).astype(np.float16) for name in NAMES} for _ in range(n)
     ]
-    return features, [{"accelerometer": True, "heart_rate": bool(i % 2), "steps": bool(i % 3)} for i in range(n)]
+    masks = [{"accelerometer": True, "heart_rate": bool(i % 2), "steps": bool(i % 3)} for i in range(n)]
+    return features, masks, [(int(x), int(y), int(z)) for x, y, z in rng.integers(-1000, 1000, (n, 3))]
 
 
-@pytest.fixture(params=["cnn", "gru"])
+VARIANTS = [
+    ("cnn", "outer_product"),
+    ("gru", "outer_product"),
+    ("multi_scale", "concatenation"),
+    ("multi_scale", "low_rank"),
+    ("multi_scale", "gated"),
+]
+
+
+@pytest.fixture(params=VARIANTS, ids="_".join)
 def network(request: pytest.FixtureRequest) -> FusionNetwork:
     torch.manual_seed(1)
-    return FusionNetwork(NetworkConfig(HAR7, encoder=request.param, fusion="outer_product"))
+    encoder, fusion = request.param
+    return FusionNetwork(NetworkConfig(HAR7, encoder=encoder, fusion=fusion))
 
 
 @pytest.fixture
@@ -70,13 +85,14 @@ def test_a_saved_bundle_loads_as_the_same_model(tmp_path: Path, network: FusionN
     model = load_bundle(tmp_path)
     assert model.manifest == written
     assert model.name_version == "tiny@1.2.3"
-    features, masks = windows(5)
-    probabilities = model.probabilities(features, masks)
+    features, masks, baselines_mg = windows(5)
+    probabilities = model.probabilities(features, masks, baselines_mg)
     assert probabilities.shape == (5, 7)
     assert probabilities.dtype == np.float64
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
     with torch.inference_mode():
         tensors = {name: torch.from_numpy(np.stack([f[name] for f in features])).float() for name in NAMES}
+        tensors[BASELINE] = torch.tensor(baselines_mg) / 1000
         logits = network.eval()(tensors, torch.tensor([[m[name] for name in NAMES] for m in masks]))
     np.testing.assert_allclose(probabilities, torch.softmax(logits.double(), 1).numpy(), atol=1e-6)
 
@@ -91,25 +107,52 @@ def test_the_same_bundle_is_written_as_the_same_bytes(tmp_path: Path, network: F
 def test_probabilities_do_not_depend_on_the_batch(tmp_path: Path, network: FusionNetwork) -> None:
     save_bundle(tmp_path, network, manifest_of(network.config))
     model = load_bundle(tmp_path)
-    features, masks = windows(33)
-    whole = model.probabilities(features, masks)
-    np.testing.assert_array_equal(whole, model.probabilities(features, masks))
+    many = windows(33)
+    whole = model.probabilities(*many)
+    np.testing.assert_array_equal(whole, model.probabilities(*many))
     for size in (1, 7):
-        parts = [model.probabilities(features[i : i + size], masks[i : i + size]) for i in range(0, 33, size)]
+        parts = [model.probabilities(*(each[i : i + size] for each in many)) for i in range(0, 33, size)]
         np.testing.assert_allclose(np.concatenate(parts), whole, rtol=0, atol=1e-6)
 
 
 def test_no_windows_give_no_rows(bundle: Path) -> None:
-    assert load_bundle(bundle).probabilities([], []).shape == (0, 7)
+    assert load_bundle(bundle).probabilities([], [], []).shape == (0, 7)
 
 
 def test_temperature_flattens(tmp_path: Path) -> None:
     net = FusionNetwork(NetworkConfig(HAR7))
     save_bundle(tmp_path / "cold", net, manifest_of(net.config))
     save_bundle(tmp_path / "hot", net, manifest_of(net.config, temperature=1e6))
-    features, masks = windows(3)
-    np.testing.assert_allclose(load_bundle(tmp_path / "hot").probabilities(features, masks), 1 / 7, atol=1e-4)
-    assert load_bundle(tmp_path / "cold").probabilities(features, masks).std() > 1e-3
+    few = windows(3)
+    np.testing.assert_allclose(load_bundle(tmp_path / "hot").probabilities(*few), 1 / 7, atol=1e-4)
+    assert load_bundle(tmp_path / "cold").probabilities(*few).std() > 1e-3
+
+
+def test_a_window_keeps_its_own_baseline_beyond_one_forward_pass(tmp_path: Path, network: FusionNetwork) -> None:
+    save_bundle(tmp_path, network, manifest_of(network.config))
+    model = load_bundle(tmp_path)
+    features, masks, baselines_mg = windows(1)
+    n = FORWARD_BATCH + 5
+    alone = model.probabilities(features, masks, baselines_mg)
+    other = model.probabilities(features, masks, [(900, -700, 300)])
+    many = model.probabilities(features * n, masks * n, [*baselines_mg * (n - 1), (900, -700, 300)])
+    np.testing.assert_allclose(many[:-1], alone.repeat(n - 1, axis=0), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(many[-1:], other, rtol=0, atol=1e-6)
+    # Only "multi_scale" looks at it.
+    difference = np.abs(other - alone).max()
+    assert difference > 1e-5 if network.config.encoder == "multi_scale" else difference == 0
+
+
+def test_the_confidence_below_which_a_bundle_abstains(bundle: Path, tmp_path: Path) -> None:
+    assert load_bundle(bundle).abstain_below == 0.0
+    net = FusionNetwork(NetworkConfig(HAR7))
+    save_bundle(tmp_path / "shy", net, manifest_of(net.config, abstain_below=0.4))
+    assert load_bundle(tmp_path / "shy").abstain_below == 0.4
+    # Bundles that were made before there was such a thing.
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    del manifest["abstain_below"]
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    assert load_bundle(bundle).abstain_below == 0.0
 
 
 @pytest.mark.parametrize("file", [MANIFEST, WEIGHTS])
@@ -132,11 +175,16 @@ def test_a_missing_file_is_named(bundle: Path, file: str) -> None:
         ({"classes": [*HAR7[:-1], "flying"]}, "class 'flying'"),
         ({"encoder": "transformer"}, "encoder"),
         ({"temperature": 0.0}, "temperature"),
+        ({"abstain_below": -0.1}, "abstain_below"),
+        ({"abstain_below": 1.0}, "abstain_below"),
+        ({"abstain_below": "never"}, "abstain_below"),
         ({"name": "a@b"}, "name"),
         ({"unheard_of": 1}, "unheard_of"),
         ({"weights_sha256": "0" * 64}, "SHA-256"),
         ({"fusion": "outer_product"}, "classifier.1.weight has shape"),
         ({"encoder": "gru"}, "is missing"),
+        ({"encoder": "multi_scale"}, "is missing"),
+        ({"fusion": "gated"}, "fusion.gates.weight is missing"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(bundle: Path, changes: dict[str, Any], named: str) -> None:

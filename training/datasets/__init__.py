@@ -1,14 +1,15 @@
-"""Data sets of wrist recordings: three kinds that can be opened, all giving the same :class:`Recording`."""
+"""Data sets of wrist recordings: every kind that can be opened gives the same :class:`Recording`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from training.datasets import e4, folder, wisdm
+from training.datasets import dsads, e4, folder, garmin, harage, selfback, stress_predict, wisdm
 from training.datasets.folder import read_recording, read_recordings, write_recording
 from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
 
 __all__ = [
     "ACTIVITIES",
+    "FINDERS",
     "KINDS",
     "DatasetError",
     "Label",
@@ -22,8 +23,19 @@ __all__ = [
     "write_recording",
 ]
 
-_FINDERS = {"recordings": folder.find, "wisdm": wisdm.find, "e4": e4.find}
-KINDS = tuple(_FINDERS)
+FINDERS: dict[str, Callable[[Path], list[Source]]] = {
+    "recordings": folder.find,
+    "wisdm": wisdm.find,
+    "e4": e4.find,
+    "dsads": dsads.find,
+    "selfback": selfback.find,
+    "stress_predict": stress_predict.find,
+    "harage": harage.find,
+    "garmin": garmin.find,
+}
+"""How the recordings of each kind are found in its folder."""
+
+KINDS = tuple(FINDERS)
 
 
 def find_sources(spec: str, people: Iterable[str] | None = None) -> list[Source]:
@@ -33,12 +45,12 @@ def find_sources(spec: str, people: Iterable[str] | None = None) -> list[Source]
         DatasetError: not ``KIND=DIR``, an unknown kind, nothing to read in DIR, or a person who is not there.
     """
     kind, equals, directory = spec.partition("=")
-    if not equals or not directory or kind not in _FINDERS:
+    if not equals or not directory or kind not in FINDERS:
         raise DatasetError(spec, f"expected KIND=DIR with KIND one of {', '.join(KINDS)}")
     root = Path(directory)
     if not root.exists():
         raise DatasetError(root, "no such file or directory")
-    return select_people(_FINDERS[kind](root), people, root)
+    return select_people(FINDERS[kind](root), people, root)
 
 
 def select_people(sources: list[Source], people: Iterable[str] | None, root: Path) -> list[Source]:

@@ -1,7 +1,8 @@
 """Empatica E4 exports: a zip or a folder with ACC.csv and, mostly, HR.csv (each plain or gzipped), at any depth.
 
-ACC.csv: line 1 the start (Unix seconds, or ``YYYY-MM-DD HH:MM:SS``, UTC), line 2 the rate, then x,y,z in 1/64 g.
-HR.csv the same with bpm; its own start is kept (10 s after ACC's). Empatica's format, E4 Connect.
+ACC.csv: line 1 the start (Unix seconds, or ``YYYY-MM-DD HH:MM:SS``, UTC), line 2 the rate, then x,y,z in 1/64 g, whose
+axes are turned to a watch's (``WATCH_AXES_OF_SENSOR``). HR.csv the same with bpm; its own start is kept (10 s after
+ACC's). Empatica's format, E4 Connect.
 
 Labels come from one of two tables, where there is one:
 - ``labels.csv`` in the data set's root: ``session,recording,start_s,end_s,activity,detail``; seconds from the first ACC
@@ -26,7 +27,16 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets.recording import ACTIVITIES, DatasetError, Floats, Label, Recording, Source, join_touching
+from training.datasets.recording import (
+    ACTIVITIES,
+    WATCH_AXES_OF_SENSOR,
+    DatasetError,
+    Floats,
+    Label,
+    Recording,
+    Source,
+    join_touching,
+)
 from training.datasets.tables import AnyPath, find_table, number, numbers, read_lines, text_rows
 
 DEVICE = "empatica-e4"
@@ -118,7 +128,7 @@ def read_export(folder: AnyPath, person: str, spans: _Spans, table: AnyPath | No
         source="Empatica E4 export",
         licence="as stated by its data set",
         accelerometer_t_ms=acc_t_ms,
-        accelerometer_mg=acc_values * (1000 / 64),
+        accelerometer_mg=acc_values * (1000 / 64) @ WATCH_AXES_OF_SENSOR,
         heart_rate_t_ms=hr_t_ms,
         heart_rate_bpm=hr_values[:, 0],
         labels=join_touching(labels),

@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 
 from shared.labels import INTENSITIES
-from training.datasets.recording import ACTIVITIES, DatasetError, Floats, Label, Recording, Source, in_time_order
-from training.datasets.tables import AnyPath, check_header, find_table, number, numbers, read_lines, text_rows
+from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
+from training.datasets.series import read_accelerometer, read_series
+from training.datasets.tables import find_table, number, read_json_object, text_rows
 
 _FILES = ("accelerometer.csv", "heart_rate.csv", "steps.csv", "labels.csv", "recording.json")
-MAX_STEPS = 2**31 - 1
-"""What an upload takes."""
 _TEXT_FIELDS = ("person", "device", "source", "licence")
 
 
@@ -58,12 +57,9 @@ def read_recording(path: Path) -> Recording:
     accelerometer = find_table(path, "accelerometer.csv")
     if accelerometer is None:
         raise DatasetError(path / "accelerometer.csv", "no such file (nor .gz)")
-    rows = _rows(accelerometer, "t_ms", "x", "y", "z")
-    if not len(rows):
-        raise DatasetError(accelerometer, "no samples")
-    accelerometer_t_ms, accelerometer_mg = in_time_order(rows[:, 0], rows[:, 1:])
-    heart_rate_t_ms, heart_rate_bpm = _read_series(path, "heart_rate.csv", "bpm")
-    steps_t_ms, steps_total = _read_series(path, "steps.csv", "total")
+    accelerometer_t_ms, accelerometer_mg = read_accelerometer(accelerometer)
+    heart_rate_t_ms, heart_rate_bpm = read_series(find_table(path, "heart_rate.csv"), "bpm")
+    steps_t_ms, steps_total = read_series(find_table(path, "steps.csv"), "total")
     return Recording(
         **_read_about(path),
         accelerometer_t_ms=accelerometer_t_ms,
@@ -74,35 +70,6 @@ def read_recording(path: Path) -> Recording:
         steps_total=steps_total.astype(np.int64),
         labels=_read_labels(path),
     )
-
-
-def _rows(path: AnyPath, *columns: str) -> Floats:
-    lines = read_lines(path)
-    check_header(path, lines, ",".join(columns))
-    body = lines[1:]
-    if columns[-1] == "bpm":
-        body = [f"{line}0" if line.rstrip().endswith(",") else line for line in body]
-    return numbers(path, body, columns, first_line=2)
-
-
-def _read_series(folder: Path, name: str, column: str) -> tuple[Floats, Floats]:
-    path = find_table(folder, name)
-    if path is None:
-        return np.empty(0), np.empty(0)
-    rows = _rows(path, "t_ms", column)
-    wrong = rows[:, 1] < 0
-    if column == "total":
-        wrong |= (rows[:, 1] != np.rint(rows[:, 1])) | (rows[:, 1] > MAX_STEPS)
-    if wrong.any():
-        row = rows[np.argmax(wrong)]
-        expected = f"a whole number from 0 to {MAX_STEPS}" if column == "total" else "0 or more"
-        raise DatasetError(path, f"{column} is {row[1]:g}, expected {expected}", _line_of(path, int(np.argmax(wrong))))
-    return in_time_order(rows[:, 0], rows[:, 1])
-
-
-def _line_of(path: AnyPath, row: int) -> int:
-    """Line number of a data row, counting the blank lines that the parser skipped."""
-    return [line for line, text in enumerate(read_lines(path), start=1) if text.strip()][row + 1]
 
 
 def _read_labels(folder: Path) -> tuple[Label, ...]:
@@ -132,15 +99,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
     path = find_table(folder, "recording.json")
     if path is None:
         return about
-    try:
-        stated = json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise DatasetError(path, error.msg, error.lineno) from error
-    # A number of thousands of digits; brackets nested deep enough.
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(path, str(error)) from error
-    if not isinstance(stated, dict):
-        raise DatasetError(path, "not a JSON object", 1)
+    stated = read_json_object(path)
     known = {*_TEXT_FIELDS, "notes", "utc_offset_min"}
     if unknown := sorted(stated.keys() - known):
         raise DatasetError(path, f"unknown field {unknown[0]!r}, known are {', '.join(sorted(known))}")

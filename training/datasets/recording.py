@@ -21,6 +21,13 @@ BASE_MS = 1_668_000_000_000
 G = 9.80665
 """Standard gravity, m/s2."""
 
+WATCH_AXES_OF_SENSOR = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+"""``mg @ WATCH_AXES_OF_SENSOR``: from a sensor whose y runs along the forearm to a watch's axes, by a quarter turn.
+
+A watch's x runs along the forearm, y across it, z out of the face (Android's axes). Which way the Axivity and the
+Empatica lie was read off walking, where the arm hangs: gravity is on their -y in 24 and in 2 people.
+"""
+
 
 class DatasetError(ValueError):
     """Data that cannot be read; the text is ``FILE:LINE: what``, or ``FILE: what`` where no line is to blame."""
@@ -53,7 +60,9 @@ class Recording:
 
     Times are float64 ms since the Unix epoch. ``accelerometer_mg``: (n, 3) with gravity. ``heart_rate_bpm``: (k,),
     0 = no reading. ``steps_total``: cumulative count, int64. A modality that the source lacks is empty.
-    ``labels`` are sorted and do not overlap. ``notes``: what a user must know (``{"steps": "emulated ..."}``).
+    ``labels`` are sorted and do not overlap; so are ``details``, what the source itself calls it, also where that is
+    none of the ten activities (not kept in the recording format). ``notes``: what a user must know (``{"steps":
+    "emulated ..."}``); with ``"synthetic"`` among them no person was measured.
     """
 
     person: str
@@ -67,8 +76,14 @@ class Recording:
     steps_t_ms: Floats = field(default_factory=_floats)
     steps_total: Ints = field(default_factory=_ints)
     labels: tuple[Label, ...] = ()
+    details: tuple[Label, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     utc_offset_min: int | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        """Made up by a program: whatever is computed from it says so, and never stands beside real results."""
+        return "synthetic" in self.notes
 
     def minutes_by_activity(self) -> dict[str, float]:
         """Labelled minutes of each activity that occurs."""

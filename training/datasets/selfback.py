@@ -4,10 +4,12 @@ Sani, Wiratunga, Massie, Cooper, "kNN Sampling for Personalised Human Activity R
 the wrist. Time: each activity's start and real rate (97 to 103 Hz) stand in index.csv; the zone is not stated, taken as
 UTC. Every fourth sample is kept, behind a zero-phase low-pass (scipy's ``resample_poly``: a Kaiser-windowed FIR with
 its edge at a quarter of the Nyquist frequency): near the 25 Hz of a watch, a quarter of the size, no time warped.
+The axes are turned to a watch's (``WATCH_AXES_OF_SENSOR``).
 """
 
 import csv
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -16,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from training.datasets.recording import DatasetError, Floats, Label, Recording, Source
+from training.datasets.recording import WATCH_AXES_OF_SENSOR, DatasetError, Floats, Label, Recording, Source
 from training.datasets.tables import check_header, find_table, number, numbers, read_lines
 
 DEVICE = "axivity-ax3"
@@ -74,10 +76,10 @@ def read_person(path: Path, person: str, clock: _Clock) -> Recording:
         first_line += len(cells)
         start_ms, rate_hz = clock[person, name]
         # "line": the filter sees the ends' own level beyond them, not a fall to zero.
-        mg = resample_poly(mg, 1, DECIMATION, axis=0, padtype="line")
+        mg = resample_poly(mg, 1, DECIMATION, axis=0, padtype="line") @ WATCH_AXES_OF_SENSOR
         step_ms = 1000 * DECIMATION / rate_hz
         t_ms = start_ms + np.arange(len(mg), dtype=np.float64) * step_ms
-        blocks.append((t_ms, mg, Label(start_ms, start_ms + len(mg) * step_ms, ACTIVITY_BY_NAME[name])))
+        blocks.append((t_ms, mg, Label(start_ms, start_ms + len(mg) * step_ms, name)))
     if not blocks:
         raise DatasetError(path, "no samples")
     blocks.sort(key=lambda block: block[2].start_ms)
@@ -88,7 +90,8 @@ def read_person(path: Path, person: str, clock: _Clock) -> Recording:
         LICENCE,
         np.concatenate([t_ms for t_ms, _, _ in blocks]),
         np.concatenate([mg for _, mg, _ in blocks]),
-        labels=tuple(label for _, _, label in blocks),
+        labels=tuple(replace(detail, activity=ACTIVITY_BY_NAME[detail.activity]) for _, _, detail in blocks),
+        details=tuple(detail for _, _, detail in blocks),
         notes={"rate": "every fourth sample of about 100 Hz, low-passed before"},
     )
 

@@ -2,11 +2,13 @@
 
 import csv
 import gzip
+import json
 import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,25 @@ def read_lines(path: AnyPath) -> list[str]:
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DatasetError(path, f"cannot be read: {what}") from error
+
+
+def read_json_object(path: AnyPath) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        DatasetError: the file cannot be read, is not JSON, or holds something else.
+    """
+    text = "\n".join(read_lines(path))
+    try:
+        stated = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DatasetError(path, error.msg, error.lineno) from error
+    # A number of thousands of digits; brackets nested deep enough.
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(path, str(error)) from error
+    if not isinstance(stated, dict):
+        raise DatasetError(path, "not a JSON object", 1)
+    return stated
 
 
 def number(file: object, line: int, column: str, cell: str) -> float:

@@ -25,9 +25,15 @@ SOURCE = "WISDM Smartphone and Smartwatch Activity and Biometrics Dataset (Weiss
 LICENCE = "CC BY 4.0"
 
 ACTIVITY_BY_LETTER = {"A": "walking", "B": "running", "C": "stairs", "D": "sitting", "E": "standing"}
-"""The other thirteen (typing, eating, sports, chores) are none of the ten activities: unlabelled."""
+"""The other thirteen (typing, eating, sports, chores) are none of the ten activities: a detail, but no label."""
 
-_LETTERS = set("ABCDEFGHIJKLMOPQRS")  # the data set skips N
+DETAIL_BY_LETTER = {
+    **{"A": "walking", "B": "jogging", "C": "stairs", "D": "sitting", "E": "standing", "F": "typing", "G": "teeth"},
+    **{"H": "soup", "I": "chips", "J": "pasta", "K": "drinking", "L": "sandwich", "M": "kicking", "O": "catch"},
+    **{"P": "dribbling", "Q": "writing", "R": "clapping", "S": "folding"},
+}
+"""The data set's own names of its 18 activities (activity_key.txt; there is no N)."""
+
 _NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
 _LEVELS = (".", "accel", "watch/accel", "raw/watch/accel", "wisdm-dataset/raw/watch/accel")
 
@@ -65,7 +71,7 @@ def read_subject(path: Path, subject: str) -> Recording:
         if not text.strip():
             cells.append("")
             continue
-        if person != subject or letter not in _LETTERS:
+        if person != subject or letter not in DETAIL_BY_LETTER:
             raise DatasetError(path, f"expected {subject},ACTIVITY LETTER,timestamp,x,y,z; got {text!r}", line)
         letters.append(letter)
         cells.append(values.rstrip("; "))
@@ -79,11 +85,16 @@ def read_subject(path: Path, subject: str) -> Recording:
     for n, (block, following) in enumerate(pairwise(blocks)):
         blocks[n] = block[t_ms[block] < t_ms[following].min()]
     blocks = [block for block in blocks if len(block)]
-    labels = [
-        Label(float(t_ms[block].min()), float(t_ms[block].max()), ACTIVITY_BY_LETTER[letter_of[block[0]]])
-        for block in blocks
-        if letter_of[block[0]] in ACTIVITY_BY_LETTER
-    ]
+    labels, details = (
+        tuple(
+            Label(float(t_ms[block].min()), float(t_ms[block].max()), names[letter_of[block[0]]])
+            for block in blocks
+            if letter_of[block[0]] in names
+        )
+        for names in (ACTIVITY_BY_LETTER, DETAIL_BY_LETTER)
+    )
     kept = np.concatenate(blocks)
     accelerometer_t_ms, accelerometer_mg = in_time_order(t_ms[kept], rows[kept, 1:] / G * 1000)
-    return Recording(subject, DEVICE, SOURCE, LICENCE, accelerometer_t_ms, accelerometer_mg, labels=tuple(labels))
+    return Recording(
+        subject, DEVICE, SOURCE, LICENCE, accelerometer_t_ms, accelerometer_mg, labels=labels, details=details
+    )

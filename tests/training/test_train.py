@@ -1,0 +1,84 @@
+"""`gaitway train` from data sets to a bundle that predicts, on a made-up cohort; what it refuses, in one clear line."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gaitway.cli import app
+from tests.recordings import cut
+from tests.training.synthetic_harage import write_cohort
+from training import train as train_module
+from training.datasets import DatasetError
+from training.draw import TrainingSettings
+from training.train import read_datasets, train_bundle
+
+POSTURES = ("sitting", "walking_low", "running", "washing_hands")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("harage"), people=5, minutes=1.0, activities=POSTURES)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "TrainingSettings", partial(TrainingSettings, steps=20, batch_size=32))
+
+
+def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort, tmp_path):
+    manifest = train_bundle(tmp_path, [f"harage={cohort}"], modalities=("accelerometer", "steps"), seed=3)
+    assert manifest.classes == ("sitting", "walking", "running")
+    assert manifest.modalities == ("accelerometer", "steps")
+    assert (manifest.name, manifest.encoder) == ("gaitway-default", "multi_scale")
+    assert manifest.seeds == [3]
+    assert manifest.trained_on == {"synthetic-harage": ["P01", "P02", "P03", "P04", "P05"]}
+    assert "synthetic-harage" in manifest.metrics["unseen_people"].measured_on
+    assert "synthetic-harage" in (tmp_path / "README.md").read_text()
+
+
+def test_the_command_trains_what_predict_reads(cohort, tmp_path):
+    runner = CliRunner()
+    options = ["--label-set", "har2", "--encoder", "cnn", "--modalities", "accelerometer"]
+    trained = runner.invoke(app, ["train", "--out", str(tmp_path), "--dataset", f"harage={cohort}", *options])
+    assert trained.exit_code == 0, trained.output
+    done = runner.invoke(app, ["predict", "--model", str(tmp_path), "--dataset", f"harage={cohort}"])
+    assert done.exit_code == 0, done.output
+    assert "mean over 5 people" in done.output
+
+
+def test_har2_is_named_by_movement_and_har10_keeps_washing(cohort):
+    assert set(read_datasets([f"harage={cohort}"], "har2").activity) == {"static", "dynamic"}
+    assert "washing_hands" in read_datasets([f"harage={cohort}"], "har10").activity
+
+
+def test_what_is_refused_is_named(cohort, tmp_path):
+    few = write_cohort(tmp_path / "few", people=2, minutes=0.7, activities=POSTURES)
+    with pytest.raises(DatasetError, match=f"^harage={few}: 2 people besides those of the demo, 5 folds need 5"):
+        train_bundle(tmp_path / "out", [f"harage={few}"])
+    short = write_cohort(tmp_path / "short", people=5, minutes=0.2, activities=POSTURES)
+    with pytest.raises(DatasetError, match=f"^harage={short}: no window lies wholly inside a label"):
+        train_bundle(tmp_path / "out", [f"harage={short}"])
+    washing = write_cohort(tmp_path / "washing", people=5, minutes=0.7, activities=("washing_hands",))
+    with pytest.raises(DatasetError, match=f"^harage={washing}: no window of an activity of har7"):
+        train_bundle(tmp_path / "out", [f"harage={washing}"])
+    one = write_cohort(tmp_path / "one", people=5, minutes=0.7, activities=("sitting", "washing_hands"))
+    with pytest.raises(DatasetError, match=f"^harage={one}: of har7 only sitting occurs"):
+        train_bundle(tmp_path / "out", [f"harage={one}"])
+    with pytest.raises(DatasetError, match="harage is given twice"):
+        train_bundle(tmp_path / "out", [f"harage={cohort}", f"harage={few}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_made_up_people_train_no_model_together_with_real_ones(cohort, tmp_path):
+    cut("wisdm-1600", tmp_path, to_s=95)
+    with pytest.raises(DatasetError, match="synthetic and real data do not make one model"):
+        read_datasets([f"harage={cohort}", f"recordings={tmp_path}"], "har7")
+
+
+def test_the_people_of_the_demo_are_left_out_under_the_name_of_their_recording(tmp_path):
+    cut("wisdm-1600", tmp_path, to_s=95)
+    known, demo = train_module.split_demo(read_datasets([f"recordings={tmp_path}"], "har7"))
+    assert len(known) == 0
+    assert set(demo.person) == {"recordings-wisdm-1600"}

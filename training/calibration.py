@@ -1,0 +1,139 @@
+"""Is a network as sure as it is right? One temperature, the calibration error, and from where on to say "unknown"."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from training.metrics import Floats, Ints
+
+TEMPERATURES = (0.05, 20.0)
+"""Between which the fit looks; a network that needs more than that needs another training."""
+BINS = 15
+"""Guo et al. 2017."""
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
+    """(n, k) logits to probabilities; rows sum to 1."""
+    scaled = logits / temperature
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: Floats = odds / odds.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def fit_temperature(logits: Floats, targets: Ints) -> float:
+    """The temperature with the least negative log-likelihood, every window weighing alike, as in the calibration error.
+
+    ``logits``: (n, k) of people whom the network does not know; ``targets``: (n,) class numbers. Guo et al. 2017, "On
+    Calibration of Modern Neural Networks". Raises ValueError where there is no window.
+    """
+    if not len(targets):
+        raise ValueError("a temperature cannot be fitted to no windows")
+    rows = np.arange(len(targets))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        surprise = np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, targets]
+        return float(surprise.mean())
+
+    fitted = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(fitted.x))
+
+
+def expected_calibration_error(probabilities: Floats, targets: Ints, bins: int = BINS) -> float:
+    """Mean distance of confidence and share right over equally wide bins, weighed by windows (Guo et al. 2017)."""
+    windows, confidence, right = reliability(probabilities, targets, bins)
+    filled = windows > 0
+    distance = np.abs(confidence[filled] - right[filled])
+    return float(windows[filled] @ distance / windows.sum())
+
+
+def reliability(probabilities: Floats, targets: Ints, bins: int = BINS) -> tuple[Ints, Floats, Floats]:
+    """Per bin of confidence: windows, mean confidence, share right; the latter two NaN where a bin is empty.
+
+    ``probabilities``: (n, k), ``targets``: (n,). A bin holds its upper edge, so that certainty is in the last one.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == targets
+    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    windows = np.bincount(index, minlength=bins).astype(np.int64)
+    means = [
+        np.divide(
+            np.bincount(index, weights=values, minlength=bins), windows, out=np.full(bins, np.nan), where=windows > 0
+        )
+        for values in (confidence, right.astype(np.float64))
+    ]
+    return windows, means[0], means[1]
+
+
+def risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """(n,) share of windows answered and (n,) share of the answers that are wrong, from the most confident window on.
+
+    El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification".
+    """
+    wrong = ~right[np.argsort(-confidence, kind="stable")]
+    answered = np.arange(1, len(wrong) + 1)
+    return answered / len(wrong), np.cumsum(wrong) / answered
+
+
+def abstain_below(confidence: Floats, right: NDArray[np.bool_]) -> float:
+    """The confidence below which the model is more often wrong than right; 0.0 where abstaining never pays.
+
+    It maximises right minus wrong answers over the windows that reach it, and lies halfway between two windows'
+    confidences, so that rounding it changes no answer. The surest windows are always answered.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    gain = np.cumsum(np.where(right[order], 1, -1))
+    ranked = confidence[order]
+    # Between two equally sure windows no threshold passes.
+    cuts = np.flatnonzero(np.diff(ranked) < 0)
+    if not len(cuts) or gain[cuts].max() <= gain[-1]:
+        return 0.0
+    best = cuts[np.argmax(gain[cuts])]
+    return float(ranked[best] + ranked[best + 1]) / 2
+
+
+def plot_risk_coverage(path: Path, confidence: Floats, right: NDArray[np.bool_], threshold: float, title: str) -> None:
+    """Write an SVG: wrong answers against answers, and where ``threshold`` lies. Same numbers, same bytes."""
+    coverage, risk = risk_coverage(confidence, right)
+    answered = float((confidence >= threshold).mean())
+    figure, axes = _square(title)
+    axes.plot(coverage, risk, color="tab:blue")
+    axes.axvline(
+        answered, color="grey", linestyle="--", label=f"abstain below {threshold:.2f}: {answered:.1%} answered"
+    )
+    axes.set(xlabel="share of windows answered", ylabel="share of answers that are wrong", xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left", fontsize=8)
+    _write(figure, path)
+
+
+def plot_reliability(path: Path, probabilities: Floats, targets: Ints, title: str) -> None:
+    """Write an SVG: share right against confidence, dots as large as their bins. Same numbers, same bytes."""
+    windows, confidence, right = reliability(probabilities, targets)
+    figure, axes = _square(title)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as sure as right")
+    error = expected_calibration_error(probabilities, targets)
+    axes.scatter(
+        confidence, right, s=8 + 120 * windows / windows.sum(), label=f"calibration error {error:.3f}", clip_on=False
+    )
+    axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left", fontsize=8)
+    _write(figure, path)
+
+
+def _square(title: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=10, wrap=True)
+    return figure, axes
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with mpl.rc_context({"svg.hashsalt": "gaitway", "svg.fonttype": "none"}):
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
