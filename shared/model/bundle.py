@@ -16,6 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from shared.errors import BundleError
+from shared.model.folding import fold_batch_norm
 from shared.model.manifest import Manifest, check_keys, check_manifest
 from shared.model.network import BASELINE, FusionNetwork
 from shared.records.window import FeatureArrays
@@ -134,6 +135,7 @@ def load_bundle(directory: Path) -> LoadedModel:
         if not torch.isfinite(tensors[name]).all():
             raise BundleError(f"{path}: {name} holds a number that is not finite")
     network.load_state_dict(tensors)
+    fold_batch_norm(network.eval())
     return LoadedModel(manifest, network)
 
 

@@ -123,8 +123,10 @@ def _wrong_form(events: Iterable[Seen], rules: Rules, network: NumpyNetwork) -> 
             "hop_ms": data["hop_ms"] == rules.hop_ms,
             "window_end_ms": data["window_end_ms"] == data["window_start_ms"] + WINDOW_MS,
             "model": data["model"] == network.name,
-            "activity": data["confidence"] == max(data["probabilities"].values(), default=None)
-            and data["probabilities"].get(data["activity"]) == data["confidence"],
+            "confidence": data["confidence"] == max(data["probabilities"].values(), default=None),
+            "activity": data["activity"] == "unknown"
+            if data["confidence"] < network.abstain_below
+            else data["probabilities"].get(data["activity"]) == data["confidence"],
         }
         if broken := [name for name, holds in claims.items() if not holds]:
             yield Finding(_key(event), f"{', '.join(broken)} not as the contract says, {_place(event)}")

@@ -37,6 +37,7 @@ class NumpyNetwork:
         self._modalities: list[str] = manifest["modalities"]
         self._fusion = manifest["fusion"]
         self._temperature = manifest["temperature"]
+        self.abstain_below: float = manifest.get("abstain_below", 0.0)
         self._weights = read_safetensors(bundle / "weights.safetensors")
 
     def probabilities(self, features: Features, masks: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import torch
 from shared.labels import HAR7
 from shared.modality import ACCELEROMETER, BY_NAME, NAMES
 from shared.model.bundle import LoadedModel
+from shared.model.folding import fold_batch_norm
 from shared.model.multi_scale import CLIP_G, SPECTRUM_HZ, MultiScaleEncoder
 from shared.model.network import BASELINE, FusionNetwork, NetworkConfig
 from shared.signal.features import accelerometer_features
@@ -140,3 +141,19 @@ def test_stillness_and_absence_give_finite_numbers_and_gradients(fusion: str) ->
 
 def test_a_bundle_does_not_hold_what_can_be_computed() -> None:
     assert not [name for name in network().state_dict() if "waves" in name]
+
+
+def test_folding_batch_norm_changes_nothing_but_the_last_bits():
+    net = network()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):  # as after training: moments that are not 0 and 1
+            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.5, 2.0)
+    features, mask = inputs(raw_g(), torch.zeros(4, 3))
+    with torch.inference_mode():
+        whole = net(features, mask)
+        norms = sum(isinstance(module, torch.nn.BatchNorm1d) for module in net.modules())
+        fold_batch_norm(net)
+        assert sum(isinstance(module, torch.nn.BatchNorm1d) for module in net.modules()) == norms - 4
+        torch.testing.assert_close(net(features, mask), whole, atol=1e-5, rtol=1e-5)
