@@ -1,5 +1,7 @@
 """The ablation: what an arm changes, a run that goes on, a table that is paired by person."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,8 @@ def test_the_difference_is_paired_by_person():
 def test_an_arm_that_is_not_there():
     with pytest.raises(KeyError):
         judge("nothing", made_up(3), CLASSES, 0, 20, 1)
+
+
+def test_the_committed_table_is_made_again_from_its_results():
+    docs = Path(__file__).parents[2] / "docs"
+    assert table(read_outcomes(docs / "results" / "ablation-har7.jsonl")) in (docs / "models.md").read_text()

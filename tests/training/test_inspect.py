@@ -6,7 +6,8 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from gaitway.cli import KIND_HELP, app
+from gaitway.cli import app
+from gaitway.research_cli import KIND_HELP
 from tests.training.synthetic_harage import write_cohort
 from training.datasets import KINDS, find_sources, read_recording, write_recording
 from training.datasets.recording import Recording

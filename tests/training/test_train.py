@@ -41,8 +41,14 @@ def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort
 def test_the_command_trains_what_predict_reads(cohort, tmp_path):
     runner = CliRunner()
     options = ["--label-set", "har2", "--encoder", "cnn", "--modalities", "accelerometer"]
+    options += ["--study", str(tmp_path / "study")]
     trained = runner.invoke(app, ["train", "--out", str(tmp_path), "--dataset", f"harage={cohort}", *options])
     assert trained.exit_code == 0, trained.output
+    page = (tmp_path / "study" / "README.md").read_text()
+    assert "of 5 people" in page
+    for line in ("| untouched |", "| turned by 90 degrees |", "| baseline of a first window |", "| 0-1 |"):
+        assert line in page
+    assert {path.suffix for path in (tmp_path / "study").iterdir()} == {".md", ".svg"}
     done = runner.invoke(app, ["predict", "--model", str(tmp_path), "--dataset", f"harage={cohort}"])
     assert done.exit_code == 0, done.output
     assert "mean over 5 people" in done.output
