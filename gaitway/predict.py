@@ -99,7 +99,8 @@ class Score:
 
     def table(self) -> Table:
         """The confusion matrix: rows are the truth, zeros empty."""
-        table = Table(title="Windows by what was true (rows) and what the model said (columns)", **PLAIN)
+        title = "Windows by what was true (rows) and what the model said (columns)"
+        table = Table(title=title, **PLAIN | {"padding": (0, 1, 0, 0)})
         table.add_column("")
         shown = [*self.classes, UNKNOWN]
         confusion = self.confusion
