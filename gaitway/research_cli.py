@@ -150,8 +150,8 @@ def ablation(
     processes: Processes = 1,
 ) -> None:
     """What each step of the default model brings, paired by person; prints the table."""
-    from training.ablation import ARMS, WHOLE, read_outcomes, run_ablation, table
-    from training.train import classes_of, read_datasets, split_demo
+    from training.corpus import classes_of, read_datasets, split_demo
+    from training.measure.ablation import ARMS, WHOLE, read_outcomes, run_ablation, table
 
     chosen = names_of(arms) or list(ARMS)
     if unknown := [name for name in chosen if name not in ARMS]:
@@ -184,8 +184,8 @@ def bar(
 ) -> None:
     """What a network has to beat: trees on hand-crafted features, on the folds that `gaitway train` uses."""
     from shared.modality import NAMES
-    from training.boosted import measured
-    from training.train import classes_of, read_datasets, split_demo
+    from training.corpus import classes_of, read_datasets, split_demo
+    from training.measure.boosted import measured
 
     wanted = set(names_of(modalities) or [])
     known, _ = split_demo(read_datasets(datasets, label_set))

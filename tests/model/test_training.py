@@ -12,11 +12,10 @@ from shared.labels import HAR7, LABEL_SETS
 from shared.modality import BY_NAME, NAMES
 from shared.model.bundle import CARD, load_bundle
 from shared.model.network import BASELINE, Fusion, FusionNetwork, NetworkConfig
-from training.augment import Augmentation
+from training.corpus import of_label_set, split_demo
 from training.datasets.held_out import DEMO_PEOPLE
 from training.datasets.recording import BASE_MS, Label, Recording
-from training.draw import Draw, TrainingSettings, draw_probability, with_lent_heart_rate
-from training.evaluate import (
+from training.measure.evaluate import (
     counted,
     cross_validate,
     detail_uars,
@@ -25,10 +24,12 @@ from training.evaluate import (
     leave_one_dataset_out,
     summary,
 )
-from training.loop import detail_logits, fit, logits
 from training.metrics import cell_uar, confusion_matrix, recalls, uar, uar_by_person
+from training.recipe.augment import Augmentation
+from training.recipe.draw import Draw, TrainingSettings, draw_probability, with_lent_heart_rate
+from training.recipe.loop import detail_logits, fit, logits
 from training.samples import Samples, collect, concatenate
-from training.train import of_label_set, split_demo, train
+from training.train import train
 
 MODELS = Path(__file__).parents[2] / "models"
 

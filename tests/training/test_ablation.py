@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.model.test_training import CLASSES, made_up
-from training import ablation
-from training.ablation import ARMS, WHOLE, Outcome, judge, read_outcomes, run_ablation, table, without_gravity
+from training.measure import ablation
+from training.measure.ablation import ARMS, WHOLE, Outcome, judge, read_outcomes, run_ablation, table, without_gravity
 
 
 def outcome(arm: str, seed: int, **people: float) -> Outcome:

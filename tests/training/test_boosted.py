@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.training.synthetic_samples import CLASSES, made_up
-from training import boosted
-from training.boosted import TreeModel, cross_validate, leave_one_dataset_out
-from training.corruption import turned_180
-from training.evaluate import fold_of_people
-from training.hand_crafted import window_features
+from training.measure import boosted
+from training.measure.boosted import TreeModel, cross_validate, leave_one_dataset_out
+from training.measure.corruption import turned_180
+from training.measure.evaluate import fold_of_people
+from training.measure.hand_crafted import window_features
 
 
 @pytest.fixture(autouse=True)

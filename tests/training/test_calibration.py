@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.calibration import (
+from training.measure.calibration import (
     abstain_below,
     expected_calibration_error,
     fit_temperature,

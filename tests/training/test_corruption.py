@@ -5,9 +5,9 @@ import pytest
 
 from shared.signal.features import accelerometer_features, heart_rate_features
 from tests.training.synthetic_samples import CLASSES, made_up
-from training import corruption
-from training.corruption import CORRUPTIONS, corruption_table
-from training.hand_crafted import raw_g
+from training.measure import corruption
+from training.measure.corruption import CORRUPTIONS, corruption_table
+from training.measure.hand_crafted import raw_g
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from gaitway.cli import app
 from tests.recordings import cut
 from tests.training.synthetic_harage import write_cohort
 from training import train as train_module
+from training.corpus import read_datasets, split_demo
 from training.datasets import DatasetError
-from training.draw import TrainingSettings
-from training.train import read_datasets, train_bundle
+from training.recipe.draw import TrainingSettings
+from training.train import train_bundle
 
 POSTURES = ("sitting", "walking_low", "running", "washing_hands")
 
@@ -85,6 +86,6 @@ def test_made_up_people_train_no_model_together_with_real_ones(cohort, tmp_path)
 
 def test_the_people_of_the_demo_are_left_out_under_the_name_of_their_recording(tmp_path):
     cut("wisdm-1600", tmp_path, to_s=95)
-    known, demo = train_module.split_demo(read_datasets([f"recordings={tmp_path}"], "har7"))
+    known, demo = split_demo(read_datasets([f"recordings={tmp_path}"], "har7"))
     assert len(known) == 0
     assert set(demo.person) == {"recordings-wisdm-1600"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.modality import ACCELEROMETER
-from training.corruption import CorruptionRow, corruption_table
-from training.hand_crafted import raw_g
+from training.measure.corruption import CorruptionRow, corruption_table
+from training.measure.hand_crafted import raw_g
 from training.metrics import Floats, Ints, confusion_matrix, recalls
 from training.samples import Samples
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from shared.modality import WINDOW_MS
 from shared.model.network import FusionNetwork, NetworkConfig
-from training.draw import TrainingSettings
-from training.loop import detail_logits, fit, logits
 from training.metrics import cell_uar, confusion_matrix, recalls, uar, uar_by_person
+from training.recipe.draw import TrainingSettings
+from training.recipe.loop import detail_logits, fit, logits
 from training.samples import Samples
 
 FOLDS = 5

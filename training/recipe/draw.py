@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shared.modality import ACCELEROMETER, NAMES
 from shared.model.network import BASELINE, NetworkConfig
-from training.augment import Augmentation
+from training.recipe.augment import Augmentation
 from training.samples import Samples
 
 

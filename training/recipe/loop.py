@@ -3,7 +3,7 @@
 Beyond the paper's training (which is training/experiment):
 - A fixed number of steps under one cycle of the learning rate: no person is spent on early stopping.
 - Windows are drawn so that each class counts alike; within a class, a data set counts by the root of its windows.
-- Turned and mirrored wrists (training/augment.py).
+- Turned and mirrored wrists (training/recipe/augment.py).
 - Heart rate and steps are masked at random, so that the network learns to do without.
 - A window without heart rate is lent that of another window, whatever its activity. Only data sets of cycling and
   sitting have heart rate: without the loan "there is a heart rate" would mean one of these two. Lent to half of the
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.model.network import FusionNetwork, NetworkConfig
-from training.draw import Draw, TrainingSettings, tensors
 from training.metrics import uar
+from training.recipe.draw import Draw, TrainingSettings, tensors
 from training.samples import Samples
 
 PREDICT_BATCH = 512

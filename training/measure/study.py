@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from training.calibration import expected_calibration_error, plot_reliability, plot_risk_coverage, softmax
-from training.cold_start import by_minutes, cold_replay, minutes_since_first
-from training.corruption import CorruptionRow, corruption_table
-from training.evaluate import Judged, Unseen
-from training.loop import logits
+from training.measure.calibration import expected_calibration_error, plot_reliability, plot_risk_coverage, softmax
+from training.measure.cold_start import by_minutes, cold_replay, minutes_since_first
+from training.measure.corruption import CorruptionRow, corruption_table
+from training.measure.evaluate import Judged, Unseen
 from training.metrics import Ints
+from training.recipe.loop import logits
 from training.samples import Samples
 
 PAGE = "README.md"

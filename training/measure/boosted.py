@@ -9,8 +9,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from shared.modality import WINDOW_MS
-from training.evaluate import FOLDS, fold_of_people, summary
-from training.hand_crafted import Float32, mirror_features, window_features
+from training.measure.evaluate import FOLDS, fold_of_people, summary
+from training.measure.hand_crafted import Float32, mirror_features, window_features
 from training.metrics import Floats
 from training.samples import Samples
 
@@ -99,7 +99,7 @@ def leave_one_dataset_out(
 def measured(
     samples: Samples, classes: Sequence[str], *, seed: int = 0, trees: Trees = "boosted"
 ) -> dict[str, dict[str, float]]:
-    """Protocol -> what ``training.evaluate.summary`` tells: by person, and for each unknown data set."""
+    """Protocol -> what ``training.measure.evaluate.summary`` tells: by person, and for each unknown data set."""
     samples = samples.take(np.isin(samples.activity, classes) & (samples.start_ms % WINDOW_MS == 0))
     features = window_features(samples)
     found = cross_validate(samples, classes, seed=seed, trees=trees, features=features)

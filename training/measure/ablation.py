@@ -15,9 +15,9 @@ import numpy as np
 
 from shared.modality import ACCELEROMETER
 from shared.model.network import NetworkConfig
-from training.draw import TrainingSettings
-from training.evaluate import counted, cross_validate, gather
+from training.measure.evaluate import counted, cross_validate, gather
 from training.metrics import cell_uar, uar, uar_by_person
+from training.recipe.draw import TrainingSettings
 from training.samples import Samples
 
 WHOLE = "whole"
