@@ -22,7 +22,7 @@ from shared.signal.features import FEATURE_VERSION
 from training.card import card
 from training.corpus import classes_of, read_datasets, split_demo
 from training.datasets.recording import DatasetError
-from training.measure.calibration import abstain_below, expected_calibration_error, fit_temperature, softmax
+from training.measure.calibration import abstain_below, fit_temperature, softmax, sureness
 from training.measure.evaluate import (
     FOLDS,
     Judged,
@@ -123,7 +123,8 @@ def train(
     probabilities = softmax(unseen.logits, temperature)
     threshold = abstain_below(probabilities.max(axis=1), probabilities.argmax(axis=1) == unseen.targets)
     metrics = {"unseen_people": _measure(unseen, config, _protocol(known.of_classes(config.classes), settings))}
-    metrics["unseen_people"].values.update(_calibration(unseen, temperature, threshold))
+    sure = sureness(unseen.logits, unseen.targets, temperature, threshold)
+    metrics["unseen_people"].values.update({name: round(value, 4) for name, value in sure.items()})
     metrics["unseen_people"].values.update(detail_uars(known, judged))
     if study is not None:
         write_study(study, known, judged, unseen, temperature, threshold)
@@ -166,21 +167,6 @@ def train(
 
 def _measure(judged: Judged, config: NetworkConfig, measured_on: str) -> Measurement:
     return Measurement(measured_on, summary(judged.samples, judged.logits.argmax(axis=1), config.classes))
-
-
-def _calibration(judged: Judged, temperature: float, threshold: float) -> dict[str, float]:
-    """Before and after the temperature; what is left of windows and errors above the threshold."""
-    probabilities = softmax(judged.logits, temperature)
-    answered = probabilities.max(axis=1) >= threshold
-    right = probabilities.argmax(axis=1) == judged.targets
-    values = {
-        "ece_raw": expected_calibration_error(softmax(judged.logits), judged.targets),
-        "ece": expected_calibration_error(probabilities, judged.targets),
-        "answered": float(answered.mean()),
-        "accuracy": float(right.mean()),
-        "accuracy_of_answered": float(right[answered].mean()),
-    }
-    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _people(samples: Samples) -> dict[str, list[str]]:

@@ -98,6 +98,20 @@ def abstain_below(confidence: Floats, right: NDArray[np.bool_]) -> float:
     return float(ranked[best] + ranked[best + 1]) / 2
 
 
+def sureness(logits: Floats, targets: Ints, temperature: float, threshold: float) -> dict[str, float]:
+    """Calibration error before and after the temperature; accuracy of all windows and of those above the threshold."""
+    probabilities = softmax(logits, temperature)
+    answered = probabilities.max(axis=1) >= threshold
+    right = probabilities.argmax(axis=1) == targets
+    return {
+        "ece_raw": expected_calibration_error(softmax(logits), targets),
+        "ece": expected_calibration_error(probabilities, targets),
+        "answered": float(answered.mean()),
+        "accuracy": float(right.mean()),
+        "accuracy_of_answered": float(right[answered].mean()),
+    }
+
+
 def plot_risk_coverage(path: Path, confidence: Floats, right: NDArray[np.bool_], threshold: float, title: str) -> None:
     """Write an SVG: wrong answers against answers, and where ``threshold`` lies. Same numbers, same bytes."""
     coverage, risk = risk_coverage(confidence, right)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.measure.calibration import expected_calibration_error, plot_reliability, plot_risk_coverage, softmax
+from training.measure.calibration import plot_reliability, plot_risk_coverage, softmax, sureness
 from training.measure.cold_start import by_minutes, cold_replay, minutes_since_first
 from training.measure.corruption import CorruptionRow, corruption_table
 from training.measure.evaluate import Judged, Unseen
@@ -26,10 +26,10 @@ folds by person). UAR per person counts the classes that the person has. Written
 
 ## How sure it is
 
-One temperature of {temperature:.3f}, fitted on the same windows, takes the expected calibration error from {raw:.3f} to
-{calibrated:.3f}. Below a confidence of {threshold:.3f} a window is "unknown": that leaves {answered:.1%} of the windows
-answered, {accuracy:.1%} of them rightly, against {accuracy_all:.1%} when all are answered. The threshold is where more
-answers begin to be wrong than right.
+One temperature of {temperature:.3f}, fitted on the same windows, takes the expected calibration error from
+{ece_raw:.3f} to {ece:.3f}. Below a confidence of {threshold:.3f} a window is "unknown": that leaves {answered:.1%} of
+the windows answered, {accuracy_of_answered:.1%} of them rightly, against {accuracy:.1%} when all are answered. The
+threshold is where more answers begin to be wrong than right.
 
 ![reliability](reliability.svg) ![risk and coverage](risk_coverage.svg)
 
@@ -61,7 +61,6 @@ def write_study(
     probabilities = softmax(judged.logits, temperature)
     right = probabilities.argmax(axis=1) == judged.targets
     confidence = probabilities.max(axis=1)
-    answered = confidence >= threshold
     title = "The default model on people whom it does not know"
     plot_reliability(folder / "reliability.svg", probabilities, judged.targets, "sure and right")
     plot_risk_coverage(folder / "risk_coverage.svg", confidence, right, threshold, "answers and errors")
@@ -74,12 +73,8 @@ def write_study(
         windows=len(judged.samples),
         people=len(np.unique(judged.samples.person)),
         temperature=temperature,
-        raw=expected_calibration_error(softmax(judged.logits), judged.targets),
-        calibrated=expected_calibration_error(probabilities, judged.targets),
         threshold=threshold,
-        answered=answered.mean(),
-        accuracy=right[answered].mean(),
-        accuracy_all=right.mean(),
+        **sureness(judged.logits, judged.targets, temperature, threshold),
         corruptions=_corruptions(corruption_table(predict, judged.samples, config.classes)),
         minutes="\n".join(
             [
