@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.model.test_training import CLASSES, made_up
+from tests.training.separable_samples import CLASSES, made_up
 from training.measure import ablation
 from training.measure.ablation import ARMS, WHOLE, Outcome, judge, read_outcomes, run_ablation, table, without_gravity
 

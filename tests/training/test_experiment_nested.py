@@ -6,7 +6,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from tests.training.made_up import cohort, protocol
+from tests.training.noise_cohort import cohort, protocol
 from training.datasets import DatasetError
 from training.experiment.nested import inner_folds, outer_folds, run_folds
 from training.experiment.results import Variant

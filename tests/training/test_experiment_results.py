@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.training.made_up import protocol
+from tests.training.noise_cohort import protocol
 from training.datasets import DatasetError
 from training.experiment.results import (
     Fold,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from tests.training.made_up import recording
+from tests.training.noise_cohort import recording
 from tests.training.synthetic_harage import write_cohort
 from training.datasets import DatasetError, write_recording
 from training.experiment.results import Results, read_results

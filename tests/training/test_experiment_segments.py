@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.made_up import recording
+from tests.training.noise_cohort import recording
 from training.datasets import DatasetError, Recording, write_recording
 from training.datasets.recording import BASE_MS
 from training.experiment.cohort import class_of, read_cohort

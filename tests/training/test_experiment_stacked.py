@@ -8,7 +8,7 @@ import torch
 
 from shared.modality import NAMES
 from shared.model.network import FusionNetwork, NetworkConfig
-from tests.training.made_up import cohort, protocol
+from tests.training.noise_cohort import cohort, protocol
 from training.experiment import plain
 from training.experiment.job import EarlyStopping, Job
 from training.experiment.results import Variant

@@ -1,19 +1,25 @@
 """`gaitway train` from data sets to a bundle that predicts, on a made-up cohort; what it refuses, in one clear line."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from gaitway.cli import app
+from shared.model.bundle import CARD, load_bundle
+from shared.model.network import NetworkConfig
 from tests.recordings import cut
+from tests.training.separable_samples import CLASSES, QUICK, made_up
 from tests.training.synthetic_harage import write_cohort
 from training import train as train_module
 from training.corpus import read_datasets, split_demo
 from training.datasets import DatasetError
+from training.datasets.held_out import DEMO_PEOPLE
 from training.recipe.draw import TrainingSettings
-from training.train import train_bundle
+from training.train import train, train_bundle
 
 POSTURES = ("sitting", "walking_low", "running", "washing_hands")
 
@@ -89,3 +95,22 @@ def test_the_people_of_the_demo_are_left_out_under_the_name_of_their_recording(t
     known, demo = split_demo(read_datasets([f"recordings={tmp_path}"], "har7"))
     assert len(known) == 0
     assert set(demo.person) == {"recordings-wisdm-1600"}
+
+
+def test_train_writes_a_bundle_that_loads(tmp_path: Path) -> None:
+    samples = made_up(90, dataset="wisdm")
+    of_demo = f"wisdm-{DEMO_PEOPLE['wisdm'][0]}"
+    samples = replace(samples, person=np.where(samples.person == "wisdm-0", of_demo, samples.person))
+    known, demo = split_demo(samples)
+    assert set(demo.person) == {of_demo}
+    assert len(known) + len(demo) == len(samples)
+    manifest = train(tmp_path, samples, NetworkConfig(CLASSES), QUICK, name="tiny", version="0.0.1")
+    assert manifest.trained_on == {"wisdm": ["1", "2", "3", "4", "5"]}
+    model = load_bundle(tmp_path)
+    assert model.name_version == "tiny@0.0.1"
+    assert model.abstain_below == manifest.abstain_below
+    values = manifest.metrics["unseen_people"].values
+    assert {"ece_raw", "ece", "answered", "accuracy", "accuracy_of_answered"} <= values.keys()
+    assert values["accuracy_of_answered"] >= values["accuracy"]
+    assert manifest.metrics["demo_people"].values["people"] == 1
+    assert "WISDM" in (tmp_path / CARD).read_text()
