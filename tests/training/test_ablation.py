@@ -1,5 +1,6 @@
 """The ablation: what an arm changes, a run that goes on, a table that is paired by person."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,17 @@ import pytest
 
 from tests.training.separable_samples import CLASSES, made_up
 from training.measure import ablation
-from training.measure.ablation import ARMS, WHOLE, Outcome, judge, read_outcomes, run_ablation, table, without_gravity
+from training.measure.ablation import (
+    ARMS,
+    WHOLE,
+    Outcome,
+    judge,
+    read_outcomes,
+    run_ablation,
+    table,
+    without_gravity,
+    without_own_median,
+)
 
 
 def outcome(arm: str, seed: int, **people: float) -> Outcome:
@@ -23,6 +34,16 @@ def test_every_arm_is_judged_on_the_same_people(monkeypatch):
 
 def test_without_gravity_nothing_is_left_of_the_baseline():
     assert not without_gravity(made_up(3)).baseline_mg.any()
+
+
+def test_without_their_own_median_all_people_are_centred():
+    samples = made_up(30)
+    samples = replace(samples, baseline_mg=np.full_like(samples.baseline_mg, 700))
+    centred = without_own_median(samples)
+    assert not centred.baseline_mg.any()
+    for person in np.unique(samples.person):
+        axes = centred.features["accelerometer"][samples.person == person, :3]
+        np.testing.assert_allclose(np.median(axes.astype(float), axis=(0, 2)), 0.0, atol=2e-3)
 
 
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):

@@ -123,3 +123,14 @@ def test_a_heart_rate_is_lent_only_to_windows_without_one() -> None:
     assert samples.mask[lent[30:][changed], NAMES.index("heart_rate")].all()
     nobody = made_up(30, heart_rate=False)
     np.testing.assert_array_equal(with_lent_heart_rate(nobody, rows[:30], 1.0, rng), rows[:30])
+
+
+def test_training_goes_on_from_what_har2_has_taught() -> None:
+    config, samples, short = NetworkConfig(CLASSES), made_up(90), replace(QUICK, steps=10)
+    plain, taught = (fit(config, samples, replace(short, har2_share=share)).network for share in (0.0, 10.0))
+    moved = [
+        (a - b).abs().max().item()
+        for a, b in zip(plain.encoders.parameters(), taught.encoders.parameters(), strict=True)
+    ]
+    # Ten steps alone move no weight by more than 0.1.
+    assert max(moved) > 0.2

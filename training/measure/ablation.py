@@ -40,10 +40,26 @@ def without_gravity(samples: Samples) -> Samples:
     return replace(samples, baseline_mg=np.zeros_like(samples.baseline_mg))
 
 
+def without_own_median(samples: Samples) -> Samples:
+    """The acceleration less each person's median over all of their windows, later ones and test windows included."""
+    name = ACCELEROMETER.name
+    features = samples.features[name].copy()
+    axes = features[:, :3].astype(np.float32) + (samples.baseline_mg / 1000.0).astype(np.float32)[:, :, np.newaxis]
+    for person in np.unique(samples.person):
+        rows = samples.person == person
+        axes[rows] -= np.median(axes[rows], axis=(0, 2))[:, np.newaxis]
+    features[:, :3] = axes
+    return replace(without_gravity(samples), features=samples.features | {name: features})
+
+
 ARMS = {
     WHOLE: Arm("the default's recipe"),
     "paper_cnn": Arm("the paper's CNN encoder for the multi-scale one", {"encoder": "cnn"}),
     "no_gravity": Arm("debiased acceleration (causal median) for raw", prepare=without_gravity),
+    "transductive": Arm(
+        "debiased acceleration (the person's median over everything) for raw", prepare=without_own_median
+    ),
+    "har2_first": Arm("taught har2 first, for half as many steps, then har7", {}, {"har2_share": 0.5}),
     "outer_product": Arm("fusion by outer product for concatenation", {"fusion": "outer_product"}),
     "low_rank": Arm("low-rank fusion for concatenation", {"fusion": "low_rank"}),
     "gated": Arm("gated fusion for concatenation", {"fusion": "gated"}),

@@ -18,7 +18,8 @@ from training.samples import Samples
 class TrainingSettings:
     """Steps and batches, what is altered, and the probabilities of masking and lending per window.
 
-    ``detail_weight``: of the second head's loss; ``unlabelled_share``: of windows drawn that have a detail only.
+    ``detail_weight``: of the second head's loss; ``unlabelled_share``: of windows drawn that have a detail only;
+    ``har2_share``: of the steps, this many more before them, in which har2 is learnt.
     """
 
     steps: int = 1900
@@ -33,6 +34,7 @@ class TrainingSettings:
     lend_heart_rate: float = 1.0
     detail_weight: float = 0.5
     unlabelled_share: float = 0.3
+    har2_share: float = 0.0
     seed: int = 0
 
 

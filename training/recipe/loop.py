@@ -12,13 +12,14 @@ Beyond the paper's training (which is training/experiment):
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shared.labels import HAR2, MOVEMENT
 from shared.model.network import FusionNetwork, NetworkConfig
 from training.metrics import uar
 from training.recipe.draw import Draw, TrainingSettings, tensors
@@ -66,6 +67,8 @@ def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Fi
     train = train.take(known | np.isin(train.detail, names))
     draw = Draw(train, config, settings, names, rng)
     network = FusionNetwork(config)
+    if settings.har2_share:
+        _adopt(network, _fit_har2(config, train, settings))
     details = Details(config.fused_features, names) if names else None
     weights = [*network.parameters(), *(details.parameters() if details else ())]
     optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -87,6 +90,21 @@ def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Fi
         optimiser.step()
         cycle.step()
     return Fitted(network.eval(), details, names)
+
+
+def _fit_har2(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> FusionNetwork:
+    """The same network, taught movement first (architecture.md, section 8)."""
+    movement = np.array([MOVEMENT.get(activity, "") for activity in train.activity.tolist()], dtype=np.str_)
+    steps = round(settings.har2_share * settings.steps)
+    first = replace(settings, steps=steps, har2_share=0.0, detail_weight=0.0)
+    return fit(replace(config, classes=HAR2), replace(train, activity=movement), first).network
+
+
+def _adopt(network: FusionNetwork, taught: FusionNetwork) -> None:
+    """Take over all weights but those of the last layer, which knows the classes."""
+    own = network.state_dict()
+    same = {name: weight for name, weight in taught.state_dict().items() if weight.shape == own[name].shape}
+    network.load_state_dict(own | same)
 
 
 def logits(network: FusionNetwork, samples: Samples) -> NDArray[np.float64]:
