@@ -1,6 +1,5 @@
 """The command line: every command parses its options here and does its work in a module of its own."""
 
-import asyncio
 import json
 import math
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 from rich.console import Console
 
 from gaitway.errors import CommandError
@@ -41,7 +41,7 @@ JwtKey = Annotated[str, typer.Option(help="HS256 key of the gateway's tokens.", 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
-        return asyncio.run(work)
+        return uvloop.run(work)
     except BaseExceptionGroup as group:
         # A task group ends all its tasks with the first failure: that one is the cause.
         raise group.exceptions[0] from None
@@ -60,10 +60,10 @@ def _speed(text: str) -> float:
 @serve_app.command("ingest")
 def serve_ingest() -> None:
     """The HTTP gateway: POST /v1/uploads."""
-    from services.ingest.service import serve
+    from services.ingest.service import run
     from services.ingest.settings import IngestSettings
 
-    _run(serve(IngestSettings.read()))
+    run(IngestSettings.read())
 
 
 @serve_app.command("features")
@@ -138,6 +138,41 @@ def replay(
         task = progress.add_task(f"{len(fleet)} watches", total=total)
         _run(replay(fleet, url, pace, on_sent=lambda: progress.advance(task)))
     typer.echo(f"{total} uploads of {len(fleet)} watches accepted, {sum(watch.retries for watch in fleet)} retries")
+
+
+@app.command()
+def load(
+    watches: Annotated[int, typer.Option(min=1, help="How many, each uploading every 5 s.")] = 1000,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long they upload.")] = 1.0,
+    url: Annotated[str | None, typer.Option(help="A running gateway; else everything is started here.")] = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="Where that gateway's events come out; else none are checked.")
+    ] = None,
+    topic_prefix: Prefix = "",
+    connections: Annotated[int, typer.Option(min=1, help="Kept to the gateway, as a load balancer does.")] = 256,
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
+    model: Model = MODEL,
+    summary: Annotated[Path | None, typer.Option(help="Write the summary as JSON to this file.")] = None,
+    jwt_key: JwtKey = "",
+) -> None:
+    """Replay real recordings as thousands of watches, in open loop; check that every window gets one event."""
+    from gaitway.demo.stack import EMBEDDED, running_stack
+    from gaitway.load.run import LoadOptions, passed, run_load
+
+    console = Console()
+
+    def sent_to(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
+        options = LoadOptions(url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, summary)
+        return run_load(options, console)
+
+    if url is not None:
+        result = sent_to(url, jwt_key, kafka)
+    else:
+        with running_stack(EMBEDDED, EMBEDDED, model=model, linger_s=60.0) as stack:
+            result = sent_to(stack.url, stack.jwt_key, stack.kafka)
+    typer.echo(json.dumps(result, indent=2))
+    if not passed(result):
+        raise typer.Exit(1)
 
 
 @app.command()

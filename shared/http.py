@@ -22,7 +22,8 @@ class EmbeddedServer(uvicorn.Server):
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; raises Stop with one clear line when the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, since asyncio sets TCP_NODELAY on such sockets alone: an answer in two pieces took 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -43,7 +44,9 @@ def server(app: ASGIApp, *, keep_alive_s: int = 75, grace_s: int = 10) -> Embedd
     return EmbeddedServer(
         uvicorn.Config(
             app,
+            loop="none",
             lifespan="off",
+            proxy_headers=False,
             access_log=False,
             log_config=None,
             timeout_keep_alive=keep_alive_s,

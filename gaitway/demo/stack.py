@@ -26,6 +26,8 @@ class Stack:
     url: str
     health: dict[str, str]
     jwt_key: str
+    pids: dict[str, int]
+    """Of the services, and of what is embedded."""
 
 
 @contextlib.contextmanager
@@ -39,8 +41,14 @@ def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> I
     """
     prefix = "" if broker == EMBEDDED else f"demo-{secrets.token_hex(3)}-"
     with contextlib.ExitStack() as parts:
-        kafka = parts.enter_context(KafkaBroker()).bootstrap_servers if broker == EMBEDDED else broker
-        redis_url = parts.enter_context(ValkeyServer()).url if redis == EMBEDDED else redis
+        pids: dict[str, int] = {}
+        kafka, redis_url = broker, redis
+        if broker == EMBEDDED:
+            kafka_node = parts.enter_context(KafkaBroker())
+            kafka, pids["kafka"] = kafka_node.bootstrap_servers, kafka_node.pid
+        if redis == EMBEDDED:
+            valkey = parts.enter_context(ValkeyServer())
+            redis_url, pids["redis"] = valkey.url, valkey.pid
         jwt_key = secrets.token_urlsafe(32)
         common = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS}
         redis_prefix = f"{prefix}gaitway:"
@@ -64,4 +72,5 @@ def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> I
             url=services[0].url,
             health={name: s.url for name, s in zip(("ingest", "features", "inference"), services, strict=True)},
             jwt_key=jwt_key,
+            pids=pids | {name: s.pid for name, s in zip(("ingest", "features", "inference"), services, strict=True)},
         )

@@ -1,0 +1,65 @@
+"""N watches that upload every 5 s, their phases spread evenly, and what each of them must get events for."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gaitway.load.library import PERIOD_MS
+from shared.modality import WINDOW_MS
+
+
+class Upload(NamedTuple):
+    """The ``step``-th upload of watch ``watch``, due at ``due_ms`` after the start; ``tries`` have failed."""
+
+    watch: int
+    step: int
+    due_ms: float
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fleet:
+    """Who sends what, and when. ``heads``: per watch, the request up to the length of its body.
+
+    Watch i begins at upload ``i * len(templates) / n`` of the library and goes on in order, round and round, so that
+    its stream has no gap. ``begin_ms``: Unix time of the first upload's sending.
+    """
+
+    users: list[str]
+    heads: list[bytes]
+    templates: list[bytes]
+    begin_ms: int
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def upload(self, number: int) -> Upload:
+        """The fleet's ``number``-th upload in the order of time."""
+        step, watch = divmod(number, len(self))
+        return Upload(watch, step, PERIOD_MS * number / len(self))
+
+    def request(self, upload: Upload) -> bytes:
+        """The bytes of the whole HTTP request."""
+        first = upload.watch * len(self.templates) // len(self)
+        template = self.templates[(first + upload.step) % len(self.templates)]
+        end_ms = self.end_ms(upload.watch, upload.step)
+        t0_ms = end_ms - PERIOD_MS
+        body = template % (upload.step, end_ms, t0_ms, t0_ms, t0_ms)
+        return b"%s%d\r\n\r\n%s" % (self.heads[upload.watch], len(body), body)
+
+    def end_ms(self, watch: int, step: int) -> int:
+        """Where the samples of an upload end, on the watch's clock: the moment at which it is due."""
+        return self.begin_ms + PERIOD_MS * watch // len(self) + PERIOD_MS * step
+
+    def expected(self, watch: int, steps: int, hop_ms: int) -> range:
+        """Starts of the windows that ``steps`` uploads fill."""
+        begin_ms = self.end_ms(watch, 0) - PERIOD_MS
+        first = -(-begin_ms // hop_ms) * hop_ms
+        return range(first, self.end_ms(watch, steps - 1) - WINDOW_MS + 1, hop_ms)
+
+
+def request_head(host: str, port: int, token: str) -> bytes:
+    """A watch's request up to the value of Content-Length."""
+    return (
+        f"POST /v1/uploads HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: "
+    ).encode()

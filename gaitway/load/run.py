@@ -1,0 +1,189 @@
+"""One load from start to summary."""
+
+import asyncio
+import json
+import resource
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import uvloop
+from rich.console import Console
+
+from gaitway.errors import CommandError
+from gaitway.load.check import EventCheck, Seen
+from gaitway.load.fleet import Fleet, request_head
+from gaitway.load.library import PERIOD_MS, upload_templates
+from gaitway.load.sending import Sending, Sent
+from gaitway.token import make_token
+from shared.clock import system_clock
+from training.datasets import find_sources
+
+LEAD_MS = 2_000
+"""Until the first upload is due: the consumer and the connections come up in it."""
+SETTLE_S = 2.0
+SILENCE_S = 10.0
+"""With all uploads sent and no event for this long, the rest counts as missing."""
+LINE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """``kafka`` None: events are not looked at."""
+
+    url: str
+    jwt_key: str
+    kafka: str | None
+    topic_prefix: str
+    watches: int
+    minutes: float
+    connections: int
+    recordings: Path
+    summary: Path | None = None
+
+    @property
+    def steps(self) -> int:
+        """Uploads per watch."""
+        return max(1, round(self.minutes * 60_000 / PERIOD_MS))
+
+
+def run_load(options: LoadOptions, console: Console) -> dict[str, Any]:
+    """Send, check, tell; the summary.
+
+    Raises:
+        CommandError, GaitwayError: nobody listens, or nothing can be made of the recordings.
+    """
+    return uvloop.run(_run(options, console))
+
+
+def passed(summary: dict[str, Any]) -> bool:
+    """Whether every upload was accepted and every window has one event."""
+    return not any(summary.get(name) for name in ("uploads_lost", "missing", "twice", "unexpected"))
+
+
+async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
+    run = secrets.token_hex(3)
+    fleet_of = _prepared(options, run)
+    host, port = _address(options.url)
+    began_cpu_s = _cpu_s()
+    fleet = fleet_of(system_clock() + LEAD_MS)
+    sending = Sending(fleet, host, port, options.steps)
+    check = EventCheck(fleet, options.kafka, options.topic_prefix) if options.kafka else None
+    async with asyncio.TaskGroup() as group:
+        background = [group.create_task(_tell(sending.sent, check.seen if check else None, console))]
+        if check:
+            ready = asyncio.Event()
+            background.append(group.create_task(check.run(ready)))
+            await ready.wait()
+        try:
+            await sending.run(min(options.connections, len(fleet)))
+        except OSError as error:
+            raise CommandError(f"{options.url} does not answer: {error}") from error
+        sending_cpu_s = _cpu_s() - began_cpu_s
+        if check:
+            await _until_complete(check, options.steps)
+        for task in background:
+            task.cancel()
+    summary = _summary(options, sending.sent, check, sending_cpu_s)
+    if options.summary:
+        options.summary.write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _prepared(options: LoadOptions, run: str) -> Any:
+    """Everything but the beginning: tokens of 20,000 watches take a second."""
+    sources = find_sources(f"recordings={options.recordings}")
+    templates = upload_templates((source.read() for source in sources), session=run)
+    if not templates:
+        raise CommandError(f"{options.recordings}: no recording has 5 s of all three modalities")
+    host, port = _address(options.url)
+    users = [f"load-{run}-{number}" for number in range(options.watches)]
+    heads = [request_head(host, port, make_token(options.jwt_key, user)) for user in users]
+    return lambda begin_ms: Fleet(users, heads, templates, begin_ms)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise CommandError(f"--url: {url!r} is not http://HOST:PORT")
+    return parts.hostname, parts.port or 80
+
+
+async def _until_complete(check: EventCheck, steps: int) -> None:
+    seen, since_s = -1, 0.0
+    loop = asyncio.get_running_loop()
+    while check.verdict(steps).missing:
+        if check.seen.events != seen:
+            seen, since_s = check.seen.events, loop.time()
+        elif loop.time() - since_s > SILENCE_S:
+            return
+        await asyncio.sleep(0.5)
+    # One more look for events that come twice.
+    await asyncio.sleep(SETTLE_S)
+
+
+async def _tell(sent: Sent, seen: Seen | None, console: Console) -> None:
+    """A line from time to time: what the last seconds were like."""
+    accepted = events = 0
+    while True:
+        await asyncio.sleep(LINE_S)
+        uploads = np.array(sent.latency_ms[accepted:])
+        line = f"{sent.offered} uploads offered, {len(uploads) / LINE_S:.0f}/s accepted{_percentiles(uploads)}"
+        accepted = sent.accepted
+        if seen:
+            latency = np.array(seen.latency_ms[events:])
+            events = seen.events
+            line += f"; {len(latency) / LINE_S:.0f} events/s{_percentiles(latency)}"
+        console.print(line, soft_wrap=True)
+
+
+def _percentiles(latency_ms: np.ndarray[Any, Any]) -> str:
+    if not len(latency_ms):
+        return ""
+    p50, p99 = np.percentile(latency_ms, (50, 99)) / 1000
+    return f", p50 {p50:.3f} s p99 {p99:.3f} s"
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _summary(options: LoadOptions, sent: Sent, check: EventCheck | None, cpu_s: float) -> dict[str, Any]:
+    seconds = options.steps * PERIOD_MS / 1000
+    summary: dict[str, Any] = {
+        "watches": options.watches,
+        "seconds": seconds,
+        "uploads_offered": sent.offered,
+        "uploads_accepted": sent.accepted,
+        "uploads_lost": len(sent.lost),
+        "retries": sent.retries,
+        "answers": {str(status): count for status, count in sorted(sent.statuses.items())},
+        "offered_per_s": round(sent.offered / seconds, 1),
+        "accepted_per_s": round(sent.accepted / seconds, 1),
+        "upload_latency_s": _latency_s(sent.latency_ms),
+        "sent_late_max_s": round(sent.late_ms / 1000, 3),
+        "load_cpu_us_per_upload": round(cpu_s / max(1, sent.offered) * 1e6, 1),
+    }
+    if check:
+        summary |= {
+            "events": check.seen.events,
+            **asdict(check.verdict(options.steps)),
+            "event_latency_s": _latency_s(check.seen.latency_ms),
+            "event_latency_s_by_minute": _by_minute(check.seen),
+        }
+    return summary
+
+
+def _latency_s(latency_ms: Any) -> dict[str, float]:
+    values = np.asarray(latency_ms) / 1000
+    return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 95, 99)} if len(values) else {}
+
+
+def _by_minute(seen: Seen) -> list[dict[str, float]]:
+    minute = np.asarray(seen.read_ms) // 60_000
+    latency_ms = np.asarray(seen.latency_ms)
+    return [_latency_s(latency_ms[minute == number]) for number in np.unique(minute)]
