@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 import faust
+import uvloop
 from faust.app.base import BootStrategy
 
 from services.features.processor import Processor
@@ -14,7 +15,7 @@ from services.features.settings import FeaturesSettings
 from services.features.source import Batch, BatchSource
 from services.features.store import BaselineStore
 from services.features.users import Users
-from shared import topics
+from shared import garbage, topics
 from shared.errors import RetryLater, Stop
 from shared.health import Health, health_app
 from shared.http import bind, server
@@ -136,7 +137,9 @@ def run(settings: FeaturesSettings) -> None:
         override_logging=False,
         redirect_stdouts=False,
         quiet=True,
+        loop=uvloop.new_event_loop(),
     )
+    garbage.settle()
     try:
         worker.execute_from_commandline()
     except SystemExit:

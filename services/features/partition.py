@@ -11,8 +11,9 @@ from shared.records.decoding import traceparent_of, user_of
 from shared.records.samples import TICK, decode_samples
 from shared.records.window import WindowRecord
 from shared.windows.assembler import Assembler, Closed
+from shared.windows.holds import Position
 from shared.windows.merge import TOPICS, LogRecord, Merge
-from shared.windows.open_window import Position, RawWindow
+from shared.windows.open_window import RawWindow
 from shared.windows.slots import HOUR_MS, KEPT_MS
 
 # Ingest lets 7 days and 5 minutes through. Times beyond that, of whoever writes here without it, would make a hole of

@@ -14,7 +14,7 @@ class FeaturesSettings(ConsumerSettings):
     health_port: Port = 8082
     session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="of the consumer group")
     commit_interval_ms: int = Field(1_000, ge=50, le=60_000)
-    max_poll_records: int = Field(2_000, ge=10, le=100_000)
+    max_poll_records: int = Field(20_000, ge=10, le=100_000)
     max_waiting_records: int = Field(10_000, ge=100, description="of one topic and partition before it is paused")
     max_waiting_folds: int = Field(50_000, ge=100, description="hops kept while Redis is away; then consuming waits")
     idle_after_s: float = Field(900.0, ge=1, description="log time after which a silent user leaves memory")

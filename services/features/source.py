@@ -25,12 +25,14 @@ from shared.errors import LostOwnership, Stop
 from shared.header_names import accept_any_header_names
 from shared.health import Health
 from shared.polling import poll
-from shared.windows.open_window import Position
+from shared.windows.holds import Position
 
 log = logging.getLogger("gaitway.features")
 
 RETRY_S = 0.5
 STOP_S = 5.0
+ROUND_S = 5.0
+"""Between two rounds over all users: gauges, and who has been silent for long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self._group = f"{settings.topic_prefix}features"
         self._generation = 0
         self._busy = asyncio.Lock()
-        self._last_commit_s = time.monotonic()
+        self._last_commit_s = self._last_round_s = time.monotonic()
         self._paused: set[TopicPartition] = set()
         self._consumer: Any = None
 
@@ -124,6 +126,8 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self._hold_back()
         if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
             await self._commit()
+        if time.monotonic() - self._last_round_s >= ROUND_S:
+            self._last_round_s = time.monotonic()
             self._processor.forget_idle(int(self._settings.idle_after_s * 1000))
             self._processor.report()
 

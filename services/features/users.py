@@ -31,7 +31,6 @@ class _User:
     waiting: list[tuple[str, Hop]] = field(default_factory=list)
     changed: set[tuple[str, int]] = field(default_factory=set)
     """(device, hour) whose bitmap must be written."""
-    dirty: bool = False
 
 
 _Named = tuple[str, _User]
@@ -48,7 +47,9 @@ class Users:
         self._store = store
         self._hop_ms = hop_ms
         self._users: dict[str, _User] = {}
-        self._device = ""
+        # Those of them with something to write, and those that could not be read: few of many.
+        self._dirty: dict[str, _User] = {}
+        self._unknown: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._users)
@@ -56,14 +57,14 @@ class Users:
     @property
     def waiting(self) -> int:
         """Folds that Redis has not taken yet."""
-        return sum(len(user.waiting) + user.dirty for user in self._users.values())
+        return len(self._dirty) + sum(len(self._users[name].waiting) for name in self._unknown)
 
     async def ensure(self, users: Iterable[str]) -> dict[str, dict[str, ClosedSlots]]:
         """Load the users that are not in memory, and those that are unknown; returns their final windows by device.
 
         Raises nothing when Redis is away: the users are then in memory as unknown, and asked for again next time.
         """
-        missing = sorted({user for user in users if user not in self._users} | set(self.unknown()))
+        missing = sorted({user for user in users if user not in self._users} | self._unknown)
         if not missing:
             return {}
         try:
@@ -73,6 +74,7 @@ class Users:
             log.warning("%s; %d users go on with no baseline", error, len(missing))
             for user in missing:
                 self._users.setdefault(user, _User(0, UserBaseline(), known=False))
+            self._unknown.update(missing)
             return {}
         return {user: self._adopt(user, stored[user]) for user in missing}
 
@@ -82,9 +84,12 @@ class Users:
             devices.setdefault(device, ClosedSlots(self._hop_ms)).hours[hour] = bits
         before = self._users.get(name)
         user = self._users[name] = _User(stored.seq, stored.baseline, known=True)
+        self._unknown.discard(name)
         if before is not None:
             # Windows published while Redis was away: fold them now, but none that was folded before that.
-            user.changed, user.dirty = before.changed, before.dirty
+            user.changed = before.changed
+            if name in self._dirty:
+                self._dirty[name] = user
             for device, hop in before.waiting:
                 start = hop.start_ms + hop.hop_ms - WINDOW_MS
                 if device not in devices or start not in devices[device]:
@@ -110,13 +115,13 @@ class Users:
             entry.baseline.update(hop)
         else:
             entry.waiting.append((device, hop))
-        entry.dirty = True
+        self._dirty[user] = entry
 
     def mark_final(self, user: str, device: str, hour: int) -> None:
         """The bitmap of this hour has changed."""
         entry = self._users[user]
         entry.changed.add((device, hour))
-        entry.dirty = True
+        self._dirty[user] = entry
 
     async def persist(self, slots_of: SlotsOf) -> bool:
         """Write every user that has changed; True when nothing is left to write.
@@ -124,7 +129,7 @@ class Users:
         Raises:
             LostOwnership: another worker has written one of the users since.
         """
-        dirty = [(name, user) for name, user in self._users.items() if user.dirty and user.known]
+        dirty = [(name, user) for name, user in self._dirty.items() if user.known]
         try:
             for some in batches(dirty):
                 empty = await self._write(some, slots_of, whole=False)
@@ -144,24 +149,28 @@ class Users:
         )
         if CONFLICT in outcomes:
             raise LostOwnership("another worker has written a user of this partition")
-        for (_, user), outcome in zip(some, outcomes, strict=True):
+        for (name, user), outcome in zip(some, outcomes, strict=True):
             if outcome == WRITTEN:
-                user.seq, user.dirty, user.changed = (0 if whole else user.seq) + 1, False, set()
+                user.seq, user.changed = (0 if whole else user.seq) + 1, set()
+                del self._dirty[name]
         return [named for named, outcome in zip(some, outcomes, strict=True) if outcome == EMPTY]
 
     def unknown(self) -> list[str]:
         """Users that Redis could not be asked for."""
-        return [name for name, user in self._users.items() if not user.known]
+        return list(self._unknown)
 
     def forget(self, users: Iterable[str]) -> None:
         """Drop users from memory, unless something of theirs is still to be written."""
         for name in users:
-            if name in self._users and not self._users[name].dirty:
+            if name in self._users and name not in self._dirty:
                 del self._users[name]
+                self._unknown.discard(name)
 
     def clear(self) -> None:
         """Drop everybody: the partitions have gone to another worker."""
         self._users.clear()
+        self._dirty.clear()
+        self._unknown.clear()
 
 
 def _user_write(name: str, user: _User, slots_of: SlotsOf, *, whole: bool) -> UserWrite:

@@ -17,7 +17,7 @@ from services.inference.processor import Processor
 from services.inference.readback import read_ledgers
 from services.inference.settings import InferenceSettings
 from services.inference.writer import PartitionWriter, close_all, open_producer
-from shared import topics
+from shared import garbage, topics
 from shared.clock import Clock, system_clock
 from shared.errors import LostOwnership, RetryLater
 from shared.header_names import accept_any_header_names
@@ -175,6 +175,7 @@ async def serve(settings: InferenceSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stopping.set)
     http = server(health_app(health))
+    garbage.settle()
     page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
     try:
         if await _topics_exist(settings, worker.stopping):

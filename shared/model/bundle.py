@@ -25,8 +25,10 @@ MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 CARD = "README.md"
 
-FORWARD_BATCH = 512
-"""Windows per forward pass: bounds memory when a caller hands over hours at once."""
+FORWARD_BATCH = 64
+"""Windows per forward pass: as many as a core's second-level cache holds the filters' outputs of."""
+_HEAP_BYTES = 24 * 1024**2
+"""More than a forward pass takes."""
 
 
 class LoadedModel:
@@ -40,6 +42,9 @@ class LoadedModel:
         self.abstain_below = manifest.abstain_below
         self.name_version = f"{manifest.name}@{manifest.version}"
         self._network = network.eval()
+        # glibc hands what a forward pass frees back to the kernel, and takes it anew page by page, until it has seen a
+        # block as large as this freed; see M_MMAP_THRESHOLD in mallopt(3).
+        torch.empty(_HEAP_BYTES, dtype=torch.uint8)
 
     def probabilities(
         self,
@@ -66,8 +71,7 @@ class LoadedModel:
         baselines_mg: Sequence[Sequence[float]],
     ) -> NDArray[np.float64]:
         stacked = {
-            name: torch.from_numpy(np.stack([arrays[name] for arrays in features]).astype(np.float32))
-            for name in self.modalities
+            name: torch.from_numpy(np.stack([arrays[name] for arrays in features])).float() for name in self.modalities
         }  # per modality (batch, channels, time)
         stacked[BASELINE] = torch.tensor(np.array(baselines_mg, dtype=np.float64) / 1000.0, dtype=torch.float32)
         mask = torch.tensor([[window[name] for name in self.modalities] for window in masks])

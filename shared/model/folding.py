@@ -1,17 +1,57 @@
-"""Batch norm folded into the convolution before it: the same function in a fifth less time, for inference alone."""
+"""A trained network made fast: the same function for inference alone. Outputs differ in the last bits.
 
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+Batch norm goes into the layer before it. Convolutions run with channels last, which is how oneDNN computes them: from
+torch's own layout it copies every input, and every output back.
+"""
+
+from torch import Tensor, nn
+from torch import channels_last as CHANNELS_LAST  # noqa: N812 - a constant
+from torch.nn.functional import conv2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from shared.model.network import CnnEncoder
+
+
+class FoldedConvolution(nn.Module):
+    """Convolution, batch norm and ReLU as one: (batch, channels, time) to (batch, filters, shorter time)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, convolution: nn.Conv1d, norm: nn.BatchNorm1d) -> None:
+        super().__init__()
+        folded = fuse_conv_bn_eval(convolution, norm)
+        assert folded.bias is not None
+        # Only pictures have a layout in torch: a series is one of a single row.
+        picture = folded.weight.detach().unsqueeze(2).contiguous(memory_format=CHANNELS_LAST)
+        self.register_buffer("weight", picture)  # (filters, channels, 1, kernel)
+        self.register_buffer("bias", folded.bias.detach())
+        self.stride, self.padding = (1, convolution.stride[0]), (0, int(convolution.padding[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        # In place: a fresh tensor is a fresh page fault for every 4 KiB.
+        return conv2d(x.unsqueeze(2), self.weight, self.bias, self.stride, self.padding).relu_().squeeze(2)
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """Fold in place wherever a Sequential has a convolution and a batch norm in a row; ``network`` is in eval mode.
+    """Fold in place wherever a batch norm comes right after what it can go into; ``network`` is in eval mode."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential):
+            _fold_sequence(module)
+        elif isinstance(module, CnnEncoder) and isinstance(module.norm, nn.BatchNorm1d):
+            module.convolution = fuse_conv_bn_eval(module.convolution, module.norm)
+            module.norm = nn.Identity()
 
-    Outputs differ in the last bits.
-    """
-    for block in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-        for index in range(len(block) - 1, 0, -1):
-            convolution, norm = block[index - 1], block[index]
-            if isinstance(convolution, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d):
-                block[index - 1] = fuse_conv_bn_eval(convolution, norm)
-                del block[index]
+
+def _fold_sequence(block: nn.Sequential) -> None:
+    for index in range(len(block) - 1, 0, -1):
+        layer, norm = block[index - 1], block[index]
+        if not isinstance(norm, nn.BatchNorm1d):
+            continue
+        if isinstance(layer, nn.Linear):
+            block[index - 1] = fuse_linear_bn_eval(layer, norm)
+            del block[index]
+        elif isinstance(layer, nn.Conv1d) and isinstance(block[index + 1], nn.ReLU):
+            block[index - 1] = FoldedConvolution(layer, norm)
+            del block[index : index + 2]

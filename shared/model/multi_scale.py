@@ -28,12 +28,14 @@ _TINY = 1e-12
 class MultiScaleEncoder(nn.Module):
     """(batch, >= 3, time) debiased x, y, z in g and (batch, 3) baseline in g to (batch, 64)."""
 
+    window: Tensor
     waves: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         time, rate_hz = ACCELEROMETER.grid_n, ACCELEROMETER.rate_hz
-        self.register_buffer("waves", _windowed_waves(time, rate_hz), persistent=False)
+        self.register_buffer("window", torch.hann_window(time, periodic=False) / 16, persistent=False)
+        self.register_buffer("waves", _waves(round(rate_hz / SPECTRUM_HZ[0]), rate_hz), persistent=False)
         channels, statistics = 8, 3 * len(SPECTRUM_HZ) + 10
         first, second, third = WIDTHS
         self.scale = nn.BatchNorm1d(channels)
@@ -63,19 +65,24 @@ class MultiScaleEncoder(nn.Module):
         """Channels (batch, 8, time) for the filters; spectra and amplitudes (batch, 160)."""
         gravity = g.mean(2, keepdim=True)  # (batch, 3, 1)
         moving = g - gravity
-        vertical = (moving * gravity / (_length(gravity) + 1e-3)).sum(1, keepdim=True)  # (batch, 1, time)
+        direction = gravity / (_length(gravity) + 1e-3)
+        vertical = (moving * direction).sum(1, keepdim=True)  # (batch, 1, time)
         horizontal = (moving.square().sum(1, keepdim=True) - vertical.square()).clamp_min(0).add(_EPSILON).sqrt()
-        channels = torch.cat([g, *map(_compressed, (moving, vertical, horizontal))], dim=1)
+        channels = torch.cat([g, _compressed(torch.cat([moving, vertical, horizontal], dim=1))], dim=1)
 
         length = _length(g)
         turned = torch.cat(
             [length - length.mean(2, keepdim=True), vertical, horizontal - horizontal.mean(2, keepdim=True)], 1
         )
-        waves = turned @ self.waves.T  # (batch, 3, 2 frequencies)
-        cosine, sine = waves.chunk(2, dim=2)
+        # All waves repeat with the slowest one: its four periods may be added up before, not after.
+        periods = (turned * self.window).reshape(g.shape[0], 3, -1, len(self.waves))  # (batch, 3, 4, 125)
+        cosine, sine = (periods.sum(2) @ self.waves).chunk(2, dim=2)  # (batch, 3, frequencies) each
         power = cosine.square() + sine.square()
-        per_second = _deviation(horizontal.reshape(len(g), -1, ACCELEROMETER.rate_hz))  # (batch, 20)
-        still = [per_second.amin(1), per_second.amax(1), per_second.median(1).values]
+        per_second = (
+            _deviation(horizontal.reshape(g.shape[0], -1, ACCELEROMETER.rate_hz)).sort(dim=1).values
+        )  # (batch, 20)
+        # ONNX knows no median.
+        still = [per_second[:, 0], per_second[:, -1], per_second[:, (per_second.shape[1] - 1) // 2]]
         statistics = [
             torch.log(power + 1e-5).flatten(1),
             gravity.flatten(1),
@@ -108,9 +115,8 @@ def _compressed(g: Tensor) -> Tensor:
     return 2 * g / (g.abs() + SMALL_G)
 
 
-def _windowed_waves(time: int, rate_hz: int) -> Tensor:
-    """(2 frequencies, time) cosines, then sines, under a Hann window."""
+def _waves(time: int, rate_hz: int) -> Tensor:
+    """(time, 2 frequencies) cosines, then sines."""
     seconds = torch.arange(time, dtype=torch.float64) / rate_hz
-    phase = 2 * math.pi * torch.tensor(SPECTRUM_HZ, dtype=torch.float64)[:, None] * seconds
-    window = torch.hann_window(time, periodic=False, dtype=torch.float64) / 16
-    return torch.cat([phase.cos() * window, phase.sin() * window]).float()
+    phase = 2 * math.pi * seconds[:, None] * torch.tensor(SPECTRUM_HZ, dtype=torch.float64)
+    return torch.cat([phase.cos(), phase.sin()], dim=1).float()

@@ -80,7 +80,7 @@ class CnnEncoder(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(channels, HIDDEN, KERNEL)
-        self.norm = nn.BatchNorm1d(HIDDEN)
+        self.norm: nn.Module = nn.BatchNorm1d(HIDDEN)
         self.pool = nn.AdaptiveAvgPool1d(POOLED)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Counting histograms, so that the state is small (7 KB), exact in its counts, and
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -39,6 +40,19 @@ _COUNTS_BYTES = 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HopStatistics:
+    """What a fold needs of a hop's acceleration; ``counts``: (3, BINS) of the covered samples in their bins.
+
+    ``sd_mg`` and ``range_mg``: (3,) per axis; infinite where a sample is missing, so that such a hop is neither still
+    nor frozen.
+    """
+
+    counts: NDArray[np.int64]
+    sd_mg: NDArray[np.float64]
+    range_mg: NDArray[np.float64]
+
+
+@dataclass(slots=True, eq=False)
 class Hop:
     """The newest hop of one window: what a fold adds.
 
@@ -53,6 +67,31 @@ class Hop:
     bpm: NDArray[np.float64]
     bpm_covered: NDArray[np.bool_]
     resting: NDArray[np.bool_]
+    _statistics: HopStatistics | None = field(default=None, init=False)
+
+    @property
+    def statistics(self) -> HopStatistics:
+        """Of this hop alone, unless ``describe`` has made those of many at once."""
+        if self._statistics is None:
+            describe([self])
+        assert self._statistics is not None
+        return self._statistics
+
+
+def describe(hops: Sequence[Hop]) -> None:
+    """Make the statistics of hops of one length, as few array operations for all of them."""
+    mg = np.stack([hop.mg for hop in hops])  # (hops, 3, n)
+    covered = np.stack([hop.mg_covered for hop in hops])
+    bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)
+    bins += (np.arange(len(hops) * 3) * BINS).reshape(-1, 3, 1)
+    whole: NDArray[np.bool_] = np.asarray(covered.all(axis=1))
+    kept = bins.ravel() if whole.all() else bins[np.broadcast_to(covered[:, np.newaxis], bins.shape)]
+    counts = np.bincount(kept, minlength=len(hops) * 3 * BINS).reshape(-1, 3, BINS)
+    is_whole = whole[:, np.newaxis]
+    sd_mg = np.where(is_whole, mg.std(axis=2), np.inf)
+    range_mg = np.where(is_whole, mg.max(axis=2) - mg.min(axis=2), np.inf)
+    for hop, *statistics in zip(hops, counts, sd_mg, range_mg, strict=True):
+        hop._statistics = HopStatistics(*statistics)
 
 
 def _zeros(*shape: int) -> NDArray[np.int64]:
@@ -74,26 +113,30 @@ class UserBaseline:
     still_s: int = 0
     still_until_ms: int = 0
     wear: WearState = field(default_factory=WearState)
+    _next: tuple[Hop, WearState] | None = None
 
     def suspects(self, hop: Hop) -> dict[str, GapReason]:
         """The modalities that must be masked in the window whose newest hop this is, and why."""
         return self._wear_after(hop).suspects
 
     def _wear_after(self, hop: Hop) -> WearState:
-        read = hop.bpm[hop.bpm_covered & (hop.bpm > 0)]
-        return self.wear.after(hop.start_ms, hop.hop_ms, hop.mg, hop.mg_covered, read)
+        """Asked for twice: before the window is computed, and when it is folded."""
+        if self._next is None or self._next[0] is not hop:
+            read = hop.bpm[hop.bpm_covered & (hop.bpm > 0)]
+            statistics = hop.statistics
+            after = self.wear.after(hop.start_ms, hop.hop_ms, statistics.sd_mg, statistics.range_mg, read)
+            self._next = hop, after
+        return self._next[1]
 
     def update(self, hop: Hop) -> None:
         """Fold one hop of a closed window; a sensor that is not believed moves no baseline."""
         self.wear = self._wear_after(hop)
+        self._next = None
         suspects = self.wear.suspects
-        mg = hop.mg[:, hop.mg_covered]
-        if mg.shape[1] and "accelerometer" not in suspects:
-            bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)
-            bins += (np.arange(3) * BINS)[:, np.newaxis]
-            self.accelerometer += np.bincount(bins.ravel(), minlength=3 * BINS).reshape(3, BINS)
+        if "accelerometer" not in suspects:
+            self.accelerometer += hop.statistics.counts
             _halve(self.accelerometer, int(self.accelerometer[0].sum()), HALVE_ABOVE_S * ACCELEROMETER.rate_hz)
-        self._follow_still(hop, mg)
+        self._follow_still(hop)
         if "heart_rate" in suspects:
             return
         read = hop.bpm_covered & (hop.bpm > 0)
@@ -101,9 +144,9 @@ class UserBaseline:
         if self.still_s >= STILL_FOR_S:
             _count(self.still, hop.bpm[read])
 
-    def _follow_still(self, hop: Hop, mg: NDArray[np.float64]) -> None:
+    def _follow_still(self, hop: Hop) -> None:
         """Length of the still period that ends with this hop; hops that do not follow each other begin anew."""
-        still = mg.shape[1] == hop.mg.shape[1] and bool(np.all(mg.std(axis=1) < STILL_SD_MG))
+        still = bool(hop.statistics.sd_mg.max() < STILL_SD_MG)
         follows = hop.start_ms == self.still_until_ms
         self.still_s = (self.still_s * follows + hop.hop_ms // 1000) if still else 0
         self.still_until_ms = hop.start_ms + hop.hop_ms

@@ -1,6 +1,7 @@
 """From the samples of one window to its grid: linear interpolation, coverage, holes (architecture.md, section 4)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,27 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
         return GridSignal(np.zeros((modality.channels, n)), covered, coverage, False)
     values = np.stack([np.interp(grid_ms, offsets_ms, channel) for channel in samples.astype(np.float64)])
     return GridSignal(values, covered, coverage, True)
+
+
+def even_signal(modality: Modality, offset_ms: int, samples: NDArray[np.generic]) -> GridSignal:
+    """The same for ``grid_n`` samples at the grid's own rate, the first ``offset_ms`` (0 up to a step) into the window.
+
+    Nearly every window of a watch is like that; several times as fast, with the numbers of `grid_signal` bit by bit.
+    """
+    values = samples.astype(np.float64)
+    if offset_ms:
+        # Between two samples as np.interp has it; the first grid point lies before the first sample, which holds.
+        step_ms = 1000.0 / modality.rate_hz
+        between = values[:, :-1] + np.diff(values) / step_ms * (step_ms - offset_ms)
+        values[:, 1:] = between
+    return GridSignal(values, _all_covered(modality.grid_n), 1.0, True)
+
+
+@lru_cache
+def _all_covered(n: int) -> NDArray[np.bool_]:
+    covered = np.ones(n, dtype=bool)
+    covered.setflags(write=False)
+    return covered
 
 
 def is_reading(modality: Modality, samples: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ WISDM watch: the longest heart rate that stayed the same (in whole bpm) lasted 1
 standard deviation in 10 s exceeded 13 mg was 10.8 min.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,33 +39,31 @@ class WearState:
         self,
         start_ms: int,
         hop_ms: int,
-        mg: NDArray[np.float64],
-        mg_covered: NDArray[np.bool_],
+        sd_mg: NDArray[np.float64],
+        range_mg: NDArray[np.float64],
         bpm: NDArray[np.float64],
     ) -> "WearState":
-        """The state once this hop is known: ``mg`` (3, n) with ``mg_covered`` (n,), ``bpm`` the readings in it.
+        """The state once this hop is known: ``sd_mg`` and ``range_mg`` (3,) of its samples, ``bpm`` its readings.
 
-        A hop that does not follow the one before begins all runs anew.
+        A hop that does not follow the one before begins all runs anew. One with a sample missing has infinite ones.
         """
         before = self if start_ms == self.until_ms else WearState()
         hop_s = hop_ms // 1000
-        seen = mg[:, mg_covered]
-        whole = seen.shape[1] == mg.shape[1]
-        same_mg = whole and not np.ptp(seen, axis=1).any()
-        motionless = whole and not bpm.size and bool((seen.std(axis=1) < MOTIONLESS_SD_MG).all())
-        state = replace(
-            before,
+        same_mg = not range_mg.any()
+        motionless = not bpm.size and bool(sd_mg.max() < MOTIONLESS_SD_MG)
+        value, same_bpm_s = 0, 0
+        if bpm.size:
+            values = np.rint(bpm)
+            if values.min() == values.max():
+                value = int(values[0])
+                same_bpm_s = hop_s + (before.same_bpm_s if before.same_bpm == value else 0)
+        return WearState(
             until_ms=start_ms + hop_ms,
+            same_bpm=value,
+            same_bpm_s=same_bpm_s,
             same_mg_s=before.same_mg_s + hop_s if same_mg else 0,
             motionless_s=before.motionless_s + hop_s if motionless else 0,
         )
-        if not bpm.size:
-            return replace(state, same_bpm=0, same_bpm_s=0)
-        values = np.rint(bpm)
-        if values.min() != values.max():
-            return replace(state, same_bpm=0, same_bpm_s=0)
-        value = int(values[0])
-        return replace(state, same_bpm=value, same_bpm_s=(before.same_bpm_s if before.same_bpm == value else 0) + hop_s)
 
     @property
     def suspects(self) -> dict[str, GapReason]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from shared.modality import WINDOW_MS
 from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
-from shared.windows.merge import TOPICS, LogRecord
-from shared.windows.open_window import OpenWindow, Position, RawWindow
+from shared.windows.holds import Holds, Position
+from shared.windows.merge import LogRecord
+from shared.windows.open_window import Arrival, OpenWindow, RawWindow
 from shared.windows.presence import Watch
 from shared.windows.slots import ClosedSlots
 from shared.windows.stream import Hole, Stream
@@ -50,13 +51,14 @@ class Assembler:
         self.linger_ms = linger_ms
         self._users: dict[str, dict[str, Stream]] = {}
         self._due: list[tuple[int, str, str, int, bool]] = []
+        self._holds = Holds()
         self._log_ms = 0
 
     def remember(self, user: str, device: str, closed: ClosedSlots) -> None:
         """Tell which windows of a (user, device) were final before this object existed."""
         stream = self._users.setdefault(user, {}).get(device)
         if stream is None:
-            self._users[user][device] = Stream(closed)
+            self._users[user][device] = Stream(closed, self._holds)
             return
         for hour, bits in closed.hours.items():
             stream.closed.hours[hour] = stream.closed.hours.get(hour, 0) | bits
@@ -85,7 +87,7 @@ class Assembler:
         key = (record.user, samples.device)
         stream = self._users.setdefault(record.user, {}).get(samples.device)
         if stream is None:
-            stream = self._users[record.user][samples.device] = Stream(ClosedSlots(self.hop_ms))
+            stream = self._users[record.user][samples.device] = Stream(ClosedSlots(self.hop_ms), self._holds)
         last_stamp_ms = samples.t0_ms + (samples.n - 1) * 1000.0 / samples.rate_hz
         first_start = ((samples.t0_ms - WINDOW_MS) // self.hop_ms + 1) * self.hop_ms
         starts = range(first_start, int(last_stamp_ms) + 1, self.hop_ms)
@@ -93,6 +95,7 @@ class Assembler:
         stream.note(record.log_ms, samples)
         arrival = stream.arrival_of(samples, record.log_ms - self.linger_ms)
         arrival.take(record, samples)
+        self._holds.hold(arrival, record.topic, (record.offset, record.log_ms))
         late = 0
         for start in starts:
             if start in stream.closed:
@@ -121,13 +124,15 @@ class Assembler:
         if last is None:
             return
         due_ms = record.log_ms + self.linger_ms
-        position = (record.topic, (record.offset, record.log_ms))
         reason: GapReason = "dropped_upload" if stream.has_lost_before(samples) else "not_sent"
-        stream.holes[previous] = Hole(last + self.hop_ms, previous, due_ms, position, reason)
+        hole = stream.holes[previous] = Hole(last + self.hop_ms, previous, due_ms, reason)
+        self._holds.hold(hole, record.topic, (record.offset, record.log_ms))
         heapq.heappush(self._due, (due_ms, *key, previous, True))
 
     def _close_due(self, log_ms: int, out: Closed) -> None:
         self._log_ms = log_ms
+        if not self._due or self._due[0][0] > log_ms:
+            return
         due: list[tuple[int, str, str, int, bool]] = []
         while self._due and self._due[0][0] <= log_ms:
             _, user, device, start, is_hole = heapq.heappop(self._due)
@@ -151,7 +156,9 @@ class Assembler:
         for _, user, device, start, is_hole in sorted(set(due)):
             stream = self._users[user][device]
             if is_hole:
-                self._report_hole(user, device, stream, stream.holes.pop(start), out)
+                hole = stream.holes.pop(start)
+                self._holds.release(hole)
+                self._report_hole(user, device, stream, hole, out)
             else:
                 self._close(stream, stream.open[start], "linger", out)
 
@@ -180,21 +187,8 @@ class Assembler:
 
     def holds(self) -> list[Position | None]:
         """Per topic, the oldest record that an open window, a half-arrived upload or a hole under watch still needs."""
-        oldest: list[Position | None] = [None for _ in TOPICS]
-
-        def need(topic: int, position: Position | None) -> None:
-            current = oldest[topic]
-            if position is not None and (current is None or position < current):
-                oldest[topic] = position
-
-        for stream in self._all_streams():
-            for arrival in stream.arrivals.values():
-                if not arrival.is_forgotten(self._log_ms - self.linger_ms):
-                    for topic in TOPICS:
-                        need(topic, arrival.first[topic])
-            for hole in stream.holes.values():
-                need(*hole.position)
-        return oldest
+        before_ms = self._log_ms - self.linger_ms
+        return self._holds.oldest(lambda holder: isinstance(holder, Arrival) and holder.is_forgotten(before_ms))
 
     @property
     def open_windows(self) -> int:

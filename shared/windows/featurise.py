@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.modality import MODALITIES
 from shared.records.gap import Gap, GapReason
 from shared.records.window import Baseline, FeatureArrays, WindowRecord
-from shared.signal.baseline import Hop, UserBaseline
+from shared.signal.baseline import Hop, UserBaseline, describe
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.windows.open_window import RawWindow
 
@@ -77,8 +77,10 @@ def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> Featurised:
     out = Featurised()
     kept: list[RawWindow] = []
     used: list[Baseline] = []
-    for window in windows:
-        hop = window.newest_hop()
+    hops = [window.newest_hop() for window in windows]
+    if hops:
+        describe(hops)
+    for window, hop in zip(windows, hops, strict=True):
         suspects = baselines.suspects(window.user, hop)
         baseline = baselines.get(window.user, window.signals["accelerometer"].values)
         baselines.fold(window.user, window.device, hop)

@@ -12,12 +12,9 @@ from shared.modality import BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
 from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
 from shared.signal.baseline import Hop
-from shared.signal.resample import FloatArray, GridSignal, grid_signal, is_reading, masked_signal
+from shared.signal.resample import FloatArray, GridSignal, even_signal, grid_signal, is_reading, masked_signal
 from shared.windows.gap_reason import reason_of
-from shared.windows.merge import TOPICS, LogRecord
-
-Position = tuple[int, int]
-"""(offset, log time) of a record in its topic."""
+from shared.windows.merge import LogRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,22 +66,19 @@ class RawWindow:
 class Arrival:
     """One upload on its way through the log: its parts come one by one, each in the topic of its modality.
 
-    ``missing``: announced, not here yet. ``first``: per topic, the record that brought the part. ``starts``: the open
-    windows that hold a part; the others cannot tell whether the upload is whole, so it is followed here.
+    ``missing``: announced, not here yet. ``starts``: the open windows that hold a part; the others cannot tell whether
+    the upload is whole, so it is followed here.
     """
 
     session: str
     seq: int
     missing: set[str]
-    first: list[Position | None] = field(default_factory=lambda: [None for _ in TOPICS])
     starts: set[int] = field(default_factory=set)
     newest_log_ms: int = 0
 
     def take(self, record: LogRecord, samples: SampleRecord) -> None:
         """Note one part, or a repetition of one."""
         self.missing.discard(samples.modality.name)
-        if self.first[record.topic] is None:
-            self.first[record.topic] = (record.offset, record.log_ms)
         self.newest_log_ms = record.log_ms
 
     def is_forgotten(self, before_log_ms: int) -> bool:
@@ -162,6 +156,28 @@ class OpenWindow:
         )
 
     def _signal(self, modality: Modality) -> GridSignal:
+        return self._even_signal(modality) or self._uneven_signal(modality)
+
+    def _even_signal(self, modality: Modality) -> GridSignal | None:
+        """The signal where one record follows another at the grid's own rate over the whole window, else None."""
+        records = self.records.get(modality.name)
+        if not records:
+            return None
+        step_ms = 1000 // modality.rate_hz
+        first_ms = next_ms = records[0].t0_ms
+        for record in records:
+            if record.t0_ms != next_ms or record.rate_hz != modality.rate_hz:
+                return None
+            next_ms += record.n * step_ms
+        low = -((first_ms - self.window_start_ms) // step_ms)
+        if low < 0 or first_ms + (low + modality.grid_n) * step_ms > next_ms:
+            return None
+        samples = np.concatenate([r.samples for r in records], axis=1)[:, low : low + modality.grid_n]
+        if not is_reading(modality, samples).all():
+            return None
+        return even_signal(modality, first_ms + low * step_ms - self.window_start_ms, samples)
+
+    def _uneven_signal(self, modality: Modality) -> GridSignal:
         parts = list(self._parts(modality))
         if not parts:
             return grid_signal(modality, self.window_start_ms, np.empty(0), np.empty((modality.channels, 0)))

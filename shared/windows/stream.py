@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from shared.records.gap import GapReason
 from shared.records.samples import SampleRecord
-from shared.windows.open_window import Arrival, OpenWindow, Position
+from shared.windows.holds import Holds
+from shared.windows.open_window import Arrival, OpenWindow
 from shared.windows.presence import ClockSkew, Presence
 from shared.windows.slots import ClosedSlots
 
@@ -16,7 +17,6 @@ class Hole:
     first_start_ms: int
     last_start_ms: int
     due_ms: int
-    position: tuple[int, Position]
     reason: GapReason
 
 
@@ -25,6 +25,7 @@ class Stream:
     """The open and the final windows of one (user, device), its holes under watch and its uploads on their way."""
 
     closed: ClosedSlots
+    holds: Holds
     open: dict[int, OpenWindow] = field(default_factory=dict)
     holes: dict[int, Hole] = field(default_factory=dict)
     arrivals: dict[tuple[str, int], Arrival] = field(default_factory=dict)
@@ -60,7 +61,8 @@ class Stream:
         arrival = self.arrivals.get((samples.session, samples.seq))
         if arrival is not None and not arrival.is_forgotten(forget_before_ms):
             return arrival
-        self.arrivals = {key: a for key, a in self.arrivals.items() if not a.is_forgotten(forget_before_ms)}
+        for key in [key for key, each in self.arrivals.items() if each.is_forgotten(forget_before_ms)]:
+            self.holds.release(self.arrivals.pop(key))
         arrival = Arrival(samples.session, samples.seq, set(samples.modalities))
         self.arrivals[samples.session, samples.seq] = arrival
         return arrival
@@ -75,3 +77,4 @@ class Stream:
         """A repetition of an upload that has filled its windows has nothing left to complete."""
         if not arrival.missing and not arrival.starts:
             self.arrivals.pop((arrival.session, arrival.seq), None)
+            self.holds.release(arrival)

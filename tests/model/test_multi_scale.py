@@ -7,7 +7,6 @@ import torch
 from shared.labels import HAR7
 from shared.modality import ACCELEROMETER, BY_NAME, NAMES
 from shared.model.bundle import LoadedModel
-from shared.model.folding import fold_batch_norm
 from shared.model.multi_scale import CLIP_G, SPECTRUM_HZ, MultiScaleEncoder
 from shared.model.network import BASELINE, FusionNetwork, NetworkConfig
 from shared.signal.features import accelerometer_features
@@ -122,6 +121,16 @@ def test_a_swing_along_gravity_stands_in_the_spectrum_at_its_frequency(frequency
     assert horizontal.max() < vertical.max() - 5
 
 
+def test_the_spectrum_is_that_of_the_whole_window() -> None:
+    encoder, raw = MultiScaleEncoder(), raw_g()
+    _, statistics = encoder._views(raw)
+    length = raw.norm(dim=1).double()
+    window = torch.hann_window(len(SECONDS), periodic=False, dtype=torch.float64) / 16
+    # Every fourth line: the window's own are 0.05 Hz apart.
+    power = torch.fft.rfft((length - length.mean(1, keepdim=True)) * window).abs().square()[:, 4:201:4]
+    torch.testing.assert_close(statistics[:, :50], torch.log(power + 1e-5).float(), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("fusion", ["concatenation", "low_rank", "gated", "outer_product"])
 def test_stillness_and_absence_give_finite_numbers_and_gradients(fusion: str) -> None:
     raw = raw_g()
@@ -141,19 +150,3 @@ def test_stillness_and_absence_give_finite_numbers_and_gradients(fusion: str) ->
 
 def test_a_bundle_does_not_hold_what_can_be_computed() -> None:
     assert not [name for name in network().state_dict() if "waves" in name]
-
-
-def test_folding_batch_norm_changes_nothing_but_the_last_bits():
-    net = network()
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):  # as after training: moments that are not 0 and 1
-            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-            torch.nn.init.uniform_(module.weight, 0.5, 2.0)
-    features, mask = inputs(raw_g(), torch.zeros(4, 3))
-    with torch.inference_mode():
-        whole = net(features, mask)
-        norms = sum(isinstance(module, torch.nn.BatchNorm1d) for module in net.modules())
-        fold_batch_norm(net)
-        assert sum(isinstance(module, torch.nn.BatchNorm1d) for module in net.modules()) == norms - 4
-        torch.testing.assert_close(net(features, mask), whole, atol=1e-5, rtol=1e-5)
