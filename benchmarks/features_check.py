@@ -1,0 +1,59 @@
+"""Whether a contestant of the features stage has done the job: the offline pipeline's windows, bit for bit."""
+
+import numpy as np
+
+from benchmarks.features_log import FeaturesLog
+from benchmarks.peers.features_job import GRACE_MS, HOP_MS
+from shared.modality import WINDOW_MS
+from shared.records.window import WindowRecord
+from shared.windows.featurise import window_features
+from shared.windows.open_window import RawWindow
+
+Windows = dict[tuple[str, int], WindowRecord]
+"""By (user, window_start_ms)."""
+
+
+class FeaturesDiffer(AssertionError):
+    """A contestant's windows are not those of the offline pipeline, or do not come."""
+
+
+def closed_by_time(log: FeaturesLog) -> Windows:
+    """The windows whose end some later piece of the same watch has passed by the grace period."""
+    last_ms = [
+        max(max(r.t0_ms, (r.end_ms - 1000 / r.rate_hz) // HOP_MS * HOP_MS) for r in pattern.uploads[-1])
+        for pattern in log.patterns
+    ]
+    latest = {user: last_ms[number % len(last_ms)] for number, user in enumerate(log.users)}
+    return {
+        (user, start_ms): record
+        for (user, start_ms), record in log.expected.items()
+        if start_ms + WINDOW_MS + GRACE_MS <= latest[user]
+    }
+
+
+def check(log: FeaturesLog, expected: Windows, windows: list[tuple[str, WindowRecord]], *, own_baseline: bool) -> None:
+    """Every expected window once, and of one user per pattern the features bit for bit.
+
+    ``own_baseline``: the features are held against the function with the baseline that the record states; else the
+    baseline, too, must be the offline pipeline's. Raises FeaturesDiffer.
+    """
+    found = {(user, record.window_start_ms): record for user, record in windows}
+    if len(found) != len(windows) or found.keys() != expected.keys():
+        missing = len(expected.keys() - found.keys())
+        raise FeaturesDiffer(f"{missing} windows are missing, {len(windows) - len(expected) + missing} too many")
+    for number, user in enumerate(log.users[: len(log.patterns)]):
+        for raw in log.of(number).windows:
+            key = user, raw.window_start_ms
+            if key in expected:
+                _check_one(key, raw, found[key], expected[key], own_baseline=own_baseline)
+
+
+def _check_one(
+    key: tuple[str, int], raw: RawWindow, got: WindowRecord, expected: WindowRecord, *, own_baseline: bool
+) -> None:
+    features = window_features([raw], [got.baseline])[0]
+    same = all(np.array_equal(got.features[name], array) for name, array in features.items())
+    if not same or got.mask != expected.mask or got.coverage != expected.coverage:
+        raise FeaturesDiffer(f"the features of {key} are others than the offline pipeline's")
+    if not own_baseline and got.baseline != expected.baseline:
+        raise FeaturesDiffer(f"the baseline of {key} is {got.baseline}, offline {expected.baseline}")

@@ -1,0 +1,155 @@
+"""The log that every contestant of the features stage reads: watches that replay real recordings.
+
+The signals are those of the recordings with a heart rate, at a watch's 25 Hz and 1 Hz, their holes cut out; each watch
+begins at another place of them and at another time within the hop. More watches than PATTERNS repeat the patterns under
+other users: what a user's windows must be is then computed once per pattern, offline.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shared.modality import ACCELEROMETER, HEART_RATE, WINDOW_MS
+from shared.records.samples import SampleRecord
+from shared.records.window import WindowRecord
+from shared.upload import to_records
+from shared.windows.featurise import MemoryBaselines, featurise
+from shared.windows.open_window import RawWindow
+from training.datasets import Recording, find_sources
+from training.datasets.recording import Floats
+from training.offline import HOP_MS, closed_of
+from training.watch import uploads
+
+RECORDINGS = Path(__file__).resolve().parents[1] / "examples" / "recordings"
+PATTERNS = 40
+DEVICE = "bench"
+
+# Where watches begin within the first or the second half of a hop. Left out are the phases in which a window's content
+# depends on what closes it: one that lacks less than a second at an edge passes, but only when its linger ends, which
+# never comes while the log is read at full speed; and one that lacks 250 ms Gaitway closes without waiting for them.
+_PHASES_MS = (1_500, 3_900)
+_HALF_HOP_MS = HOP_MS // 2
+_SECOND_MS = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """The data of one watch, and what must come out of it.
+
+    ``uploads``: the records of each upload, in time order. ``windows`` and ``records``: every window that its uploads
+    complete, before and after the features, as the offline pipeline has them.
+    """
+
+    uploads: list[list[SampleRecord]]
+    windows: list[RawWindow]
+    records: list[WindowRecord]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeaturesLog:
+    """User i has the data of pattern ``i % len(patterns)``; all watches upload ``seconds`` of data side by side."""
+
+    users: list[str]
+    patterns: list[Pattern]
+    seconds: int
+
+    def of(self, user: int) -> Pattern:
+        """What the i-th user's watch sends."""
+        return self.patterns[user % len(self.patterns)]
+
+    def first(self, watches: int) -> "FeaturesLog":
+        """The same log with the first watches alone."""
+        return FeaturesLog(self.users[:watches], self.patterns, self.seconds)
+
+    @property
+    def expected(self) -> dict[tuple[str, int], WindowRecord]:
+        """Every window of the log by (user, window_start_ms)."""
+        return {
+            (user, record.window_start_ms): record
+            for number, user in enumerate(self.users)
+            for record in self.of(number).records
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Signal:
+    """s whole seconds: ``mg`` (s, 25, 3), ``bpm`` (s,), ``steps`` (s,) taken in each second."""
+
+    mg: Floats
+    bpm: Floats
+    steps: Floats
+
+
+def features_log(watches: int, seconds: int, now_ms: int) -> FeaturesLog:
+    """``watches`` watches with ``seconds`` of data each, which ends within the last minute before ``now_ms``."""
+    signal = _joined(_signal_of(source.read()) for source in find_sources(f"recordings={RECORDINGS}"))
+    begin_ms = (now_ms - seconds * _SECOND_MS - WINDOW_MS) // WINDOW_MS * WINDOW_MS
+    count = min(PATTERNS, watches)
+    low, high = _PHASES_MS
+    patterns = []
+    for number in range(count):
+        first = number * len(signal.bpm) // count
+        phase_ms = low + (high - low) * number // count + number % 2 * _HALF_HOP_MS
+        patterns.append(_pattern(_recording(signal, first, seconds, begin_ms + phase_ms)))
+    return FeaturesLog([f"user-{number}" for number in range(watches)], patterns, seconds)
+
+
+def _signal_of(recording: Recording) -> _Signal:
+    """The seconds of a recording in which all three modalities were measured; none where one is missing."""
+    t_ms, mg = recording.accelerometer_t_ms, recording.accelerometer_mg
+    read = recording.heart_rate_bpm > 0
+    heart_ms, bpm = recording.heart_rate_t_ms[read], recording.heart_rate_bpm[read]
+    if not len(heart_ms) or not len(recording.steps_t_ms):
+        return _Signal(np.empty((0, ACCELEROMETER.rate_hz, 3)), np.empty(0), np.empty(0))
+    seconds_ms = np.arange(np.ceil(t_ms[0] / _SECOND_MS) * _SECOND_MS, t_ms[-1] - _SECOND_MS, _SECOND_MS)
+    holes = np.concatenate([[0], np.cumsum(np.diff(t_ms) > ACCELEROMETER.max_step_ms)])
+    before = np.searchsorted(t_ms, seconds_ms, side="right") - 1
+    after = np.searchsorted(t_ms, seconds_ms + _SECOND_MS)
+    beat = np.searchsorted(heart_ms, seconds_ms, side="right") - 1
+    fresh = (beat >= 0) & (seconds_ms - heart_ms[beat] <= HEART_RATE.max_step_ms)
+    kept = seconds_ms[(holes[after] == holes[before]) & fresh]
+    grid_ms = kept[:, np.newaxis] + np.arange(ACCELEROMETER.rate_hz) * (_SECOND_MS / ACCELEROMETER.rate_hz)
+    step = np.maximum(np.searchsorted(recording.steps_t_ms, kept, side="right") - 1, 0)
+    total = recording.steps_total[step]
+    return _Signal(
+        mg=np.stack([np.interp(grid_ms, t_ms, axis) for axis in mg.T], axis=-1).round(),
+        bpm=bpm[np.searchsorted(heart_ms, kept, side="right") - 1],
+        steps=np.maximum(np.diff(total, prepend=total[:1]), 0).astype(np.float64),
+    )
+
+
+def _joined(signals: Iterable[_Signal]) -> _Signal:
+    parts = list(signals)
+    mg, bpm, steps = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mg", "bpm", "steps"))
+    return _Signal(mg, bpm, steps)
+
+
+def _recording(signal: _Signal, first: int, seconds: int, t0_ms: int) -> Recording:
+    """``seconds`` of the signal from its second ``first`` on, round and round, as measured from ``t0_ms`` on."""
+    rows = (first + np.arange(seconds)) % len(signal.bpm)
+    mg = signal.mg[rows].reshape(-1, 3)
+    seconds_ms = t0_ms + np.arange(seconds, dtype=np.float64) * _SECOND_MS
+    return Recording(
+        person="pattern",
+        device=DEVICE,
+        source="examples/recordings",
+        licence="see there",
+        accelerometer_t_ms=t0_ms + np.arange(len(mg), dtype=np.float64) * (_SECOND_MS / ACCELEROMETER.rate_hz),
+        accelerometer_mg=mg,
+        heart_rate_t_ms=seconds_ms,
+        heart_rate_bpm=signal.bpm[rows],
+        steps_t_ms=seconds_ms,
+        steps_total=np.cumsum(signal.steps[rows]).astype(np.int64),
+    )
+
+
+def _pattern(recording: Recording) -> Pattern:
+    complete = [window for window in closed_of(recording).windows if window.closed_by == "complete"]
+    done = featurise(complete, MemoryBaselines()).windows
+    return Pattern(
+        uploads=[to_records(upload, upload.sent_at_ms) for upload in uploads(recording)],
+        windows=[raw for raw, _ in done],
+        records=[record for _, record in done],
+    )

@@ -1,0 +1,207 @@
+"""Features, from Kafka to Kafka: the service, Quix Streams, Faust record by record, and the pure function alone.
+
+    python -m benchmarks.stages.features --rounds 3
+
+A watch-second is one second of one watch's data, all three modalities. Topics are filled before; a contestant's first
+tenth of windows warms it up, then CPU and time are taken until every window that the offline pipeline computes from the
+same log is in the output topic. The peers do fewer watches, but for long enough that their commits are in the figure.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+from rich.console import Console
+
+from benchmarks.features_check import FeaturesDiffer, check, closed_by_time
+from benchmarks.features_log import FeaturesLog, features_log
+from benchmarks.features_topics import (
+    JSON_WINDOWS,
+    PARTITIONS,
+    delete_topics,
+    reader_of,
+    write_json_topics,
+    write_watch_topics,
+)
+from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.peers.features_job import HOP_MS
+from benchmarks.peers.features_settings import PeerSettings
+from benchmarks.peers.process import PeerProcess
+from gaitway.demo.processes import ServiceProcess
+from gaitway.embedded import KafkaBroker, ValkeyServer
+from gaitway.embedded.process import ServerProcess
+from shared.clock import system_clock
+from shared.records.window import WindowRecord, decode_window
+from shared.topics import WINDOWS, ensure_topics
+from shared.windows.featurise import window_features
+
+UNIT = "watch-seconds"
+HOP_S = HOP_MS / 1000
+WARM_SHARE = 0.1
+BATCH_WINDOWS = 256
+SILENCE_S = 60.0
+QUIX, FAUST = "Quix Streams", "Faust, per record, JSON"
+PEERS = {
+    QUIX: (("benchmarks.peers.quix_features",), "now processing incoming messages"),
+    FAUST: (
+        ("benchmarks.peers.faust_features", "--loop", "uvloop", "worker", "--without-web", "--loglevel", "info"),
+        "[^Worker]: Ready",
+    ),
+}
+"""Module and arguments of each peer, and what it logs once it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How long a round takes: some 10 s of one core for each service. ``seconds``: of data of each watch."""
+
+    watches: int = 800
+    quix_watches: int = 400
+    faust_watches: int = 160
+    seconds: int = 360
+    limit_windows: int = 50_000
+
+
+def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
+    """Measure all contestants in turn, ``rounds`` times.
+
+    Raises:
+        FeaturesDiffer: one of them does not do the job.
+        StackError: a part cannot start.
+    """
+    size = size or Size()
+    log = features_log(size.watches, size.seconds, system_clock())
+    peer_logs = {QUIX: log.first(size.quix_watches), FAUST: log.first(size.faust_watches)}
+    stage = Stage("features", UNIT, peers={name: Measured() for name in PEERS}, limit=Measured())
+    assert stage.limit is not None
+    # A topic that was made a moment ago has a leader a moment later; the producer tries again.
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    with KafkaBroker() as broker, ValkeyServer() as redis:
+        kafka = broker.bootstrap_servers
+        inputs = {name: _new_prefix() for name in PEERS}
+        for name, input_prefix in inputs.items():
+            asyncio.run(write_json_topics(kafka, input_prefix, peer_logs[name]))
+        for number in range(1, rounds + 1):
+            stage.ours.rounds.append(_ours(kafka, redis.url, log))
+            for name, peer in stage.peers.items():
+                peer.rounds.append(_peer(name, kafka, inputs[name], peer_logs[name]))
+            stage.limit.rounds.append(_limit(log, size.limit_windows))
+            for name, measured in {"gaitway": stage.ours, **stage.peers, "limit": stage.limit}.items():
+                _tell(console, number, name, measured.rounds[-1])
+    for measured in (stage.ours, *stage.peers.values(), stage.limit):
+        measured.extra["windows_per_core"] = measured.per_core / HOP_S
+    return stage
+
+
+def _tell(console: Console, number: int, name: str, done: Round) -> None:
+    console.print(
+        f"features, round {number}: {name}: {done.per_core:,.0f} {UNIT} ({done.per_core / HOP_S:,.0f} windows) "
+        f"per CPU second, {done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU"
+    )
+
+
+def _ours(kafka: str, redis: str, log: FeaturesLog) -> Round:
+    with _topics(kafka) as prefix:
+        asyncio.run(write_watch_topics(kafka, prefix, log))
+        service = features_service(kafka, redis, prefix)
+        with service:
+            done, windows = asyncio.run(until_all(kafka, prefix + WINDOWS.name, service, len(log.expected)))
+    check(log, log.expected, windows, own_baseline=False)
+    return done
+
+
+def features_service(kafka: str, redis: str, prefix: str, **settings: object) -> ServiceProcess:
+    """`gaitway serve features` on the topics of a prefix."""
+    environment = {"kafka": kafka, "redis": redis, "topic_prefix": prefix, "redis_prefix": prefix}
+    return ServiceProcess("features", {**environment, "partitions": PARTITIONS, **settings})
+
+
+def _peer(name: str, kafka: str, input_prefix: str, log: FeaturesLog) -> Round:
+    command, ready_line = PEERS[name]
+    expected = closed_by_time(log) if name == QUIX else log.expected
+    with _topics(kafka) as prefix:
+        asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1, (JSON_WINDOWS,)))
+        settings = PeerSettings(kafka, input_prefix, prefix + JSON_WINDOWS.name, f"{prefix}peer")
+        with PeerProcess(name, command, settings.environment(), ready_line) as peer:
+            done, windows = asyncio.run(until_all(kafka, settings.output, peer, len(expected)))
+    check(log, expected, windows, own_baseline=True)
+    return done
+
+
+def _limit(log: FeaturesLog, windows: int) -> Round:
+    """The pure function in this process, one thread: the log's windows, on their grid and in memory, in batches."""
+    pairs = [pair for pattern in log.patterns for pair in zip(pattern.windows, pattern.records, strict=True)]
+    pairs = list(islice(cycle(pairs), windows))
+    raw, baselines = [pair[0] for pair in pairs], [pair[1].baseline for pair in pairs]
+    with watch(os.getpid()) as stopwatch:
+        for start in range(0, windows, BATCH_WINDOWS):
+            window_features(raw[start : start + BATCH_WINDOWS], baselines[start : start + BATCH_WINDOWS])
+    return stopwatch.round(windows * HOP_S)
+
+
+async def until_all(
+    kafka: str, topic: str, process: ServerProcess, count: int
+) -> tuple[Round, list[tuple[str, WindowRecord]]]:
+    """Read a topic until ``count`` windows are there; what the process took for those after the first tenth.
+
+    A service publishes batch by batch: the moment a batch is seen, what it took is spent and the next has just begun.
+    """
+    values: list[tuple[str, bytes]] = []
+    consumer = await reader_of(kafka, topic)
+
+    async def read_until(target: int) -> None:
+        last_s = time.monotonic()
+        while len(values) < target:
+            if time.monotonic() - last_s > SILENCE_S or not process.running:
+                tail = process.log_path.read_text(errors="replace")[-2000:]
+                raise FeaturesDiffer(f"{process.name}: {len(values)} of {count} windows came; its log ends:\n{tail}")
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                values.extend((record.key.decode(), record.value) for record in records)
+                last_s = time.monotonic()
+
+    try:
+        await read_until(max(1, round(count * WARM_SHARE)))
+        warm = len(values)
+        if warm >= count:
+            raise FeaturesDiffer(f"{process.name}: all {count} windows came at once; the log is too short to measure")
+        with watch(process.pid) as stopwatch:
+            await read_until(count)
+    finally:
+        await consumer.stop()
+    return stopwatch.round((count - warm) * HOP_S), [(user, decode_window(value)) for user, value in values]
+
+
+@contextmanager
+def _topics(kafka: str) -> Iterator[str]:
+    """A prefix whose topics are deleted afterwards."""
+    prefix = _new_prefix()
+    yield prefix
+    asyncio.run(delete_topics(kafka, prefix))
+
+
+def _new_prefix() -> str:
+    return f"bench-{secrets.token_hex(4)}-"
+
+
+def main() -> None:
+    """This stage alone."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    for name in Size.__slots__:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
+    options = vars(parser.parse_args())
+    console = Console(width=140)
+    stage = run(options.pop("rounds"), console, Size(**options))
+    for name, ratio in stage.ratios().items():
+        console.print(f"gaitway / {name}: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

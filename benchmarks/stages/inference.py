@@ -1,0 +1,173 @@
+"""Inference, from Kafka to Kafka: the service, the same without transactions as tutorials have it, the network alone.
+
+    python -m benchmarks.stages.inference --rounds 3
+
+activity.windows is filled before; a contestant's first tenth of events warms it up, then CPU and time are taken until
+the last event can be read as committed. Every event is compared with what the model says of its window. The peers do
+fewer windows. What a transaction and the ledger cost is between Gaitway and the peer that reads in batches.
+"""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from rich.console import Console
+
+from benchmarks.features_topics import PARTITIONS, delete_topics
+from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
+from benchmarks.peers.process import PeerProcess
+from benchmarks.stages import network
+from benchmarks.windows_log import (
+    MODEL,
+    InferenceDiffers,
+    WindowsLog,
+    recorded_windows,
+    write_windows,
+)
+from gaitway.demo.processes import ServiceProcess
+from gaitway.embedded import KafkaBroker
+from gaitway.embedded.process import ServerProcess
+from shared.clock import system_clock
+from shared.model.bundle import load_bundle
+from shared.topics import EVENTS, WINDOWS, ensure_topics
+
+UNIT = "windows"
+WARM_SHARE = 0.1
+SILENCE_S = 60.0
+LIMIT_SECONDS = 1.0
+ONE_BY_ONE, IN_BATCHES = "aiokafka and torch, one by one", "aiokafka and torch, in batches"
+BATCHES = {ONE_BY_ONE: 1, IN_BATCHES: 500}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a round is: some 8 s of one core for each contestant."""
+
+    users: int = 2_000
+    windows: int = 40_000
+    one_by_one_windows: int = 8_000
+    in_batches_windows: int = 30_000
+
+
+def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
+    """Measure all contestants in turn, ``rounds`` times.
+
+    Raises:
+        InferenceDiffers: one of them does not do the job.
+        StackError: a part cannot start.
+    """
+    size = size or Size()
+    model = load_bundle(MODEL)
+    recorded = recorded_windows()
+    log = WindowsLog.of(recorded, model, size.users, size.windows, system_clock())
+    logs = {ONE_BY_ONE: log.first(size.one_by_one_windows), IN_BATCHES: log.first(size.in_batches_windows)}
+    stage = Stage("inference", UNIT, peers={name: Measured() for name in logs}, limit=Measured())
+    assert stage.limit is not None
+    # A topic that was made a moment ago has a leader a moment later; the producer tries again.
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    with KafkaBroker() as broker, tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
+        kafka = broker.bootstrap_servers
+        file = Path(folder) / "windows.msgpack"
+        file.write_bytes(msgspec.msgpack.encode([window.encode() for window in recorded[: network.WINDOWS]]))
+        for number in range(1, rounds + 1):
+            stage.ours.rounds.append(_measure("gaitway", kafka, log, model.classes))
+            for name, peer in stage.peers.items():
+                peer.rounds.append(_measure(name, kafka, logs[name], model.classes))
+            stage.limit.rounds.append(
+                network.contestant(network.OURS_MODULE, file, LIMIT_SECONDS).rounds[network.BATCH]
+            )
+            for name, measured in {"gaitway": stage.ours, **stage.peers, "limit": stage.limit}.items():
+                done = measured.rounds[-1]
+                console.print(
+                    f"inference, round {number}: {name}: {done.per_core:,.0f} {UNIT} per CPU second, "
+                    f"{done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU"
+                )
+    return stage
+
+
+def _measure(name: str, kafka: str, log: WindowsLog, classes: tuple[str, ...]) -> Round:
+    """One contestant on topics of its own."""
+    with _topics(kafka) as prefix:
+        asyncio.run(write_windows(kafka, prefix, log))
+        process = _service(kafka, prefix) if name not in BATCHES else _peer(name, kafka, prefix)
+        with process:
+            done, events = asyncio.run(_until_all(kafka, prefix + EVENTS.name, process, log.count))
+    log.check(events, classes)
+    return done
+
+
+def _service(kafka: str, prefix: str) -> ServerProcess:
+    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": MODEL}
+    return ServiceProcess("inference", environment)
+
+
+def _peer(name: str, kafka: str, prefix: str) -> ServerProcess:
+    asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1, (EVENTS,)))
+    settings = PlainSettings(
+        kafka, prefix + WINDOWS.name, prefix + EVENTS.name, f"{prefix}inference", str(BATCHES[name])
+    )
+    return PeerProcess(name, ("benchmarks.peers.plain_inference",), settings.environment(), READY_LINE)
+
+
+async def _until_all(kafka: str, topic: str, process: ServerProcess, count: int) -> tuple[Round, list[ConsumerRecord]]:
+    """Read committed events until there are ``count``; what the process took for those after the first tenth."""
+    events: list[ConsumerRecord] = []
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", isolation_level="read_committed")
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
+
+    async def read_until(target: int) -> None:
+        last_s = time.monotonic()
+        while len(events) < target:
+            if time.monotonic() - last_s > SILENCE_S or not process.running:
+                tail = process.log_path.read_text(errors="replace")[-2000:]
+                raise InferenceDiffers(f"{process.name}: {len(events)} of {count} events came; its log ends:\n{tail}")
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                events.extend(records)
+                last_s = time.monotonic()
+
+    try:
+        await read_until(max(1, round(count * WARM_SHARE)))
+        warm = len(events)
+        if warm >= count:
+            raise InferenceDiffers(f"{process.name}: all {count} events came at once; the log is too short to measure")
+        with watch(process.pid) as stopwatch:
+            await read_until(count)
+    finally:
+        await consumer.stop()
+    return stopwatch.round(count - warm), events
+
+
+@contextmanager
+def _topics(kafka: str) -> Iterator[str]:
+    """A prefix whose topics are deleted afterwards."""
+    prefix = f"bench-{secrets.token_hex(4)}-"
+    yield prefix
+    asyncio.run(delete_topics(kafka, prefix))
+
+
+def main() -> None:
+    """This stage alone."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    for name in Size.__slots__:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
+    options = vars(parser.parse_args())
+    console = Console(width=140)
+    stage = run(options.pop("rounds"), console, Size(**options))
+    for name, ratio in stage.ratios().items():
+        console.print(f"gaitway / {name}: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
