@@ -8,9 +8,13 @@ from aiokafka.structs import TopicPartition
 
 POLL_MS = 200
 """Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
+FRESH_MS = 20
+"""Of a second poll right after one that brought something: no idle topic."""
 
 
-async def poll(consumer: Any, max_records: int, ready: Container[int]) -> dict[TopicPartition, list[Any]]:
+async def poll(
+    consumer: Any, max_records: int, ready: Container[int], *, timeout_ms: int = POLL_MS
+) -> dict[TopicPartition, list[Any]]:
     """The next records of the partitions that are ``ready``; none when nothing came, or while a rebalance goes on.
 
     The caller holds the lock that the rebalance listener takes. getmany's own timeout does not bound it: once a
@@ -20,11 +24,24 @@ async def poll(consumer: Any, max_records: int, ready: Container[int]) -> dict[T
     try:
         async with asyncio.timeout(2 * POLL_MS / 1000):
             records: dict[TopicPartition, list[Any]] = await consumer.getmany(
-                timeout_ms=POLL_MS, max_records=max_records
+                timeout_ms=timeout_ms, max_records=max_records
             )
     except TimeoutError:
         return {}
     _return_to_log(consumer, records, ready)
+    return records
+
+
+async def poll_fresh(consumer: Any, max_records: int, ready: Container[int]) -> dict[TopicPartition, list[Any]]:
+    """The same for a caller that pauses between two polls: also what has come since the consumer last fetched.
+
+    aiokafka fetches again once its buffer is empty, so that the first poll after a pause finds records as old as the
+    pause; the second one gets those of now.
+    """
+    records = await poll(consumer, max_records, ready)
+    if records:
+        for tp, later in (await poll(consumer, max_records, ready, timeout_ms=FRESH_MS)).items():
+            records.setdefault(tp, []).extend(later)
     return records
 
 

@@ -23,6 +23,7 @@ class _Data(msgspec.Struct):
     window_start_ms: int
     hop_ms: int
     source_received_at_ms: int
+    published_at_ms: int
 
 
 _decoder = msgspec.json.Decoder(_Data)
@@ -31,10 +32,11 @@ _decoder = msgspec.json.Decoder(_Data)
 @dataclass(slots=True, eq=False)
 class Seen:
     """Events so far. ``latency_ms``: gateway's receipt of the window's last sample to the event in our hands;
-    ``read_ms``: when, since the fleet's start."""
+    ``classified_ms``: to the model's answer; ``read_ms``: when it was read, since the fleet's start."""
 
     counts: list[dict[int, int]]
     latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
+    classified_ms: "array[float]" = field(default_factory=lambda: array("d"))
     read_ms: "array[float]" = field(default_factory=lambda: array("d"))
     foreign: int = 0
     hop_ms: int = 0
@@ -98,6 +100,7 @@ class EventCheck:
             counts[data.window_start_ms] = counts.get(data.window_start_ms, 0) + 1
             seen.hop_ms = data.hop_ms
             seen.latency_ms.append(now_ms - data.source_received_at_ms)
+            seen.classified_ms.append(data.published_at_ms - data.source_received_at_ms)
             seen.read_ms.append(now_ms - self._fleet.begin_ms)
 
     def verdict(self, steps: int) -> Verdict:

@@ -173,6 +173,7 @@ def _summary(options: LoadOptions, sent: Sent, check: EventCheck | None, cpu_s: 
             "events": check.seen.events,
             **asdict(check.verdict(options.steps)),
             "event_latency_s": _latency_s(check.seen.latency_ms),
+            "classified_after_s": _latency_s(check.seen.classified_ms),
             "event_latency_s_by_minute": _by_minute(check.seen),
         }
     return summary

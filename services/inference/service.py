@@ -24,7 +24,7 @@ from shared.header_names import accept_any_header_names
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
-from shared.polling import poll
+from shared.polling import poll_fresh
 from shared.rejected_share import RejectedShare
 
 log = logging.getLogger("gaitway.inference")
@@ -88,7 +88,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
         # A rebalance waits for the cycle, so that no poll spans one.
         async with self._busy:
-            records = await poll(self._consumer, self._settings.max_poll_records, self._processor.writers)
+            records = await poll_fresh(self._consumer, self._settings.max_poll_records, self._processor.writers)
             if records:
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})

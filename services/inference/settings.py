@@ -15,5 +15,5 @@ class InferenceSettings(ConsumerSettings):
     session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="of the consumer group")
     transaction_interval_ms: int = Field(250, ge=10, le=10_000, description="at most one transaction per partition")
     transaction_timeout_ms: int = Field(10_000, ge=1_000, le=900_000)
-    max_poll_records: int = Field(1_000, ge=1, le=10_000)
+    max_poll_records: int = Field(2_000, ge=1, le=10_000)
     torch_threads: int = Field(1, ge=1, le=64)
