@@ -11,7 +11,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One measurement: ``work`` units done in ``cpu_s`` CPU seconds of the process under test and ``wall_s`` seconds."""
+    """One measurement: ``work`` units, the CPU seconds of the process under test, and seconds of the clock."""
 
     work: float
     cpu_s: float

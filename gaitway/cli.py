@@ -149,6 +149,7 @@ def load(
         str | None, typer.Option(help="Where that gateway's events come out; else none are checked.")
     ] = None,
     topic_prefix: Prefix = "",
+    features_workers: Annotated[int, typer.Option(min=1, max=4, help="Of what is started here.")] = 1,
     connections: Annotated[int, typer.Option(min=1, help="Kept to the gateway, as a load balancer does.")] = 256,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
     model: Model = MODEL,
@@ -168,7 +169,7 @@ def load(
     if url is not None:
         result = sent_to(url, jwt_key, kafka)
     else:
-        with running_stack(EMBEDDED, EMBEDDED, model=model, linger_s=60.0) as stack:
+        with running_stack(EMBEDDED, EMBEDDED, model=model, linger_s=60.0, features_workers=features_workers) as stack:
             result = sent_to(stack.url, stack.jwt_key, stack.kafka)
     typer.echo(json.dumps(result, indent=2))
     if not passed(result):

@@ -31,7 +31,9 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> Iterator[Stack]:
+def running_stack(
+    broker: str, redis: str, *, model: Path, linger_s: float, features_workers: int = 1
+) -> Iterator[Stack]:
     """Start what is to be embedded, then the services on free ports; stop all of it in reverse order.
 
     On a broker or a Redis that is not ours everything gets a prefix of its own, so that nothing of others is touched.
@@ -54,11 +56,22 @@ def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> I
         redis_prefix = f"{prefix}gaitway:"
         services = [
             ServiceProcess("ingest", {**common, "jwt_key": jwt_key, "tick_ms": TICK_MS}),
-            ServiceProcess(
-                "features", {**common, "redis": redis_url, "redis_prefix": redis_prefix, "linger_s": linger_s}
+            *(
+                ServiceProcess(
+                    "features",
+                    {
+                        **common,
+                        "redis": redis_url,
+                        "redis_prefix": redis_prefix,
+                        "linger_s": linger_s,
+                        "instance": number,
+                    },
+                )
+                for number in range(features_workers)
             ),
             ServiceProcess("inference", {**common, "model": model.resolve()}),
         ]
+        names = ["ingest", *(f"features-{n}" if n else "features" for n in range(features_workers)), "inference"]
         for service in services:
             parts.callback(service.stop)
         with ThreadPoolExecutor(len(services)) as pool:
@@ -70,7 +83,7 @@ def running_stack(broker: str, redis: str, *, model: Path, linger_s: float) -> I
             topic_prefix=prefix,
             redis_prefix=redis_prefix,
             url=services[0].url,
-            health={name: s.url for name, s in zip(("ingest", "features", "inference"), services, strict=True)},
+            health={name: s.url for name, s in zip(names, services, strict=True)},
             jwt_key=jwt_key,
-            pids=pids | {name: s.pid for name, s in zip(("ingest", "features", "inference"), services, strict=True)},
+            pids=pids | {name: s.pid for name, s in zip(names, services, strict=True)},
         )

@@ -97,6 +97,8 @@ class OpenWindow:
     records: dict[str, list[SampleRecord]] = field(default_factory=dict)
     arrivals: set[Arrival] = field(default_factory=set)
     announced: set[str] = field(default_factory=set)
+    reaches_ms: dict[str, float] = field(default_factory=dict)
+    """By modality, the end of the latest sample."""
     last_contribution_ms: int = 0
     source_received_at_ms: int = 0
     utc_offset_min: int | None = None
@@ -106,7 +108,9 @@ class OpenWindow:
         """Take one record in, a part of ``arrival``."""
         self.arrivals.add(arrival)
         arrival.starts.add(self.window_start_ms)
-        self.records.setdefault(samples.modality.name, []).append(samples)
+        name, end_ms = samples.modality.name, samples.end_ms
+        self.records.setdefault(name, []).append(samples)
+        self.reaches_ms[name] = max(self.reaches_ms.get(name, end_ms), end_ms)
         self.announced.update(samples.modalities)
         self.last_contribution_ms = record.log_ms
         self.source_received_at_ms = max(self.source_received_at_ms, samples.received_at_ms)
@@ -120,9 +124,14 @@ class OpenWindow:
         Whole uploads, not only spans: a hole of 2.5 s is fine at 1 Hz, so that spans alone would close the window
         before the heart rate of an upload whose accelerometer has just come, or after it, as the topics interleave.
         """
+        announced = [BY_NAME[name] for name in self.announced]
+        # Most windows that are asked have not been reached yet: told at once.
+        window_end_ms = self.window_start_ms + WINDOW_MS
+        if any(window_end_ms - self.reaches_ms.get(each.name, 0.0) > each.max_step_ms for each in announced):
+            return False
         if any(arrival.missing for arrival in self.arrivals):
             return False
-        return all(self._spans_cover(BY_NAME[name]) for name in self.announced)
+        return all(self._spans_cover(modality) for modality in announced)
 
     def _spans_cover(self, modality: Modality) -> bool:
         covered_to = float(self.window_start_ms)

@@ -1,0 +1,185 @@
+"""Ingest, from HTTP to Kafka: the gateway, the same contract on FastAPI, the same work without HTTP.
+
+    python -m benchmarks.stages.ingest --rounds 3
+
+One upload is 5 s of one watch, 2 KB of JSON, acknowledged by all replicas. Gaitway and FastAPI get the same open-loop
+load at a rate that FastAPI can hold, Gaitway also a higher one; the limit runs at full speed. Each watch's first upload
+warms up; every upload must be in Kafka in the end, and what some of the records hold is compared with what was sent.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvloop
+from rich.console import Console
+
+from benchmarks.features_topics import PARTITIONS, delete_topics
+from benchmarks.ingest_load import CONNECTIONS, Loaded, body, check, fleet_of, load, templates
+from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.peers.gateway_settings import GatewaySettings
+from benchmarks.peers.process import PeerProcess
+from gaitway.demo.processes import ServiceProcess
+from gaitway.embedded import KafkaBroker, free_port
+from gaitway.embedded.process import ServerProcess
+from services.ingest.decode import decode_upload
+from services.ingest.publisher import KafkaPublisher
+from services.ingest.settings import IngestSettings
+from services.ingest.trace import traceparent
+from shared import garbage
+from shared.clock import system_clock
+from shared.topics import ensure_topics
+from shared.upload import to_records
+
+UNIT = "uploads"
+HOST = "127.0.0.1"
+FASTAPI = "FastAPI, pydantic, aiokafka"
+LINGER_MS = 20
+"""Of all: how long records are collected for a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Uploads a second, offered to all and to Gaitway alone; ``steps``: uploads of each watch, 5 s apart."""
+
+    rate: int = 600
+    high_rate: int = 2_000
+    steps: int = 4
+
+
+def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
+    """Measure all contestants in turn, ``rounds`` times.
+
+    Raises:
+        IngestDiffers: one of them does not do the job.
+        StackError: a part cannot start.
+    """
+    size = size or Size()
+    library = templates()
+    stage = Stage("ingest", UNIT, peers={FASTAPI: Measured()}, limit=Measured())
+    assert stage.limit is not None
+    high = f"at {size.high_rate}/s"
+    answers: dict[str, list[Loaded]] = {"gaitway": [], FASTAPI: [], high: []}
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    with KafkaBroker() as broker:
+        kafka = broker.bootstrap_servers
+        for number in range(1, rounds + 1):
+            for name, loads in answers.items():
+                rate = size.high_rate if name == high else size.rate
+                loads.append(_measure(name, kafka, library, rate, size.steps))
+                _tell(
+                    console, number, name, loads[-1].round, f"p50 {loads[-1].p50_s:.3f} s p99 {loads[-1].p99_s:.3f} s"
+                )
+            stage.limit.rounds.append(_limit(kafka, library, size.rate, size.steps))
+            _tell(console, number, "limit", stage.limit.rounds[-1], "")
+    for name, measured in (("gaitway", stage.ours), (FASTAPI, stage.peers[FASTAPI])):
+        measured.rounds = [each.round for each in answers[name]]
+        measured.extra |= _latencies(answers[name])
+    stage.ours.extra[f"per_core_at_{size.high_rate}"] = statistics.median(each.round.per_core for each in answers[high])
+    stage.ours.extra |= {f"{name}_at_{size.high_rate}": value for name, value in _latencies(answers[high]).items()}
+    return stage
+
+
+def _latencies(loads: list[Loaded]) -> dict[str, float]:
+    return {
+        "p50_s": statistics.median(each.p50_s for each in loads),
+        "p99_s": statistics.median(each.p99_s for each in loads),
+    }
+
+
+def _tell(console: Console, number: int, name: str, done: Round, latency: str) -> None:
+    console.print(
+        f"ingest, round {number}: {name}: {done.per_core:,.0f} {UNIT} per CPU second ({1e6 / done.per_core:.0f} us), "
+        f"{done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU {latency}"
+    )
+
+
+def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> Loaded:
+    """One contestant on topics of its own, under load."""
+    jwt_key = secrets.token_urlsafe(32)
+    with _topics(kafka) as prefix:
+        server, port = (_peer if name == FASTAPI else _ours)(kafka, prefix, jwt_key)
+        with server:
+            fleet = fleet_of(library, rate, HOST, port, jwt_key)
+            done = uvloop.run(load(server.pid, fleet, HOST, port, steps))
+        asyncio.run(check(kafka, prefix, PARTITIONS, fleet, steps))
+    return done
+
+
+def _ours(kafka: str, prefix: str, jwt_key: str) -> tuple[ServerProcess, int]:
+    settings = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "jwt_key": jwt_key}
+    service = ServiceProcess("ingest", settings | {"linger_ms": LINGER_MS})
+    return service, service.port
+
+
+def _peer(kafka: str, prefix: str, jwt_key: str) -> tuple[ServerProcess, int]:
+    port = free_port()
+    settings = GatewaySettings(kafka, prefix, str(port), jwt_key, str(LINGER_MS))
+    command = ("benchmarks.peers.fastapi_gateway",)
+    return PeerProcess(FASTAPI, command, settings.environment(), "Application startup complete"), port
+
+
+def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
+    """Decoding, packing and producing in this process, as fast as it goes."""
+    with _topics(kafka) as prefix:
+        jwt_key = secrets.token_urlsafe(32)
+        settings = IngestSettings(
+            kafka=kafka, topic_prefix=prefix, partitions=PARTITIONS, jwt_key=jwt_key, linger_ms=LINGER_MS
+        )
+        fleet = fleet_of(library, rate, HOST, 0, jwt_key)
+        uploads = [fleet.upload(number) for number in range(steps * len(fleet))]
+        bodies = [(fleet.users[upload.watch], body(fleet, upload)) for upload in uploads]
+        return uvloop.run(_published(settings, bodies, len(fleet)))
+
+
+async def _published(settings: IngestSettings, bodies: list[tuple[str, bytes]], warm: int) -> Round:
+    publisher = KafkaPublisher(settings)
+    await publisher.start()
+
+    async def publish(user: str, content: bytes) -> None:
+        await publisher.publish(user, to_records(decode_upload(content), system_clock()), traceparent(None))
+
+    async def publish_all(share: list[tuple[str, bytes]]) -> None:
+        for start in range(0, len(share), CONNECTIONS):
+            await asyncio.gather(*(publish(*each) for each in share[start : start + CONNECTIONS]))
+
+    try:
+        await publish_all(bodies[:warm])
+        garbage.settle()
+        with watch(os.getpid()) as stopwatch:
+            await publish_all(bodies[warm:])
+    finally:
+        await publisher.stop()
+    return stopwatch.round(len(bodies) - warm)
+
+
+@contextmanager
+def _topics(kafka: str) -> Iterator[str]:
+    """A prefix whose topics are there, and are deleted afterwards."""
+    prefix = f"bench-{secrets.token_hex(4)}-"
+    asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
+    yield prefix
+    asyncio.run(delete_topics(kafka, prefix))
+
+
+def main() -> None:
+    """This stage alone."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    for name in Size.__slots__:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
+    options = vars(parser.parse_args())
+    console = Console(width=140)
+    stage = run(options.pop("rounds"), console, Size(**options))
+    for name, ratio in stage.ratios().items():
+        console.print(f"gaitway / {name}: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
