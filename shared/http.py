@@ -8,6 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared.errors import Stop
+from shared.joined_writes import JoinedWritesProtocol
 
 
 class EmbeddedServer(uvicorn.Server):
@@ -44,6 +45,7 @@ def server(app: ASGIApp, *, keep_alive_s: int = 75, grace_s: int = 10) -> Embedd
     return EmbeddedServer(
         uvicorn.Config(
             app,
+            http=JoinedWritesProtocol,
             loop="none",
             lifespan="off",
             proxy_headers=False,

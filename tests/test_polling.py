@@ -4,7 +4,7 @@ import time
 import pytest
 from aiokafka import TopicPartition
 
-from shared.polling import POLL_MS, poll
+from shared.polling import POLL_MS, poll, poll_fresh
 from tests.inference.windows import kafka_window
 
 MINE, NEW, GONE = (TopicPartition("t", partition) for partition in range(3))
@@ -60,3 +60,16 @@ async def test_an_error_of_the_consumer_is_not_hidden():
     consumer.getmany = broken
     with pytest.raises(ZeroDivisionError):
         await poll(consumer, 100, {0})
+
+
+async def test_a_second_poll_brings_what_has_come_since_the_buffer_was_filled():
+    polls = [dict([batch(MINE, 5)]), dict([batch(MINE, 6, 7), batch(NEW, 1)])]
+    consumer = MemoryConsumer(assigned={MINE, NEW})
+
+    async def getmany(**_):
+        return polls.pop(0) if polls else {}
+
+    consumer.getmany = getmany
+    fresh = await poll_fresh(consumer, 100, {0, 1})
+    assert {tp: [record.offset for record in records] for tp, records in fresh.items()} == {MINE: [5, 6, 7], NEW: [1]}
+    assert await poll_fresh(consumer, 100, {0, 1}) == {}

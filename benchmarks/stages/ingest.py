@@ -76,7 +76,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
                 _tell(
                     console, number, name, loads[-1].round, f"p50 {loads[-1].p50_s:.3f} s p99 {loads[-1].p99_s:.3f} s"
                 )
-            stage.limit.rounds.append(_limit(kafka, library, size.rate, size.steps))
+            stage.limit.rounds.append(_limit(kafka, library, size.high_rate, size.steps))
             _tell(console, number, "limit", stage.limit.rounds[-1], "")
     for name, measured in (("gaitway", stage.ours), (FASTAPI, stage.peers[FASTAPI])):
         measured.rounds = [each.round for each in answers[name]]

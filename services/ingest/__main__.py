@@ -1,9 +1,8 @@
 """``python -m services.ingest``: the gateway, with settings from the environment."""
 
-import asyncio
 import sys
 
-from services.ingest.service import serve
+from services.ingest.service import run
 from services.ingest.settings import IngestSettings
 from shared.errors import Stop
 
@@ -11,7 +10,7 @@ from shared.errors import Stop
 def main() -> int:
     """Exit code 0 after a signal, 1 with one line on standard error when it cannot run."""
     try:
-        asyncio.run(serve(IngestSettings.read()))
+        run(IngestSettings.read())
     except Stop as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 1

@@ -33,7 +33,7 @@ def make_token(key: str, user: str, ttl_s: int | None = None, *, now_s: float | 
 class TokenVerifier:
     """``user(header)``: the user id of an Authorization header. Remembers verified tokens until they expire."""
 
-    def __init__(self, key: str, *, cache_size: int = 10_000, clock_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, key: str, *, cache_size: int = 100_000, clock_s: Callable[[], float] = time.time) -> None:
         self._key = key
         self._cache_size = cache_size
         self._clock_s = clock_s
@@ -45,28 +45,30 @@ class TokenVerifier:
         Raises:
             Unauthorised: no bearer token, a wrong signature, an expired one, or no usable ``sub``.
         """
-        scheme, _, token = (authorization or "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthorised("a bearer token is needed", challenge="Bearer")
-        user, expires_s = self._verified.get(token) or self._remember(token)
+        header = authorization or ""
+        user, expires_s = self._verified.get(header) or self._remember(header)
         # Written so that an `exp` which is NaN counts as over.
         if not self._clock_s() < expires_s:
-            self._verified.pop(token, None)
+            self._verified.pop(header, None)
             raise Unauthorised("the token has expired")
         return user
 
-    def _remember(self, token: str) -> tuple[str, float]:
+    def _remember(self, header: str) -> tuple[str, float]:
+        scheme, _, token = header.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorised("a bearer token is needed", challenge="Bearer")
+        # Of the header, not of the token alone: it is what is remembered.
+        if len(header) > MAX_TOKEN_CHARS:
+            raise Unauthorised("the token is too long")
         verified = self._verify(token)
         if len(self._verified) >= self._cache_size:
             # Oldest first: cheap, and a token that is still in use is verified again within one upload.
             del self._verified[next(iter(self._verified))]
-        self._verified[token] = verified
+        self._verified[header] = verified
         return verified
 
     def _verify(self, token: str) -> tuple[str, float]:
-        if len(token) > MAX_TOKEN_CHARS:
-            raise Unauthorised("the token is too long")
         try:
             claims = jwt.decode(
                 token,

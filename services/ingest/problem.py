@@ -6,6 +6,9 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
+from services.ingest.errors import TooManyRequests, Unauthorised
+from shared.errors import InvalidMessage, InvalidUpload, RetryLater
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 """The period of the uploads of the usual watch app."""
@@ -25,3 +28,21 @@ def problem(status: int, detail: str, *, field: str = "", headers: Mapping[str, 
     """A response; ``field`` is the JSON path of what is wrong (``accelerometer.x[3]``), ``body`` for all of it."""
     content = Problem("about:blank", HTTPStatus(status).phrase, status, detail, field)
     return Response(msgspec.json.encode(content), status, headers, MEDIA_TYPE)
+
+
+def refusal(error: InvalidMessage | RetryLater) -> Response:
+    """The answer to an upload that is not taken."""
+    if isinstance(error, Unauthorised):
+        return problem(401, str(error), headers={"WWW-Authenticate": error.challenge})
+    if isinstance(error, InvalidUpload):
+        # RFC 9110, section 15.5.16: a refused coding is answered with those that would do.
+        headers = {"Accept-Encoding": "gzip"} if error.status == 415 else None
+        field = error.field or "body" if error.status in (400, 422) else ""
+        return problem(error.status, error.detail, field=field, headers=headers)
+    status = 429 if isinstance(error, TooManyRequests) else 503
+    return problem(status, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def bug() -> Response:
+    """The traceback goes to the log, not to the client."""
+    return problem(500, "the gateway failed; nothing is known about this upload, send it again")

@@ -5,12 +5,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
+from services.ingest.batching import BATCH_BYTES, Batcher, Message
 from services.ingest.settings import IngestSettings
 from services.ingest.trace import HEADER
 from shared import plant
@@ -23,12 +24,6 @@ logger = logging.getLogger("gaitway.ingest.publisher")
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_MS = 5_000
-RECORD_OVERHEAD_BYTES = 256
-"""What a waiting record costs beside its value: key, header, futures."""
-
-
-_Message = tuple[str, int, bytes | None, bytes, list[tuple[str, bytes]]]
-"""Topic, partition, key, value, headers."""
 
 
 class Publisher(Protocol):
@@ -52,24 +47,7 @@ class MemoryPublisher:
         self.published += [(user, record, traceparent) for record in records]
 
 
-@dataclass
-class _Connection:
-    producer: AIOKafkaProducer
-    waiting_bytes: int = 0
-
-    def release_with(self, future: "asyncio.Future[Any]", size: int) -> None:
-        """Take ``size`` off what is waiting once ``future`` is settled."""
-
-        def settled(done: "asyncio.Future[Any]") -> None:
-            self.waiting_bytes -= size
-            # Fetched so that asyncio does not report an error that nobody waits for any more.
-            if not done.cancelled():
-                done.exception()
-
-        future.add_done_callback(settled)
-
-
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=131_072)
 def partition_of(user: str, partitions: int) -> int:
     """The partition of a user's records in every topic: that of Kafka's default partitioner (murmur2 of the key)."""
     return int((murmur2(user.encode()) & 0x7FFF_FFFF) % partitions)
@@ -80,9 +58,8 @@ class KafkaPublisher:
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
-        self._timeout_s = settings.publish_timeout_ms / 1000
         self._topics = {name: settings.topic_prefix + spec.name for name, spec in WATCH.items()}
-        self._connection: _Connection | None = None
+        self._batcher: Batcher | None = None
 
     async def start(self) -> None:
         """Connect.
@@ -95,7 +72,7 @@ class KafkaPublisher:
             client_id=f"gaitway-ingest-{self._settings.instance}",
             acks="all",
             enable_idempotence=True,
-            linger_ms=self._settings.linger_ms,
+            max_batch_size=BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:
@@ -109,7 +86,7 @@ class KafkaPublisher:
             if isinstance(error, KafkaError | TimeoutError):
                 raise RetryLater(f"Kafka at {self._settings.kafka} does not answer: {error!r}") from error
             raise
-        self._connection = _Connection(producer)
+        self._batcher = Batcher(producer, self._settings.linger_ms / 1000, self._settings.publish_timeout_ms / 1000)
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
         """One record per modality, key = user; returns once all replicas have them.
@@ -117,14 +94,13 @@ class KafkaPublisher:
         Raises:
             RetryLater: no acknowledgement within the bound, no connection, or too much is waiting already.
         """
-        partition = partition_of(user, self._settings.partitions)
-        headers = [(HEADER, traceparent)]
-        sending = self._send(
-            [
-                (self._topics[record.modality.name], partition, user.encode(), record.encode(), headers)
-                for record in records
-            ],
-            limit_bytes=self._settings.buffer_bytes,
+        batcher = self._connected()
+        if batcher.waiting_bytes >= self._settings.buffer_bytes:
+            raise RetryLater(f"{batcher.waiting_bytes} bytes already wait for Kafka")
+        key, headers = user.encode(), [(HEADER, traceparent)]
+        sending = batcher.send(
+            partition_of(user, self._settings.partitions),
+            [Message(self._topics[record.modality.name], key, record.encode(), headers) for record in records],
         )
         if plant.is_planted("ack-early"):
             plant.forget(sending)
@@ -132,59 +108,35 @@ class KafkaPublisher:
         await sending
 
     async def tick(self) -> int:
-        """A tick into every partition of the watch topics; returns how many. Raises RetryLater like publish."""
-        partitions = range(self._settings.partitions)
-        ticks: list[_Message] = [
-            (topic, partition, None, TICK, []) for topic in self._topics.values() for partition in partitions
-        ]
-        await self._send(ticks)
-        return len(ticks)
+        """A tick into every partition of the watch topics; returns how many. Raises RetryLater like publish.
+
+        However much is waiting: ticks are few, and show whether the producer is alive.
+        """
+        batcher, partitions = self._connected(), self._settings.partitions
+        ticks = [Message(topic, None, TICK, []) for topic in self._topics.values()]
+        await asyncio.gather(*(batcher.send(partition, ticks) for partition in range(partitions)))
+        return partitions * len(ticks)
+
+    def _connected(self) -> Batcher:
+        if self._batcher is None:
+            raise RetryLater("Kafka is not connected")
+        return self._batcher
 
     async def stop(self) -> None:
         """Let what is waiting go out, for a bounded time, and disconnect."""
-        if self._connection is not None:
+        if self._batcher is not None:
             try:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await self._connection.producer.flush()
+                    await self._batcher.flush()
             except TimeoutError:
-                logger.warning("%d bytes could not be delivered", self._connection.waiting_bytes)
+                logger.warning("%d bytes could not be delivered", self._batcher.waiting_bytes)
         await self.drop()
 
     async def drop(self) -> None:
         """Disconnect without waiting for what Kafka has not acknowledged: nobody was told that it was."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await _drop(connection.producer)
-
-    async def _send(self, messages: list[_Message], *, limit_bytes: int | None = None) -> None:
-        """``limit_bytes``: refuse when so much is waiting. Ticks are few, and show whether the producer is alive."""
-        connection = self._connection
-        if connection is None:
-            raise RetryLater("Kafka is not connected")
-        if limit_bytes is not None and connection.waiting_bytes >= limit_bytes:
-            raise RetryLater(f"{connection.waiting_bytes} bytes already wait for Kafka")
-        # Counted before send(): the producer takes one batch per partition, everything else waits inside send().
-        sizes = [len(value) + RECORD_OVERHEAD_BYTES for _, _, _, value, _ in messages]
-        connection.waiting_bytes += sum(sizes)
-        futures: list[asyncio.Future[Any]] = []
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                for topic, partition, key, value, headers in messages:
-                    future = await connection.producer.send(topic, value, key, partition, headers=headers)
-                    connection.release_with(future, sizes[len(futures)])
-                    futures.append(future)
-                # Not gather: running out of time must not cancel the futures, they tell how much is waiting.
-                await asyncio.wait(futures)
-        except TimeoutError:
-            raise RetryLater(f"Kafka has not acknowledged within {self._timeout_s:g} s") from None
-        except KafkaError as error:
-            raise RetryLater(f"Kafka: {error!r}") from error
-        finally:
-            connection.waiting_bytes -= sum(sizes[len(futures) :])
-        for future in futures:
-            refusal = future.exception()
-            if refusal is not None:
-                raise RetryLater(f"Kafka: {refusal!r}") from refusal
+        batcher, self._batcher = self._batcher, None
+        if batcher is not None:
+            await _drop(batcher.producer)
 
 
 async def _drop(producer: AIOKafkaProducer) -> None:

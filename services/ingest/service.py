@@ -6,11 +6,14 @@ import logging
 import signal
 from collections.abc import Iterator
 
+import uvloop
+
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
 from services.ingest.publisher import KafkaPublisher
 from services.ingest.settings import IngestSettings
 from services.ingest.ticks import tick_until_lost
+from shared import garbage
 from shared.errors import RetryLater
 from shared.health import Health
 from shared.http import bind, server
@@ -21,6 +24,11 @@ FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 5.0
 
 logger = logging.getLogger("gaitway.ingest")
+
+
+def run(settings: IngestSettings) -> None:
+    """``serve`` on uvloop: a socket costs less than on asyncio's own loop."""
+    uvloop.run(serve(settings))
 
 
 async def serve(settings: IngestSettings) -> None:
@@ -44,6 +52,7 @@ async def serve(settings: IngestSettings) -> None:
     )
     sock = bind(settings.host, settings.port)
     http = server(app)
+    garbage.settle()
     logger.info("listening on %s:%d", settings.host, sock.getsockname()[1])
     with _stop_signal() as stop:
         # HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz.

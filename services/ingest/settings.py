@@ -14,11 +14,11 @@ class IngestSettings(ServiceSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address that uploads come in on")
     port: Port = Field(8080, description="0 takes any free port")
     jwt_key: SecretStr = Field(description="HS256 key of the bearer tokens, 32 bytes or more")
-    token_cache_size: int = Field(10_000, ge=1, description="verified tokens that are remembered")
+    token_cache_size: int = Field(100_000, ge=1, description="verified tokens remembered, 0.4 KB each")
     max_body_bytes: int = Field(1024**2, ge=1024, le=16 * 1024**2, description="of one upload, also after gunzip")
     max_waiting_per_user: int = Field(64, ge=1, description="uploads of one user that may await Kafka at a time")
     tick_ms: int = Field(1_000, ge=20, le=60_000, description="distance of two ticks in every partition")
-    linger_ms: int = Field(5, ge=0, le=1_000, description="how long the producer collects records for a batch")
+    linger_ms: int = Field(20, ge=0, le=1_000, description="how long records are collected for a batch")
     publish_timeout_ms: int = Field(3_000, ge=100, description="bound of an answer; watches give up after 4 s")
     buffer_bytes: int = Field(32 * 1024**2, ge=1024**2, description="of records that Kafka has not acknowledged")
 

@@ -4,7 +4,6 @@ Samples are planar, (channels, n), little-endian: accelerometer int16 mg, heart 
 steps int32 since midnight (-1 = no reading).
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -40,8 +39,7 @@ _decoder = msgspec.msgpack.Decoder(_Wire)
 _encoder = msgspec.msgpack.Encoder()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SampleRecord:
+class SampleRecord(msgspec.Struct, frozen=True, eq=False):
     """One modality of one upload, decoded. ``samples``: (channels, n) in the modality's wire dtype."""
 
     modality: Modality

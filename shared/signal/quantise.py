@@ -13,8 +13,10 @@ MG_PER_UNIT = {"mg": 1.0, "g": 1000.0, "m/s2": 1000.0 / STANDARD_GRAVITY}
 
 def accelerometer_mg(values: ArrayLike, unit: str) -> NDArray[np.int16]:
     """Acceleration in ``unit`` as int16 mg, rounded half to even; the caller has checked the range."""
-    scaled = np.asarray(values, dtype=np.float64) * MG_PER_UNIT[unit]
-    return np.rint(scaled).astype("<i2")
+    mg = np.asarray(values, dtype=np.float64)
+    if unit != "mg":
+        mg = mg * MG_PER_UNIT[unit]
+    return np.rint(mg).astype("<i2")
 
 
 def heart_rate_bpm(values: list[float | None]) -> NDArray[np.uint8]:

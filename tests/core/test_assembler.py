@@ -1,6 +1,7 @@
 """When a window closes, and what comes of it (architecture.md, section 4)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.modality import BY_NAME, MODALITIES
+from shared.modality import ACCELEROMETER, BY_NAME, MODALITIES
 from shared.records.samples import SampleRecord
 from shared.windows.assembler import Assembler, Closed
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import OpenWindow, RawWindow
 from shared.windows.slots import ClosedSlots
 from tests.core.signals import (
     BASE_MS,
@@ -431,3 +432,22 @@ def test_users_do_not_see_each_other(data: st.DataObject) -> None:
         alone = fold(log)
         assert [fields(w) for w in alone.windows] == [fields(w) for w in together.windows if w.user == user]
         assert alone.gaps == [gap for gap in together.gaps if gap.user == user]
+
+
+@given(st.integers(0, 39), st.integers(1, 3), st.sampled_from([25, 32]), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_the_fast_way_through_an_even_window_gives_the_same_bits(phase_ms, parts, rate_hz, with_hole):
+    """A window whose records follow each other without a gap, and one that does not, by both ways."""
+    made = wearer(phase_ms, seconds=40, rate_hz=rate_hz, phases_ms=(phase_ms, 500, 0))
+    window = OpenWindow("u", DEVICE, BASE_MS, HOP_MS)
+    edges = [0, *(25_000 * n // parts for n in range(1, parts + 1))]
+    for seq, (begin, end) in enumerate(pairwise(edges)):
+        for samples in made.upload(begin + 2_000 * (with_hole and seq == 1), end, seq):
+            window.records.setdefault(samples.modality.name, []).append(samples)
+    for modality in MODALITIES:
+        even, uneven = window._even_signal(modality), window._uneven_signal(modality)
+        if modality is ACCELEROMETER and rate_hz == 25 and not (with_hole and parts > 1):
+            assert even is not None
+        if even is not None:
+            assert even.values.tobytes() == uneven.values.tobytes()
+            assert (even.covered.all(), even.coverage, even.passes) == (uneven.covered.all(), 1.0, uneven.passes)

@@ -1,9 +1,8 @@
 """Why a modality does not pass, from what came; and a clock that steps back does not corrupt a window."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from shared.records.gap import GapReason
 from shared.records.samples import SampleRecord

@@ -58,6 +58,13 @@ def test_the_cache_is_bounded():
     assert len(verifier._verified) == 2
 
 
+def test_no_header_is_remembered_that_is_longer_than_a_token_may_be():
+    verifier = TokenVerifier(KEY)
+    with pytest.raises(Unauthorised, match="too long"):
+        verifier.user("Bearer" + " " * 5_000 + make_token(KEY, "u1"))
+    assert not verifier._verified
+
+
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic dTpw", "Token x", "Bearerx y"])
 def test_without_a_bearer_token(header):
     with pytest.raises(Unauthorised) as info:

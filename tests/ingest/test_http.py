@@ -160,6 +160,31 @@ async def test_a_body_without_declared_length_is_bounded_too(client, publisher):
     assert not publisher.published
 
 
+async def test_of_a_header_that_is_there_twice_the_first_counts(client, publisher):
+    token = make_token(KEY, "u2", 60)
+    headers = [("Authorization", f"Bearer {token}"), ("Authorization", "Bearer a.b.c")]
+    client.headers.pop("Authorization")
+    assert (await client.post("/v1/uploads", content=BODY, headers=headers)).status_code == 202
+    assert {user for user, _, _ in publisher.published} == {"u2"}
+
+
+async def test_a_connection_that_ends_before_the_body_publishes_nothing(publisher, health):
+    app = create_app(publisher, TokenVerifier(KEY), health, clock=lambda: NOW_MS)
+    messages = iter([{"type": "http.request", "body": BODY[:9], "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {make_token(KEY, 'u1')}".encode())]
+    await app({"type": "http", "method": "POST", "path": "/v1/uploads", "headers": headers}, receive, send)
+    assert sent[0]["status"] == 400
+    assert not publisher.published
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/v1/uploads", 405), ("PUT", "/v1/uploads", 405), ("POST", "/v1/uploads/", 404), ("GET", "/", 404)],

@@ -1,0 +1,96 @@
+"""POST /v1/uploads as a plain ASGI application: the one route that every watch takes every few seconds.
+
+Starlette's request, router and middleware cost more than everything that is done here with an upload.
+"""
+
+import time
+
+from starlette.types import Receive, Scope, Send
+
+from services.ingest.auth import TokenVerifier
+from services.ingest.body import Headers, read_body, text
+from services.ingest.decode import decode_upload
+from services.ingest.errors import TooManyRequests
+from services.ingest.problem import bug, refusal
+from services.ingest.publisher import Publisher
+from services.ingest.trace import HEADER, traceparent
+from shared import metrics
+from shared.clock import Clock
+from shared.errors import InvalidMessage, RetryLater
+from shared.modality import NAMES
+from shared.upload import to_records
+
+# Looked up once: finding a child by its labels costs more than counting.
+_ACCEPTED = metrics.UPLOADS.labels("202")
+_SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in NAMES}
+
+
+class Uploads:
+    """One upload at a time through authentication, decoding and publishing; every outcome is an answer."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        verifier: TokenVerifier,
+        max_body_bytes: int,
+        max_waiting_per_user: int,
+        clock: Clock,
+    ) -> None:
+        self._publisher = publisher
+        self._verifier = verifier
+        self._max_body_bytes = max_body_bytes
+        self._max_waiting_per_user = max_waiting_per_user
+        self._clock = clock
+        self._waiting: dict[str, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """202 after the acknowledgement, or a problem; counted and timed."""
+        began_s = time.perf_counter()
+        # Reversed, so that of a header that is there twice the first counts.
+        headers = dict(reversed(scope["headers"]))
+        try:
+            accepted = await self._accept(headers, receive)
+        except (InvalidMessage, RetryLater) as error:
+            response = refusal(error)
+            metrics.UPLOADS.labels(str(response.status_code)).inc()
+            metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            await response(scope, receive, send)
+        except BaseException as error:
+            metrics.UPLOADS.labels("500").inc()
+            metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            if isinstance(error, Exception):
+                await bug()(scope, receive, send)
+            # The server logs the traceback.
+            raise
+        else:
+            _ACCEPTED.inc()
+            metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            await _answer(accepted, send)
+
+    async def _accept(self, headers: Headers, receive: Receive) -> int:
+        """Samples accepted; the cheap refusals come first."""
+        user = self._verifier.user(text(headers, b"authorization"))
+        body = await read_body(headers, receive, self._max_body_bytes)
+        received_at_ms = self._clock()
+        waiting = self._waiting.get(user, 0)
+        if waiting >= self._max_waiting_per_user:
+            raise TooManyRequests(f"{waiting} uploads of this user are under way")
+        records = to_records(decode_upload(body), received_at_ms)
+        self._waiting[user] = waiting + 1
+        try:
+            await self._publisher.publish(user, records, traceparent(text(headers, HEADER.encode())))
+        finally:
+            self._waiting[user] -= 1
+            if not self._waiting[user]:
+                del self._waiting[user]
+        metrics.CLOCK_SKEW_SECONDS.observe((received_at_ms - records[0].sent_at_ms) / 1000)
+        for record in records:
+            _SAMPLES[record.modality.name].inc(record.n)
+        return sum(record.n for record in records)
+
+
+async def _answer(accepted: int, send: Send) -> None:
+    body = b'{"accepted":%d}' % accepted
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
