@@ -10,7 +10,7 @@ PLANT ?=
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit chaos format lock clean
+.PHONY: help setup demo test check unit chaos bench format lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,6 +49,14 @@ unit: setup
 chaos: setup ## faults on a running pipeline: MINUTES=10 SEED=7 BROKERS=1 PLANT=name-of-a-built-in-fault
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --brokers $(BROKERS) \
 		$(if $(PLANT),--plant $(PLANT)) $(ARGS)
+
+bench: setup build/peers/.ready ## every stage beside its peers, and the whole pipeline; ARGS="--rounds 1 --stages ingest"
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Apart from .venv: the peers would hold Gaitway's own dependencies back.
+build/peers/.ready: benchmarks/peers/requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/peers --require-hashes -r $<
+	@touch $@
 
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -143,7 +143,8 @@ def replay(
 @app.command()
 def load(
     watches: Annotated[int, typer.Option(min=1, help="How many, each uploading every 5 s.")] = 1000,
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long they upload.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long each uploads.")] = 1.0,
+    ramp_s: Annotated[float, typer.Option(min=0, help="Time over which they join, in s.")] = 0.0,
     url: Annotated[str | None, typer.Option(help="A running gateway; else everything is started here.")] = None,
     kafka: Annotated[
         str | None, typer.Option(help="Where that gateway's events come out; else none are checked.")
@@ -163,7 +164,9 @@ def load(
     console = Console()
 
     def sent_to(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
-        options = LoadOptions(url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, summary)
+        options = LoadOptions(
+            url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, ramp_s, summary
+        )
         return run_load(options, console)
 
     if url is not None:

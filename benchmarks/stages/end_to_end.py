@@ -1,9 +1,9 @@
-"""The whole pipeline under `gaitway load`: what each process costs an upload, how late events are, how many watches fit.
+"""The whole pipeline under `gaitway load`: cost of each process, latency of events, how many watches fit.
 
     python -m benchmarks.stages.end_to_end --watches 1000,5000,10000 --minutes 1.5
 
-Broker, Redis, the three services and the load generator share this machine. CPU is taken from a quarter of the run on,
-when every watch has filled windows, to its end.
+Broker, Redis, the three services and the load generator share this machine. CPU is taken while all
+watches are there and fill windows.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MODEL = Path("models/default")
 RECORDINGS = Path("examples/recordings")
 FLEETS = (1_000, 5_000, 10_000, 15_000, 20_000)
 GOAL_P99_S = 1.0
-RAMP_SHARE = 0.25
+RAMP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,24 @@ class Fleet:
 
 
 def run(
-    console: Console, fleets: Sequence[int] = FLEETS, minutes: float = 1.5, features_workers: int = 1
+    console: Console,
+    fleets: Sequence[int] = FLEETS,
+    minutes: float = 1.5,
+    features_workers: int = 1,
+    ramp_s: float = RAMP_S,
 ) -> list[Fleet]:
     """Every fleet on a stack of its own."""
     found = []
     for watches in fleets:
         console.print(f"{watches} watches for {minutes:g} min", soft_wrap=True)
         with running_stack(EMBEDDED, EMBEDDED, model=MODEL, linger_s=60.0, features_workers=features_workers) as stack:
-            found.append(_run_fleet(stack, watches, minutes, console))
+            found.append(_run_fleet(stack, watches, minutes, ramp_s, console))
         last = found[-1]
         console.print(f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload", soft_wrap=True)
     return found
 
 
-def _run_fleet(stack: Stack, watches: int, minutes: float, console: Console) -> Fleet:
+def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, console: Console) -> Fleet:
     options = LoadOptions(
         url=stack.url,
         jwt_key=stack.jwt_key,
@@ -85,6 +89,7 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, console: Console) -> 
         minutes=minutes,
         connections=256,
         recordings=RECORDINGS,
+        ramp_s=ramp_s,
     )
     pids = stack.pids | {"load": psutil.Process().pid}
     taken: list[tuple[float, dict[str, float], dict[str, float]]] = []
@@ -98,8 +103,8 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, console: Console) -> 
             )
         )
 
-    # Ends shortly before the last upload, so that no idle second counts.
-    timers = [threading.Timer(share * minutes * 60, sample) for share in (RAMP_SHARE, 0.95)]
+    # Windows are filled 20 s after the last watch has joined; the first one leaves after ``minutes``.
+    timers = [threading.Timer(after_s, sample) for after_s in (ramp_s + 25, minutes * 60 - 1)]
     for timer in timers:
         timer.start()
     try:
@@ -143,9 +148,11 @@ def main() -> None:
     parser.add_argument("--watches", default=",".join(map(str, FLEETS)))
     parser.add_argument("--minutes", type=float, default=1.5)
     parser.add_argument("--features-workers", type=int, default=1)
+    parser.add_argument("--ramp-s", type=float, default=RAMP_S, help="over which the watches join")
     options = parser.parse_args()
     console = Console(width=160)
-    fleets = run(console, [int(n) for n in options.watches.split(",")], options.minutes, options.features_workers)
+    watches = [int(n) for n in options.watches.split(",")]
+    fleets = run(console, watches, options.minutes, options.features_workers, options.ramp_s)
     console.print(table(fleets))
 
 

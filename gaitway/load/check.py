@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 
 from gaitway.events import TOPIC
 from gaitway.load.fleet import Fleet
+from gaitway.load.library import PERIOD_MS
 from shared.clock import system_clock
 from shared.modality import WINDOW_MS
 
@@ -31,8 +32,9 @@ _decoder = msgspec.json.Decoder(_Data)
 
 @dataclass(slots=True, eq=False)
 class Seen:
-    """Events so far. ``latency_ms``: gateway's receipt of the window's last sample to the event in our hands;
-    ``classified_ms``: to the model's answer; ``read_ms``: when it was read, since the fleet's start."""
+    """Events so far. Of windows that the stream fills: ``latency_ms``, from the gateway's receipt of the last sample to
+    the event in our hands; ``classified_ms``, to the model's answer; ``read_ms``: when, since the fleet's start.
+    """
 
     counts: list[dict[int, int]]
     latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
@@ -43,7 +45,7 @@ class Seen:
 
     @property
     def events(self) -> int:
-        """All of the fleet's."""
+        """Those of windows that a stream's beginning does not cut."""
         return len(self.read_ms)
 
 
@@ -66,6 +68,7 @@ class EventCheck:
         self._kafka = kafka
         self._topic = topic_prefix + TOPIC
         self._number = {user: number for number, user in enumerate(fleet.users)}
+        self._begin_ms = [fleet.end_ms(watch, 0) - PERIOD_MS for watch in range(len(fleet))]
         self.seen = Seen([{} for _ in fleet.users])
 
     async def run(self, ready: asyncio.Event) -> None:
@@ -99,6 +102,8 @@ class EventCheck:
             counts = seen.counts[watch]
             counts[data.window_start_ms] = counts.get(data.window_start_ms, 0) + 1
             seen.hop_ms = data.hop_ms
+            if data.window_start_ms < self._begin_ms[watch]:
+                continue  # Cut by the stream's beginning: it closes by its linger, a minute later.
             seen.latency_ms.append(now_ms - data.source_received_at_ms)
             seen.classified_ms.append(data.published_at_ms - data.source_received_at_ms)
             seen.read_ms.append(now_ms - self._fleet.begin_ms)

@@ -1,5 +1,6 @@
 """N watches that upload every 5 s, their phases spread evenly, and what each of them must get events for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,21 +22,26 @@ class Fleet:
     """Who sends what, and when. ``heads``: per watch, the request up to the length of its body.
 
     Watch i begins at upload ``i * len(templates) / n`` of the library and goes on in order, round and round, so that
-    its stream has no gap. ``begin_ms``: Unix time of the first upload's sending.
+    its stream has no gap. ``begin_ms``: Unix time of the first upload's sending. The watches join in turn over
+    ``ramp_steps`` periods: all at once would be an hour's new users in 5 s.
     """
 
     users: list[str]
     heads: list[bytes]
     templates: list[bytes]
     begin_ms: int
+    ramp_steps: int = 1
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def upload(self, number: int) -> Upload:
-        """The fleet's ``number``-th upload in the order of time."""
-        step, watch = divmod(number, len(self))
-        return Upload(watch, step, PERIOD_MS * number / len(self))
+    def uploads(self, steps: int) -> Iterator[Upload]:
+        """All of them, ``steps`` of every watch, in the order of time."""
+        for period in range(steps + self.ramp_steps - 1):
+            for watch in range(len(self)):
+                step = period - watch % self.ramp_steps
+                if 0 <= step < steps:
+                    yield Upload(watch, step, PERIOD_MS * (period + watch / len(self)))
 
     def request(self, upload: Upload) -> bytes:
         """The bytes of the whole HTTP request."""
@@ -48,7 +54,8 @@ class Fleet:
 
     def end_ms(self, watch: int, step: int) -> int:
         """Where the samples of an upload end, on the watch's clock: the moment at which it is due."""
-        return self.begin_ms + PERIOD_MS * watch // len(self) + PERIOD_MS * step
+        period = step + watch % self.ramp_steps
+        return self.begin_ms + PERIOD_MS * watch // len(self) + PERIOD_MS * period
 
     def expected(self, watch: int, steps: int, hop_ms: int) -> range:
         """Starts of the windows that ``steps`` uploads fill."""

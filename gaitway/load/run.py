@@ -42,12 +42,18 @@ class LoadOptions:
     minutes: float
     connections: int
     recordings: Path
+    ramp_s: float = 0.0
     summary: Path | None = None
 
     @property
     def steps(self) -> int:
         """Uploads per watch."""
         return max(1, round(self.minutes * 60_000 / PERIOD_MS))
+
+    @property
+    def ramp_steps(self) -> int:
+        """Periods over which the watches join."""
+        return max(1, round(self.ramp_s * 1000 / PERIOD_MS))
 
 
 def run_load(options: LoadOptions, console: Console) -> dict[str, Any]:
@@ -102,7 +108,7 @@ def _prepared(options: LoadOptions, run: str) -> Any:
     host, port = _address(options.url)
     users = [f"load-{run}-{number}" for number in range(options.watches)]
     heads = [request_head(host, port, make_token(options.jwt_key, user)) for user in users]
-    return lambda begin_ms: Fleet(users, heads, templates, begin_ms)
+    return lambda begin_ms: Fleet(users, heads, templates, begin_ms, options.ramp_steps)
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -153,7 +159,7 @@ def _cpu_s() -> float:
 
 
 def _summary(options: LoadOptions, sent: Sent, check: EventCheck | None, cpu_s: float) -> dict[str, Any]:
-    seconds = options.steps * PERIOD_MS / 1000
+    seconds = (options.steps + options.ramp_steps - 1) * PERIOD_MS / 1000
     summary: dict[str, Any] = {
         "watches": options.watches,
         "seconds": seconds,

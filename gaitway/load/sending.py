@@ -46,7 +46,8 @@ class Sending:
 
     def __init__(self, fleet: Fleet, host: str, port: int, steps: int) -> None:
         self._fleet = fleet
-        self._total = steps * len(fleet)
+        self._uploads = fleet.uploads(steps)
+        self._next = next(self._uploads, None)
         self._pool: Pool[Upload] = Pool(host, port, self._answered, ANSWER_WITHIN_S)
         self._again: list[tuple[float, Upload]] = []
         self.sent = Sent()
@@ -60,7 +61,7 @@ class Sending:
         await self._pool.open(connections)
         sweeping = asyncio.create_task(self._sweep())
         try:
-            while self.sent.offered < self._total or self._pool.unanswered or self._again:
+            while self._next is not None or self._pool.unanswered or self._again:
                 self._send_due(system_clock() - self._fleet.begin_ms)
                 await asyncio.sleep(TICK_S)
         finally:
@@ -68,10 +69,8 @@ class Sending:
             self._pool.close()
 
     def _send_due(self, now_ms: float) -> None:
-        while self.sent.offered < self._total:
-            upload = self._fleet.upload(self.sent.offered)
-            if upload.due_ms > now_ms:
-                break
+        while (upload := self._next) is not None and upload.due_ms <= now_ms:
+            self._next = next(self._uploads, None)
             self.sent.late_ms = max(self.sent.late_ms, now_ms - upload.due_ms)
             self.sent.offered += 1
             self._pool.send(upload, self._fleet.request(upload))
