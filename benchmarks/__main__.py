@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--stages", default=",".join([*STAGES, "end_to_end"]))
     parser.add_argument("--watches", default=",".join(map(str, end_to_end.FLEETS)))
     parser.add_argument("--minutes", type=float, default=1.5, help="of each fleet, end to end")
+    parser.add_argument("--ramp-s", type=float, default=end_to_end.RAMP_S, help="over which the watches join")
     options = parser.parse_args()
     chosen = options.stages.split(",")
     console = Console(width=160)
@@ -37,7 +38,8 @@ def main() -> int:
     fleets: list[end_to_end.Fleet] = []
     if "end_to_end" in chosen:
         console.rule("end to end")
-        fleets = end_to_end.run(console, [int(n) for n in options.watches.split(",")], options.minutes)
+        watches = [int(n) for n in options.watches.split(",")]
+        fleets = end_to_end.run(console, watches, options.minutes, ramp_s=options.ramp_s)
         console.print(end_to_end.table(fleets))
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(summary(stages, fleets), indent=2) + "\n")
