@@ -133,7 +133,7 @@ def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
             kafka=kafka, topic_prefix=prefix, partitions=PARTITIONS, jwt_key=jwt_key, linger_ms=LINGER_MS
         )
         fleet = fleet_of(library, rate, HOST, 0, jwt_key)
-        uploads = [fleet.upload(number) for number in range(steps * len(fleet))]
+        uploads = list(fleet.uploads(steps))
         bodies = [(fleet.users[upload.watch], body(fleet, upload)) for upload in uploads]
         return uvloop.run(_published(settings, bodies, len(fleet)))
 
