@@ -7,7 +7,6 @@ tenth of windows warms it up, then CPU and time are taken until every window tha
 same log is in the output topic. The peers do fewer watches, but for long enough that their commits are in the figure.
 """
 
-import argparse
 import asyncio
 import logging
 import os
@@ -20,6 +19,7 @@ from itertools import cycle, islice
 
 from rich.console import Console
 
+from benchmarks.command import run_alone
 from benchmarks.features_check import FeaturesDiffer, check, closed_by_time
 from benchmarks.features_log import FeaturesLog, features_log
 from benchmarks.features_topics import (
@@ -190,18 +190,5 @@ def _new_prefix() -> str:
     return f"bench-{secrets.token_hex(4)}-"
 
 
-def main() -> None:
-    """This stage alone."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    for name in Size.__slots__:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
-    options = vars(parser.parse_args())
-    console = Console(width=140)
-    stage = run(options.pop("rounds"), console, Size(**options))
-    for name, ratio in stage.ratios().items():
-        console.print(f"gaitway / {name}: {ratio:.2f}")
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, run, Size)

@@ -7,7 +7,6 @@ the last event can be read as committed. Every event is compared with what the m
 fewer windows. What a transaction and the ledger cost is between Gaitway and the peer that reads in batches.
 """
 
-import argparse
 import asyncio
 import logging
 import secrets
@@ -22,6 +21,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from rich.console import Console
 
+from benchmarks.command import run_alone
 from benchmarks.features_topics import PARTITIONS, delete_topics
 from benchmarks.measure import Measured, Round, Stage, watch
 from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
@@ -156,18 +156,5 @@ def _topics(kafka: str) -> Iterator[str]:
     asyncio.run(delete_topics(kafka, prefix))
 
 
-def main() -> None:
-    """This stage alone."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    for name in Size.__slots__:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
-    options = vars(parser.parse_args())
-    console = Console(width=140)
-    stage = run(options.pop("rounds"), console, Size(**options))
-    for name, ratio in stage.ratios().items():
-        console.print(f"gaitway / {name}: {ratio:.2f}")
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, run, Size)

@@ -7,7 +7,6 @@ load at a rate that FastAPI can hold, Gaitway also a higher one; the limit runs 
 warms up; every upload must be in Kafka in the end, and what some of the records hold is compared with what was sent.
 """
 
-import argparse
 import asyncio
 import logging
 import os
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 import uvloop
 from rich.console import Console
 
+from benchmarks.command import run_alone
 from benchmarks.features_topics import PARTITIONS, delete_topics
 from benchmarks.ingest_load import CONNECTIONS, Loaded, body, check, fleet_of, load, templates
 from benchmarks.measure import Measured, Round, Stage, watch
@@ -168,18 +168,5 @@ def _topics(kafka: str) -> Iterator[str]:
     asyncio.run(delete_topics(kafka, prefix))
 
 
-def main() -> None:
-    """This stage alone."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    for name in Size.__slots__:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
-    options = vars(parser.parse_args())
-    console = Console(width=140)
-    stage = run(options.pop("rounds"), console, Size(**options))
-    for name, ratio in stage.ratios().items():
-        console.print(f"gaitway / {name}: {ratio:.2f}")
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, run, Size)
