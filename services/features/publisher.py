@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from services.features.partition import Ready, Rejected
 from shared import metrics, topics
 from shared.errors import RetryLater
+from shared.farewell import stop_producer
 from shared.records.gap import Gap
 from shared.records.rejected import rejection_headers
 
@@ -84,6 +85,6 @@ class Publisher:
         )
 
     async def stop(self) -> None:
-        """Flush and close."""
+        """Flush and close, within seconds."""
         if self._producer is not None:
-            await self._producer.stop()
+            await stop_producer(self._producer)

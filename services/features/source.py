@@ -22,6 +22,7 @@ from services.features.partition import Partition
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
 from shared.errors import LostOwnership, Stop
+from shared.farewell import CLOSE_S, ends
 from shared.header_names import accept_any_header_names
 from shared.health import Health
 from shared.polling import poll
@@ -30,7 +31,7 @@ from shared.windows.holds import Position
 log = logging.getLogger("gaitway.features")
 
 RETRY_S = 0.5
-STOP_S = 5.0
+STOP_S = 3.0
 ROUND_S = 5.0
 """Between two rounds over all users: gauges, and who has been silent for long."""
 
@@ -225,14 +226,15 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_stop(self) -> None:
         """Acknowledge what is done and leave; a static member keeps its partitions for the session's length."""
-        # A batch that waits for a broker or a Redis that is away must not hold up the exit: it comes again.
+        # Neither a batch that waits for a broker or a Redis that is away nor the farewell to that broker may hold up
+        # the exit: the batch comes again.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S), self._busy:
                 if self._consumer is not None:
                     await self._commit()
                     self._generation += 1
         if self._consumer is not None:
-            await self._consumer.stop()
+            await ends(self._consumer.stop(), CLOSE_S)
 
 
 def _log_ms(metadata: str | None) -> int:

@@ -20,6 +20,7 @@ from services.inference.writer import PartitionWriter, close_all, open_producer
 from shared import garbage, topics
 from shared.clock import Clock, system_clock
 from shared.errors import LostOwnership, RetryLater
+from shared.farewell import CLOSE_S, ends, stop_producer
 from shared.header_names import accept_any_header_names
 from shared.health import Health, health_app
 from shared.http import bind, server
@@ -30,6 +31,7 @@ from shared.rejected_share import RejectedShare
 log = logging.getLogger("gaitway.inference")
 
 RETRY_S = 0.5
+STOP_S = 3.0
 
 
 class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -68,18 +70,23 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer.start()
         self._health.has("kafka")
         watching = asyncio.create_task(self._health.partitions.watch(self._consumer))
+        cycles = asyncio.create_task(self._cycles())
+        stopping = asyncio.create_task(self.stopping.wait())
         try:
-            while not self.stopping.is_set():
-                await self._cycle()
+            await asyncio.wait({cycles, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if cycles.done():
+                cycles.result()
+            # A transaction that waits for a broker that is away must not hold up the exit: its windows come again.
+            await ends(cycles, STOP_S)
         finally:
+            stopping.cancel()
             watching.cancel()
-            async with self._busy:
-                await self._let_go()
-            # With the broker away aiokafka lets the CancelledError of its own fetch out: no end of ours.
-            stopped = asyncio.create_task(self._consumer.stop())
-            await asyncio.wait({stopped})
-            if not stopped.cancelled():
-                stopped.result()
+            await self._let_go()
+            await ends(self._consumer.stop(), CLOSE_S)
+
+    async def _cycles(self) -> None:
+        while not self.stopping.is_set():
+            await self._cycle()
 
     async def _cycle(self) -> None:
         """One poll, at most one transaction per partition, then the rest of the interval."""
@@ -140,7 +147,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         async with contextlib.AsyncExitStack() as opened:
             for partition in partitions:
                 producer = await open_producer(settings.kafka, prefix, partition, settings.transaction_timeout_ms)
-                opened.push_async_callback(producer.stop)
+                opened.push_async_callback(stop_producer, producer)
                 producers[partition] = producer
             # After the fence: nothing can be added to these ledgers but by us.
             ledgers = await read_ledgers(settings.kafka, prefix, partitions, model)

@@ -18,6 +18,7 @@ from services.inference.events import Headers
 from services.inference.ledger import Ledger
 from shared import metrics, plant, topics
 from shared.errors import LostOwnership
+from shared.farewell import stop_producer
 from shared.records.ledger import encode_ledger
 
 
@@ -75,10 +76,7 @@ class PartitionWriter:
 
     async def close(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""
-        try:
-            await self._producer.stop()
-        except KafkaError:
-            return
+        await stop_producer(self._producer)
 
 
 async def open_producer(
@@ -103,7 +101,7 @@ async def open_producer(
         await producer.begin_transaction()
         await producer.abort_transaction()
     except KafkaError:
-        await producer.stop()
+        await stop_producer(producer)
         raise
     return producer
 

@@ -16,6 +16,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.trace import HEADER
 from shared import plant
 from shared.errors import RetryLater
+from shared.farewell import drop_producer
 from shared.records.samples import TICK, SampleRecord
 from shared.topics import WATCH
 
@@ -82,7 +83,7 @@ class KafkaPublisher:
                 for topic in self._topics.values():
                     await producer.partitions_for(topic)
         except BaseException as error:
-            await _drop(producer)
+            await drop_producer(producer)
             if isinstance(error, KafkaError | TimeoutError):
                 raise RetryLater(f"Kafka at {self._settings.kafka} does not answer: {error!r}") from error
             raise
@@ -136,17 +137,4 @@ class KafkaPublisher:
         """Disconnect without waiting for what Kafka has not acknowledged: nobody was told that it was."""
         batcher, self._batcher = self._batcher, None
         if batcher is not None:
-            await _drop(batcher.producer)
-
-
-async def _drop(producer: AIOKafkaProducer) -> None:
-    """What AIOKafkaProducer.stop() does, without its flush.
-
-    aiokafka 0.14 retries the batches of an idempotent producer for ever, and stop() waits for them.
-    """
-    try:
-        await producer._sender.close()
-    except KafkaError as error:
-        logger.warning("the producer's sender ended with %r", error)
-    await producer.client.close()
-    producer._closed = True
+            await drop_producer(batcher.producer)

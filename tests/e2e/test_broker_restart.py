@@ -49,14 +49,21 @@ async def test_kill_9_of_the_broker_in_mid_stream(
     assert_same_baselines(events, offline(watches))
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "in mid-batch"])
 async def test_sigterm_while_the_broker_is_away(
-    broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path]
+    broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path], busy: bool
 ) -> None:
     pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=2)
     watch = pipeline.watch(even["e4-S03"])
     await replay([watch], pipeline.url, float("inf"))
-    await pipeline.settle()
-    broker.kill()
+    if busy:
+        # The windows that the linger closes meanwhile find no broker.
+        await until(lambda: pipeline.metric("features", "gaitway_features_windows_total"), "the first windows")
+        broker.kill()
+        await asyncio.sleep(4)
+    else:
+        await pipeline.settle()
+        broker.kill()
     codes = await asyncio.gather(*(terminate(server) for server in pipeline.services.values()))
     assert codes == [0, 0, 0]
 
