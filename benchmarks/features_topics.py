@@ -5,16 +5,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer
 
+from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import FeaturesLog
 from services.ingest.publisher import partition_of
 from shared.modality import NAMES
 from shared.records.samples import TICK, SampleRecord
 from shared.topics import HOUR_MS, WATCH, TopicSpec, ensure_topics
 
-PARTITIONS = 4
 BATCH_BYTES = 512 * 1024
 TICK_PAUSE_S = 0.05
 # The record's own time is the event's time: Quix Streams reads topics side by side in its order.
@@ -112,23 +111,3 @@ async def _send(
             batch.append(key=key, value=value, timestamp=t0_ms, headers=headers)
     futures.append(await producer.send_batch(batch, topic, partition=partition))
     return futures
-
-
-async def reader_of(kafka: str, topic: str) -> AIOKafkaConsumer:
-    """A consumer of the whole topic, from its beginning, in no group."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20
-    )
-    await consumer.start()
-    consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
-    return consumer
-
-
-async def delete_topics(kafka: str, prefix: str) -> None:
-    """Remove every topic that was made for a prefix, changelogs included: a round's logs are large."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        await admin.delete_topics([topic for topic in await admin.list_topics() if prefix in topic])
-    finally:
-        await admin.close()

@@ -8,15 +8,15 @@ before are not counted: with them the buffers of the consumer, the merge and the
 import argparse
 import asyncio
 import logging
-import secrets
 import time
 from dataclasses import dataclass
 
 import psutil
 from rich.console import Console
 
+from benchmarks.bus import delete_topics, new_prefix, reader_of
 from benchmarks.features_log import FeaturesLog, features_log
-from benchmarks.features_topics import delete_topics, reader_of, write_ticks, write_watch_topics
+from benchmarks.features_topics import write_ticks, write_watch_topics
 from benchmarks.stages.features import features_service
 from gaitway.embedded import KafkaBroker, ValkeyServer
 from shared.clock import system_clock
@@ -55,7 +55,7 @@ def memory_per_user(kafka: str, redis: str, users: int) -> Memory:
 
 
 def _growth(kafka: str, redis: str, users: int, linger_s: float, chunk: int) -> float:
-    prefix = f"bench-{secrets.token_hex(4)}-"
+    prefix = new_prefix()
     log = features_log(WARM_UP_USERS + users, SECONDS, system_clock())
     warm_up, counted = log.users[:WARM_UP_USERS], log.users[WARM_UP_USERS:]
     with features_service(kafka, redis, prefix, linger_s=linger_s) as service:

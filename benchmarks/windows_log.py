@@ -12,8 +12,9 @@ import numpy as np
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from numpy.typing import NDArray
 
+from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import RECORDINGS
-from benchmarks.features_topics import BATCH_BYTES, PARTITIONS
+from benchmarks.features_topics import BATCH_BYTES
 from services.ingest.publisher import partition_of
 from shared.model.bundle import LoadedModel
 from shared.records.window import WindowRecord

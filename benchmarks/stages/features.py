@@ -10,33 +10,23 @@ same log is in the output topic. The peers do fewer watches, but for long enough
 import asyncio
 import logging
 import os
-import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
+from aiokafka import ConsumerRecord
 from rich.console import Console
 
+from benchmarks.bus import PARTITIONS, measured_until, new_prefix, own_topics
 from benchmarks.command import run_alone
-from benchmarks.features_check import FeaturesDiffer, check, closed_by_time
+from benchmarks.features_check import check, closed_by_time
 from benchmarks.features_log import FeaturesLog, features_log
-from benchmarks.features_topics import (
-    JSON_WINDOWS,
-    PARTITIONS,
-    delete_topics,
-    reader_of,
-    write_json_topics,
-    write_watch_topics,
-)
+from benchmarks.features_topics import JSON_WINDOWS, write_json_topics, write_watch_topics
 from benchmarks.measure import Measured, Round, Stage, watch
 from benchmarks.peers.features_job import HOP_MS
 from benchmarks.peers.features_settings import PeerSettings
 from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, ValkeyServer
-from gaitway.embedded.process import ServerProcess
 from shared.clock import system_clock
 from shared.records.window import WindowRecord, decode_window
 from shared.topics import WINDOWS, ensure_topics
@@ -44,9 +34,7 @@ from shared.windows.featurise import window_features
 
 UNIT = "watch-seconds"
 HOP_S = HOP_MS / 1000
-WARM_SHARE = 0.1
 BATCH_WINDOWS = 256
-SILENCE_S = 60.0
 QUIX, FAUST = "Quix Streams", "Faust, per record, JSON"
 PEERS = {
     QUIX: (("benchmarks.peers.quix_features",), "now processing incoming messages"),
@@ -73,7 +61,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """Measure all contestants in turn, ``rounds`` times.
 
     Raises:
-        FeaturesDiffer: one of them does not do the job.
+        FeaturesDiffer, OutputMissing: one of them does not do the job.
         StackError: a part cannot start.
     """
     size = size or Size()
@@ -85,7 +73,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, ValkeyServer() as redis:
         kafka = broker.bootstrap_servers
-        inputs = {name: _new_prefix() for name in PEERS}
+        inputs = {name: new_prefix() for name in PEERS}
         for name, input_prefix in inputs.items():
             asyncio.run(write_json_topics(kafka, input_prefix, peer_logs[name]))
         for number in range(1, rounds + 1):
@@ -108,13 +96,13 @@ def _tell(console: Console, number: int, name: str, done: Round) -> None:
 
 
 def _ours(kafka: str, redis: str, log: FeaturesLog) -> Round:
-    with _topics(kafka) as prefix:
+    with own_topics(kafka) as prefix:
         asyncio.run(write_watch_topics(kafka, prefix, log))
         service = features_service(kafka, redis, prefix)
         with service:
-            done, windows = asyncio.run(until_all(kafka, prefix + WINDOWS.name, service, len(log.expected)))
-    check(log, log.expected, windows, own_baseline=False)
-    return done
+            done, records = asyncio.run(measured_until(kafka, prefix + WINDOWS.name, service, len(log.expected)))
+    check(log, log.expected, _windows(records), own_baseline=False)
+    return _in_watch_seconds(done)
 
 
 def features_service(kafka: str, redis: str, prefix: str, **settings: object) -> ServiceProcess:
@@ -126,13 +114,21 @@ def features_service(kafka: str, redis: str, prefix: str, **settings: object) ->
 def _peer(name: str, kafka: str, input_prefix: str, log: FeaturesLog) -> Round:
     command, ready_line = PEERS[name]
     expected = closed_by_time(log) if name == QUIX else log.expected
-    with _topics(kafka) as prefix:
+    with own_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1, (JSON_WINDOWS,)))
         settings = PeerSettings(kafka, input_prefix, prefix + JSON_WINDOWS.name, f"{prefix}peer")
         with PeerProcess(name, command, settings.environment(), ready_line) as peer:
-            done, windows = asyncio.run(until_all(kafka, settings.output, peer, len(expected)))
-    check(log, expected, windows, own_baseline=True)
-    return done
+            done, records = asyncio.run(measured_until(kafka, settings.output, peer, len(expected)))
+    check(log, expected, _windows(records), own_baseline=True)
+    return _in_watch_seconds(done)
+
+
+def _windows(records: list[ConsumerRecord]) -> list[tuple[str, WindowRecord]]:
+    return [(record.key.decode(), decode_window(record.value)) for record in records]
+
+
+def _in_watch_seconds(windows: Round) -> Round:
+    return replace(windows, work=windows.work * HOP_S)
 
 
 def _limit(log: FeaturesLog, windows: int) -> Round:
@@ -144,50 +140,6 @@ def _limit(log: FeaturesLog, windows: int) -> Round:
         for start in range(0, windows, BATCH_WINDOWS):
             window_features(raw[start : start + BATCH_WINDOWS], baselines[start : start + BATCH_WINDOWS])
     return stopwatch.round(windows * HOP_S)
-
-
-async def until_all(
-    kafka: str, topic: str, process: ServerProcess, count: int
-) -> tuple[Round, list[tuple[str, WindowRecord]]]:
-    """Read a topic until ``count`` windows are there; what the process took for those after the first tenth.
-
-    A service publishes batch by batch: the moment a batch is seen, what it took is spent and the next has just begun.
-    """
-    values: list[tuple[str, bytes]] = []
-    consumer = await reader_of(kafka, topic)
-
-    async def read_until(target: int) -> None:
-        last_s = time.monotonic()
-        while len(values) < target:
-            if time.monotonic() - last_s > SILENCE_S or not process.running:
-                tail = process.log_path.read_text(errors="replace")[-2000:]
-                raise FeaturesDiffer(f"{process.name}: {len(values)} of {count} windows came; its log ends:\n{tail}")
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                values.extend((record.key.decode(), record.value) for record in records)
-                last_s = time.monotonic()
-
-    try:
-        await read_until(max(1, round(count * WARM_SHARE)))
-        warm = len(values)
-        if warm >= count:
-            raise FeaturesDiffer(f"{process.name}: all {count} windows came at once; the log is too short to measure")
-        with watch(process.pid) as stopwatch:
-            await read_until(count)
-    finally:
-        await consumer.stop()
-    return stopwatch.round((count - warm) * HOP_S), [(user, decode_window(value)) for user, value in values]
-
-
-@contextmanager
-def _topics(kafka: str) -> Iterator[str]:
-    """A prefix whose topics are deleted afterwards."""
-    prefix = _new_prefix()
-    yield prefix
-    asyncio.run(delete_topics(kafka, prefix))
-
-
-def _new_prefix() -> str:
-    return f"bench-{secrets.token_hex(4)}-"
 
 
 if __name__ == "__main__":

@@ -4,32 +4,28 @@
 
 activity.windows is filled before; a contestant's first tenth of events warms it up, then CPU and time are taken until
 the last event can be read as committed. Every event is compared with what the model says of its window. The peers do
-fewer windows. What a transaction and the ledger cost is between Gaitway and the peer that reads in batches.
+fewer windows. What a transaction costs is between Gaitway and Gaitway with its transactions taken out.
 """
 
 import asyncio
 import logging
-import secrets
+import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from rich.console import Console
 
+from benchmarks.bus import PARTITIONS, measured_until, own_topics
 from benchmarks.command import run_alone
-from benchmarks.features_topics import PARTITIONS, delete_topics
-from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.measure import Measured, Round, Stage
 from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
 from benchmarks.peers.process import PeerProcess
 from benchmarks.stages import network
 from benchmarks.windows_log import (
     MODEL,
-    InferenceDiffers,
+    ROOT,
     WindowsLog,
     recorded_windows,
     write_windows,
@@ -42,11 +38,10 @@ from shared.model.bundle import load_bundle
 from shared.topics import EVENTS, WINDOWS, ensure_topics
 
 UNIT = "windows"
-WARM_SHARE = 0.1
-SILENCE_S = 60.0
 LIMIT_SECONDS = 1.0
 ONE_BY_ONE, IN_BATCHES = "aiokafka and torch, one by one", "aiokafka and torch, in batches"
 BATCHES = {ONE_BY_ONE: 1, IN_BATCHES: 500}
+UNTRANSACTED = "gaitway without transactions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """Measure all contestants in turn, ``rounds`` times.
 
     Raises:
-        InferenceDiffers: one of them does not do the job.
+        InferenceDiffers, OutputMissing: one of them does not do the job.
         StackError: a part cannot start.
     """
     size = size or Size()
@@ -73,6 +68,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     logs = {ONE_BY_ONE: log.first(size.one_by_one_windows), IN_BATCHES: log.first(size.in_batches_windows)}
     stage = Stage("inference", UNIT, peers={name: Measured() for name in logs}, limit=Measured())
     assert stage.limit is not None
+    untransacted = Measured()
     # A topic that was made a moment ago has a leader a moment later; the producer tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
@@ -81,34 +77,47 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
         file.write_bytes(msgspec.msgpack.encode([window.encode() for window in recorded[: network.WINDOWS]]))
         for number in range(1, rounds + 1):
             stage.ours.rounds.append(_measure("gaitway", kafka, log, model.classes))
+            untransacted.rounds.append(_measure(UNTRANSACTED, kafka, log, model.classes))
             for name, peer in stage.peers.items():
                 peer.rounds.append(_measure(name, kafka, logs[name], model.classes))
             stage.limit.rounds.append(
                 network.contestant(network.OURS_MODULE, file, LIMIT_SECONDS).rounds[network.BATCH]
             )
-            for name, measured in {"gaitway": stage.ours, **stage.peers, "limit": stage.limit}.items():
+            everybody = {"gaitway": stage.ours, UNTRANSACTED: untransacted, **stage.peers, "limit": stage.limit}
+            for name, measured in everybody.items():
                 done = measured.rounds[-1]
                 console.print(
                     f"inference, round {number}: {name}: {done.per_core:,.0f} {UNIT} per CPU second, "
                     f"{done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU"
                 )
+    stage.ours.extra["per_core_without_transactions"] = untransacted.per_core
     return stage
 
 
 def _measure(name: str, kafka: str, log: WindowsLog, classes: tuple[str, ...]) -> Round:
     """One contestant on topics of its own."""
-    with _topics(kafka) as prefix:
+    with own_topics(kafka) as prefix:
         asyncio.run(write_windows(kafka, prefix, log))
-        process = _service(kafka, prefix) if name not in BATCHES else _peer(name, kafka, prefix)
+        process = _peer(name, kafka, prefix) if name in BATCHES else _service(name, kafka, prefix)
         with process:
-            done, events = asyncio.run(_until_all(kafka, prefix + EVENTS.name, process, log.count))
+            done, events = asyncio.run(measured_until(kafka, prefix + EVENTS.name, process, log.count))
     log.check(events, classes)
     return done
 
 
-def _service(kafka: str, prefix: str) -> ServerProcess:
+class UntransactedProcess(ServiceProcess):
+    """The service by another way in."""
+
+    def _command(self, data_dir: Path) -> list[str]:  # noqa: ARG002
+        return [sys.executable, "-m", "benchmarks.untransacted_inference"]
+
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), "PYTHONPATH": str(ROOT)}
+
+
+def _service(name: str, kafka: str, prefix: str) -> ServerProcess:
     environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": MODEL}
-    return ServiceProcess("inference", environment)
+    return (UntransactedProcess if name == UNTRANSACTED else ServiceProcess)("inference", environment)
 
 
 def _peer(name: str, kafka: str, prefix: str) -> ServerProcess:
@@ -117,43 +126,6 @@ def _peer(name: str, kafka: str, prefix: str) -> ServerProcess:
         kafka, prefix + WINDOWS.name, prefix + EVENTS.name, f"{prefix}inference", str(BATCHES[name])
     )
     return PeerProcess(name, ("benchmarks.peers.plain_inference",), settings.environment(), READY_LINE)
-
-
-async def _until_all(kafka: str, topic: str, process: ServerProcess, count: int) -> tuple[Round, list[ConsumerRecord]]:
-    """Read committed events until there are ``count``; what the process took for those after the first tenth."""
-    events: list[ConsumerRecord] = []
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", isolation_level="read_committed")
-    await consumer.start()
-    consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
-
-    async def read_until(target: int) -> None:
-        last_s = time.monotonic()
-        while len(events) < target:
-            if time.monotonic() - last_s > SILENCE_S or not process.running:
-                tail = process.log_path.read_text(errors="replace")[-2000:]
-                raise InferenceDiffers(f"{process.name}: {len(events)} of {count} events came; its log ends:\n{tail}")
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                events.extend(records)
-                last_s = time.monotonic()
-
-    try:
-        await read_until(max(1, round(count * WARM_SHARE)))
-        warm = len(events)
-        if warm >= count:
-            raise InferenceDiffers(f"{process.name}: all {count} events came at once; the log is too short to measure")
-        with watch(process.pid) as stopwatch:
-            await read_until(count)
-    finally:
-        await consumer.stop()
-    return stopwatch.round(count - warm), events
-
-
-@contextmanager
-def _topics(kafka: str) -> Iterator[str]:
-    """A prefix whose topics are deleted afterwards."""
-    prefix = f"bench-{secrets.token_hex(4)}-"
-    yield prefix
-    asyncio.run(delete_topics(kafka, prefix))
 
 
 if __name__ == "__main__":

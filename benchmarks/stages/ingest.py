@@ -12,15 +12,13 @@ import logging
 import os
 import secrets
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvloop
 from rich.console import Console
 
+from benchmarks.bus import PARTITIONS, own_topics
 from benchmarks.command import run_alone
-from benchmarks.features_topics import PARTITIONS, delete_topics
 from benchmarks.ingest_load import CONNECTIONS, Loaded, body, check, fleet_of, load, templates
 from benchmarks.measure import Measured, Round, Stage, watch
 from benchmarks.peers.gateway_settings import GatewaySettings
@@ -103,7 +101,8 @@ def _tell(console: Console, number: int, name: str, done: Round, latency: str) -
 def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> Loaded:
     """One contestant on topics of its own, under load."""
     jwt_key = secrets.token_urlsafe(32)
-    with _topics(kafka) as prefix:
+    with own_topics(kafka) as prefix:
+        asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
         server, port = (_peer if name == FASTAPI else _ours)(kafka, prefix, jwt_key)
         with server:
             fleet = fleet_of(library, rate, HOST, port, jwt_key)
@@ -127,7 +126,8 @@ def _peer(kafka: str, prefix: str, jwt_key: str) -> tuple[ServerProcess, int]:
 
 def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
     """Decoding, packing and producing in this process, as fast as it goes."""
-    with _topics(kafka) as prefix:
+    with own_topics(kafka) as prefix:
+        asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
         jwt_key = secrets.token_urlsafe(32)
         settings = IngestSettings(
             kafka=kafka, topic_prefix=prefix, partitions=PARTITIONS, jwt_key=jwt_key, linger_ms=LINGER_MS
@@ -157,15 +157,6 @@ async def _published(settings: IngestSettings, bodies: list[tuple[str, bytes]], 
     finally:
         await publisher.stop()
     return stopwatch.round(len(bodies) - warm)
-
-
-@contextmanager
-def _topics(kafka: str) -> Iterator[str]:
-    """A prefix whose topics are there, and are deleted afterwards."""
-    prefix = f"bench-{secrets.token_hex(4)}-"
-    asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
-    yield prefix
-    asyncio.run(delete_topics(kafka, prefix))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""What all stages do with Kafka: topics of a round's own, and reading an output topic until all of it is there."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from benchmarks.measure import Round, watch
+from gaitway.embedded.process import ServerProcess
+
+PARTITIONS = 4
+WARM_SHARE = 0.1
+SILENCE_S = 60.0
+
+
+class OutputMissing(Exception):
+    """A contestant does not write all that it should, or all of it at once."""
+
+
+def new_prefix() -> str:
+    """For the names of topics that nobody else has."""
+    return f"bench-{secrets.token_hex(4)}-"
+
+
+@contextmanager
+def own_topics(kafka: str) -> Iterator[str]:
+    """A prefix whose topics are deleted afterwards."""
+    prefix = new_prefix()
+    yield prefix
+    asyncio.run(delete_topics(kafka, prefix))
+
+
+async def reader_of(kafka: str, topic: str) -> AIOKafkaConsumer:
+    """A consumer of what is committed in the whole topic, from its beginning, in no group."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 << 20,
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
+    return consumer
+
+
+async def delete_topics(kafka: str, prefix: str) -> None:
+    """Remove every topic that was made for a prefix, changelogs included: a round's logs are large."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic for topic in await admin.list_topics() if prefix in topic])
+    finally:
+        await admin.close()
+
+
+async def measured_until(
+    kafka: str, topic: str, process: ServerProcess, count: int
+) -> tuple[Round, list[ConsumerRecord]]:
+    """Read a topic until ``count`` records are there; what the process took for those after the first tenth.
+
+    A service publishes batch by batch: the moment a batch is seen, what it took is spent and the next has just begun.
+    """
+    found: list[ConsumerRecord] = []
+    consumer = await reader_of(kafka, topic)
+
+    async def read_until(target: int) -> None:
+        last_s = time.monotonic()
+        while len(found) < target:
+            if time.monotonic() - last_s > SILENCE_S or not process.running:
+                tail = process.log_path.read_text(errors="replace")[-2000:]
+                raise OutputMissing(f"{process.name}: {len(found)} of {count} records came; its log ends:\n{tail}")
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(records)
+                last_s = time.monotonic()
+
+    try:
+        await read_until(max(1, round(count * WARM_SHARE)))
+        warm = len(found)
+        if warm >= count:
+            raise OutputMissing(f"{process.name}: all {count} records came at once; the log is too short to measure")
+        with watch(process.pid) as stopwatch:
+            await read_until(count)
+    finally:
+        await consumer.stop()
+    return stopwatch.round(count - warm), found

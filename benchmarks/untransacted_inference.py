@@ -1,0 +1,51 @@
+"""The inference service with its transactions taken out, all else as it is: between the two is what they cost.
+
+    python -m benchmarks.untransacted_inference    (environment: that of `gaitway serve inference`)
+
+For the benchmark alone: events, ledger and offsets no longer hold together, a crash would lose or repeat events.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from services.inference import service
+from services.inference.settings import InferenceSettings
+from shared import topics
+
+
+class UntransactedProducer(AIOKafkaProducer):  # type: ignore[misc]
+    """Acknowledged by all replicas and idempotent like the service's; its offsets go nowhere."""
+
+    def transaction(self) -> Any:
+        """No bracket."""
+        return contextlib.nullcontext()
+
+    async def send_offsets_to_transaction(self, offsets: Any, group_id: str) -> None:
+        """The group's offsets stay where they were."""
+
+
+async def open_producer(
+    bootstrap_servers: str,
+    prefix: str,  # noqa: ARG001
+    partition: int,  # noqa: ARG001
+    transaction_timeout_ms: int,  # noqa: ARG001
+) -> AIOKafkaProducer:
+    """In place of the service's own: no transaction id, hence nobody to fence."""
+    producer = UntransactedProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=256 * 1024,
+        max_request_size=topics.MAX_REJECTED_BYTES,
+    )
+    await producer.start()
+    return producer
+
+
+if __name__ == "__main__":
+    service.open_producer = open_producer
+    asyncio.run(service.serve(InferenceSettings()))
