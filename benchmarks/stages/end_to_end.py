@@ -79,8 +79,9 @@ def run(
     return found
 
 
-def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, console: Console) -> Fleet:
-    options = LoadOptions(
+def load_options(stack: Stack, watches: int, minutes: float, ramp_s: float) -> LoadOptions:
+    """What `gaitway load` is asked for on a stack."""
+    return LoadOptions(
         url=stack.url,
         jwt_key=stack.jwt_key,
         kafka=stack.kafka,
@@ -91,6 +92,9 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
         recordings=RECORDINGS,
         ramp_s=ramp_s,
     )
+
+
+def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, console: Console) -> Fleet:
     pids = stack.pids | {"load": psutil.Process().pid}
     taken: list[tuple[float, dict[str, float], dict[str, float]]] = []
 
@@ -108,7 +112,7 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
     for timer in timers:
         timer.start()
     try:
-        summary = run_load(options, console)
+        summary = run_load(load_options(stack, watches, minutes, ramp_s), console)
     finally:
         for timer in timers:
             timer.cancel()
