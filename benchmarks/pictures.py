@@ -39,10 +39,10 @@ def draw_cost(fleets: list[dict[str, Any]]) -> Figure:
 
 def draw_peers(stages: dict[str, Any]) -> Figure:
     """Work per core of every contestant, Gaitway being 1."""
-    rows = [(f"{stage}: Gaitway", 1.0, COLOURS[2]) for stage in stages]
-    for index, (stage, found) in reversed(list(enumerate(stages.items()))):
-        peers = [(f"{name}", peer / found["ours"], COLOURS[0]) for name, peer in found["peers"].items()]
-        rows[index + 1 : index + 1] = peers
+    rows = []
+    for stage, found in stages.items():
+        rows.append((f"{stage}: Gaitway", 1.0, COLOURS[2]))
+        rows += [(name, peer / found["ours"], COLOURS[0]) for name, peer in found["peers"].items()]
     rows.reverse()
     figure = Figure(figsize=(8, 0.32 * len(rows) + 0.8), layout="constrained")
     axes = figure.subplots()
