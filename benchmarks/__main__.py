@@ -88,6 +88,8 @@ def summary(stages: list[Stage], fleets: list[end_to_end.Fleet]) -> dict[str, An
                 "us_per_upload": fleet.us_per_upload,
                 "cpu_s_per_1000_watch_minutes": fleet.cpu_s_per_1000_watch_minutes,
                 "rss_mb": fleet.rss_mb,
+                "latency_by_stage_s": fleet.latency_by_stage_s,
+                "max_lag_s": fleet.max_lag_s,
                 **fleet.summary,
             }
             for fleet in fleets

@@ -9,15 +9,16 @@ watches are there and fill windows.
 import argparse
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import scrape
 from benchmarks.measure import cpu_seconds
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.load.library import PERIOD_MS
@@ -28,15 +29,30 @@ RECORDINGS = Path("examples/recordings")
 FLEETS = (1_000, 5_000, 10_000, 15_000, 20_000)
 GOAL_P99_S = 1.0
 RAMP_S = 30.0
+LOOK_S = 5.0
+CONSUMERS = ("features", "inference")
+STAGES = {
+    "device_to_gateway": "ingest",
+    "gateway_to_window": "features",
+    "window_to_event": "inference",
+    "gateway_to_event": "inference",
+}
+"""Each stage of gaitway_event_latency_seconds, and whose page has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """One fleet's run. ``cores`` and ``rss_mb``: by process; ``summary``: what `gaitway load` says."""
+    """One fleet's run. ``cores`` and ``rss_mb``: by process; ``summary``: what `gaitway load` says.
+
+    ``latency_by_stage_s``: quantiles by stage of gaitway_event_latency_seconds, as fine as its buckets;
+    ``max_lag_s``: the largest that was seen of any partition, every 5 s.
+    """
 
     watches: int
     cores: dict[str, float]
     rss_mb: dict[str, float]
+    latency_by_stage_s: dict[str, dict[str, float]]
+    max_lag_s: dict[str, float]
     summary: dict[str, Any]
 
     @property
@@ -96,29 +112,62 @@ def load_options(stack: Stack, watches: int, minutes: float, ramp_s: float) -> L
 
 def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, console: Console) -> Fleet:
     pids = stack.pids | {"load": psutil.Process().pid}
-    taken: list[tuple[float, dict[str, float], dict[str, float]]] = []
+    taken: list[_Snapshot] = []
+    max_lag_s = dict.fromkeys(CONSUMERS, 0.0)
+    over = threading.Event()
 
-    def sample() -> None:
-        taken.append(
-            (
-                time.perf_counter(),
-                {name: cpu_seconds(pid) if name != "load" else _own_cpu_s() for name, pid in pids.items()},
-                {name: psutil.Process(pid).memory_info().rss / 1e6 for name, pid in pids.items()},
-            )
-        )
+    def look() -> None:
+        # Windows are filled 20 s after the last watch has joined; the first one leaves after ``minutes``.
+        over.wait(ramp_s + 25)
+        taken.append(_Snapshot.of(stack, pids))
+        end_s = time.perf_counter() + minutes * 60 - ramp_s - 26
+        while not over.wait(min(LOOK_S, max(0.0, end_s - time.perf_counter()))):
+            taken[1:] = [_Snapshot.of(stack, pids)]
+            for name in CONSUMERS:
+                lag_s = scrape.gauge_max(taken[-1].pages[name], "gaitway_consumer_lag_seconds")
+                max_lag_s[name] = max(max_lag_s[name], lag_s)
+            if time.perf_counter() >= end_s:
+                break
 
-    # Windows are filled 20 s after the last watch has joined; the first one leaves after ``minutes``.
-    timers = [threading.Timer(after_s, sample) for after_s in (ramp_s + 25, minutes * 60 - 1)]
-    for timer in timers:
-        timer.start()
+    looking = threading.Thread(target=look)
+    looking.start()
     try:
         summary = run_load(load_options(stack, watches, minutes, ramp_s), console)
     finally:
-        for timer in timers:
-            timer.cancel()
-    (begin_s, begin, _), (end_s, end, rss_mb) = taken
-    cores = {name: (end[name] - begin[name]) / (end_s - begin_s) for name in pids}
-    return Fleet(watches, cores, rss_mb, summary)
+        over.set()
+        looking.join()
+    begin, end = taken
+    cores = {name: (end.cpu_s[name] - begin.cpu_s[name]) / (end.at_s - begin.at_s) for name in pids}
+    return Fleet(watches, cores, end.rss_mb, _latency_by_stage(begin, end), max_lag_s, summary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """All processes and all services' metrics at one moment."""
+
+    at_s: float
+    cpu_s: dict[str, float]
+    rss_mb: dict[str, float]
+    pages: dict[str, str]
+
+    @classmethod
+    def of(cls, stack: Stack, pids: Mapping[str, int]) -> Self:
+        return cls(
+            time.perf_counter(),
+            {name: cpu_seconds(pid) if name != "load" else _own_cpu_s() for name, pid in pids.items()},
+            {name: psutil.Process(pid).memory_info().rss / 1e6 for name, pid in pids.items()},
+            {name: scrape.page(url) for name, url in stack.health.items()},
+        )
+
+
+def _latency_by_stage(begin: _Snapshot, end: _Snapshot) -> dict[str, dict[str, float]]:
+    found = {}
+    for stage, service in STAGES.items():
+        was, now = (
+            scrape.buckets(each.pages[service], "gaitway_event_latency_seconds", stage=stage) for each in (begin, end)
+        )
+        found[stage] = {f"p{share * 100:.0f}": scrape.quantile(share, was, now) for share in (0.5, 0.99)}
+    return found
 
 
 def _own_cpu_s() -> float:
