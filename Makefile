@@ -10,7 +10,7 @@ PLANT ?=
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit chaos bench format lock clean
+.PHONY: help setup demo observe test check unit chaos bench dashboards format lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ endif
 demo: setup ## the whole pipeline on real recordings; ARGS="--speed max --watches 8"
 	@$(BIN)/gaitway demo $(ARGS)
 
+observe: setup ## five answers from a real Prometheus beside the pipeline; ARGS="--watches 200 --minutes 4 --pictures DIR"
+	@$(BIN)/gaitway observe $(ARGS)
+
 test: setup check unit ## lint, types, import contract, all tests
 
 check: setup
@@ -57,6 +60,9 @@ bench: setup build/peers/.ready ## every stage beside its peers, and the whole p
 build/peers/.ready: benchmarks/peers/requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/peers --require-hashes -r $<
 	@touch $@
+
+dashboards: setup ## write Grafana's JSON from deploy/grafana/*.py
+	$(BIN)/python -m deploy.grafana
 
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
