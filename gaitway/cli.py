@@ -180,6 +180,31 @@ def load(
 
 
 @app.command()
+def observe(
+    watches: Annotated[int, typer.Option(min=1, help="Of a fleet without holes, beside the demo's people.")] = 200,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long everybody sends.")] = 4.0,
+    pictures: Annotated[Path | None, typer.Option(help="Draw what Prometheus has seen into this folder.")] = None,
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
+    model: Model = MODEL,
+) -> None:
+    """Start everything here with a Prometheus beside it, and answer an operator's five questions from that."""
+    from gaitway.observe.run import ObserveOptions, run_observe
+
+    options = ObserveOptions(watches, minutes, recordings, model, pictures)
+    if not run_observe(options, Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def canary() -> None:
+    """A watch with a known recording, all day: are its events right and in time? Settings are GAITWAY_* variables."""
+    from gaitway.canary.run import serve
+    from gaitway.canary.settings import CanarySettings
+
+    _run(serve(CanarySettings.read()))
+
+
+@app.command()
 def predict(
     dataset: Dataset,
     model: Model = MODEL,
@@ -271,6 +296,14 @@ def broker(
     ):
         typer.echo(f"Kafka at {kafka.bootstrap_servers}, Redis at {valkey.url}; Ctrl-C ends them")
         signal.pause()
+
+
+@app.command()
+def metrics() -> None:
+    """Print every metric: name, kind, unit, meaning, and what to do when it moves (docs/metrics.md)."""
+    from gaitway.metrics_page import page
+
+    typer.echo(page(), nl=False)
 
 
 @app.command()

@@ -12,6 +12,17 @@ GaitwayError
     └── BundleError       a model bundle that does not fit
 """
 
+from typing import Literal
+
+UploadFault = Literal["malformed", "too_large", "media_type", "missing", "unknown_field", "value", "rate", "time"]
+"""What is wrong with an upload, as one of a few words that a metric can have as a label."""
+
+RecordFault = Literal["key", "unreadable", "version", "time", "feature_version", "not_finite"]
+"""The same of a Kafka record: no user as its key, bytes of no contract, a version that is not known, times out of all
+reason, features of another version than the model's, or a model that gives no number for it."""
+
+_FAULT_OF: dict[int, UploadFault] = {400: "malformed", 413: "too_large", 415: "media_type"}
+
 
 class GaitwayError(Exception):
     """Base of all errors that Gaitway raises on purpose."""
@@ -28,15 +39,20 @@ class InvalidMessage(GaitwayError):
 class InvalidUpload(InvalidMessage):
     """An upload that breaks the contract; ``field`` is its JSON path (``accelerometer.x[3]``)."""
 
-    def __init__(self, field: str, detail: str, *, status: int = 422) -> None:
+    def __init__(self, field: str, detail: str, *, status: int = 422, fault: UploadFault = "value") -> None:
         super().__init__(f"{field}: {detail}" if field else detail)
         self.field = field
         self.detail = detail
         self.status = status
+        self.fault = _FAULT_OF.get(status, fault)
 
 
 class InvalidRecord(InvalidMessage):
-    """A Kafka record whose bytes do not follow any known version of its contract."""
+    """A Kafka record that follows no known version of its contract."""
+
+    def __init__(self, detail: str, *, fault: RecordFault = "unreadable") -> None:
+        super().__init__(detail)
+        self.fault = fault
 
 
 class LostOwnership(GaitwayError):

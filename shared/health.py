@@ -18,17 +18,20 @@ from shared.progress import PartitionProgress
 class Health:
     """What a service says of itself: alive while it makes progress, ready while its dependencies answer.
 
-    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``).
+    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``). /metrics shows
+    the part of the catalogue that is the ``service``'s; without a name all of it.
     """
 
     stalled_after_s: float = 60.0
     monotonic: Callable[[], float] = time.monotonic
+    service: str = ""
+    topic_prefix: str = ""
     not_ready: dict[str, str] = field(default_factory=dict)
     partitions: PartitionProgress = field(init=False)
     _last_progress: float | None = None
 
     def __post_init__(self) -> None:
-        self.partitions = PartitionProgress(self.monotonic)
+        self.partitions = PartitionProgress(self.monotonic, topic_prefix=self.topic_prefix)
 
     def progress(self) -> None:
         """Called once per completed loop, also when there was nothing to do."""
@@ -38,10 +41,12 @@ class Health:
     def waits_for(self, dependency: str, why: str) -> None:
         """Not ready: ``dependency`` does not answer."""
         self.not_ready[dependency] = why
+        metrics.READY.labels(dependency).set(0)
 
     def has(self, dependency: str) -> None:
         """``dependency`` answers again."""
         self.not_ready.pop(dependency, None)
+        metrics.READY.labels(dependency).set(1)
 
     @property
     def alive(self) -> bool:
@@ -58,9 +63,11 @@ class Health:
 def health_routes(health: Health) -> list[Route]:
     """The three routes."""
 
+    registry = metrics.registry_of(health.service)
+
     async def metrics_page(_: Request) -> Response:
-        metrics.PARTITION_PROGRESS_AGE_SECONDS.set(health.partitions.oldest_s())
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        health.partitions.report()
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:
         content: dict[str, object] = {"alive": health.alive}

@@ -1,14 +1,17 @@
-"""How long each partition has made no progress: faust and aiokafka are both known to hang in silence."""
+"""How far behind each partition is, and since when it has made no progress: faust and aiokafka are known to hang."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
+
+from shared import metrics
+from shared.clock import Clock, system_clock
 
 log = logging.getLogger("gaitway.progress")
 
@@ -20,6 +23,9 @@ ANSWER_S = 5.0
 class _Standing:
     position: int
     since_s: float
+    handled_ms: int
+    """Log time up to which everything has been processed; until that is known, when the partition began."""
+    end: int = 0
 
 
 class PartitionProgress:
@@ -30,8 +36,12 @@ class PartitionProgress:
     there is. A partition that is paused waits for the others on purpose.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, clock: Clock = system_clock, *, topic_prefix: str = ""
+    ) -> None:
         self._monotonic = monotonic
+        self._clock = clock
+        self._topic_prefix = topic_prefix
         self._standing: dict[TopicPartition, _Standing] = {}
 
     def oldest_s(self) -> float:
@@ -46,22 +56,44 @@ class PartitionProgress:
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """These and no others are the consumer's; one that is new begins now."""
-        now_s = self._monotonic()
-        self._standing = {tp: self._standing.get(tp) or _Standing(0, now_s) for tp in partitions}
+        now_s, now_ms = self._monotonic(), self._clock()
+        self._standing = {tp: self._standing.get(tp) or _Standing(0, now_s, now_ms) for tp in partitions}
+
+    def handled(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """These records, in order of offset by partition, have been processed."""
+        for tp, records in batch.items():
+            if (standing := self._standing.get(tp)) is not None and records:
+                standing.handled_ms = records[-1].timestamp
+
+    def report(self) -> None:
+        """Set the gauges, of the partitions that are the consumer's now and no others."""
+        now_s, now_ms = self._monotonic(), self._clock()
+        for gauge in (metrics.LAG_RECORDS, metrics.LAG_SECONDS, metrics.PARTITION_PROGRESS_AGE_SECONDS):
+            gauge.clear()
+        for tp, standing in self._standing.items():
+            labels = (tp.topic.removeprefix(self._topic_prefix), str(tp.partition))
+            lag = max(0, standing.end - standing.position)
+            behind_s = max(0, now_ms - standing.handled_ms) / 1000 if lag else 0.0
+            metrics.LAG_RECORDS.labels(*labels).set(lag)
+            metrics.LAG_SECONDS.labels(*labels).set(behind_s)
+            metrics.PARTITION_PROGRESS_AGE_SECONDS.labels(*labels).set(now_s - standing.since_s)
 
     def observe(
         self, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], paused: Iterable[Any] = ()
     ) -> None:
         """Where the consumer stands, and where its partitions end; what is not known is left out."""
-        now_s = self._monotonic()
+        now_s, now_ms = self._monotonic(), self._clock()
         waiting = set(paused)
         for tp, standing in self._standing.items():
             position = positions.get(tp)
             if position is None:
                 continue
+            standing.end = max(ends.get(tp, standing.end), position)
             at_end = tp in ends and position >= ends[tp]
             if position > standing.position or at_end or tp in waiting:
                 standing.since_s = now_s
+            if at_end:
+                standing.handled_ms = now_ms
             standing.position = position
 
     async def watch(self, consumer: Any) -> None:

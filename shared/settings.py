@@ -1,7 +1,7 @@
 """Settings from the environment: one frozen object per service, read once, every name with one prefix."""
 
 import logging
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +27,7 @@ class ServiceSettings(BaseSettings):
     health_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
     instance: str = Field("0", pattern=r"^[a-zA-Z0-9._-]+$", description="stable name of this worker in its group")
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    log_format: Literal["text", "json", "auto"] = Field("text", description="auto: text on a terminal, else json")
 
     def model_post_init(self, _context: Any, /) -> None:
         """Checks that pydantic's field types cannot say."""

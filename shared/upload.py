@@ -92,12 +92,13 @@ def to_records(upload: Upload, received_at_ms: int) -> list[SampleRecord]:
     if upload.steps is not None:
         parts.append((STEPS, upload.steps, steps_total(upload.steps.total)[np.newaxis]))
     if not parts:
-        raise InvalidUpload("", f"an upload needs at least one of {', '.join(BY_NAME)}")
+        raise InvalidUpload("", f"an upload needs at least one of {', '.join(BY_NAME)}", fault="missing")
     modalities = tuple(modality.name for modality, _, _ in parts)
     context = msgspec.to_builtins(upload.context) if upload.context is not None else None
     if upload.sent_at_ms > received_at_ms + FUTURE_MS:
         ahead_s = (upload.sent_at_ms - received_at_ms) / 1000
-        raise InvalidUpload("sent_at_ms", f"the watch's clock is {ahead_s:.0f} s ahead; 300 s are allowed")
+        detail = f"the watch's clock is {ahead_s:.0f} s ahead; 300 s are allowed"
+        raise InvalidUpload("sent_at_ms", detail, fault="time")
     records = []
     for modality, part, samples in parts:
         _check_rate(modality, part.rate_hz)
@@ -141,13 +142,16 @@ def _axes(part: Accelerometer) -> np.ndarray[Any, Any]:
 def _check_rate(modality: Modality, rate_hz: float) -> None:
     low, high = modality.upload_rate_hz
     if not low <= rate_hz <= high:
-        raise InvalidUpload(f"{modality.name}.rate_hz", f"{rate_hz:g} Hz is no rate of a watch: {low:g} to {high:g}")
+        detail = f"{rate_hz:g} Hz is no rate of a watch: {low:g} to {high:g}"
+        raise InvalidUpload(f"{modality.name}.rate_hz", detail, fault="rate")
 
 
 def _check_time(modality: Modality, t0_ms: int, end_ms: float, received_at_ms: int) -> None:
     if end_ms > received_at_ms + FUTURE_MS:
         ahead_s = (end_ms - received_at_ms) / 1000
-        raise InvalidUpload(f"{modality.name}.t0_ms", f"samples lie {ahead_s:.0f} s in the future; 300 s are allowed")
+        detail = f"samples lie {ahead_s:.0f} s in the future; 300 s are allowed"
+        raise InvalidUpload(f"{modality.name}.t0_ms", detail, fault="time")
     if t0_ms < received_at_ms - PAST_MS:
         days = (received_at_ms - t0_ms) / 86_400_000
-        raise InvalidUpload(f"{modality.name}.t0_ms", f"samples are {days:.1f} days old; 7 days are allowed")
+        detail = f"samples are {days:.1f} days old; 7 days are allowed"
+        raise InvalidUpload(f"{modality.name}.t0_ms", detail, fault="time")

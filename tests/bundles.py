@@ -10,12 +10,12 @@ import torch
 from shared.labels import HAR7
 from shared.modality import MODALITIES, NAMES, WINDOW_MS
 from shared.model.bundle import save_bundle
-from shared.model.manifest import Manifest
+from shared.model.manifest import Manifest, Reference
 from shared.model.network import FusionNetwork, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
 
 
-def random_bundle(folder: Path, *, abstain_below: float = 0.0) -> Path:
+def random_bundle(folder: Path, *, abstain_below: float = 0.0, reference: Reference | None = None) -> Path:
     """Write the bundle ``random@0.0.1`` of seven classes."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -38,6 +38,7 @@ def random_bundle(folder: Path, *, abstain_below: float = 0.0) -> Path:
         licence="Apache-2.0",
         metrics={},
         abstain_below=abstain_below,
+        reference=reference,
     )
     save_bundle(folder, network, manifest)
     return folder

@@ -60,7 +60,19 @@ async def test_a_dependency_that_is_away_does_not_kill(health):
 async def test_metrics_start_at_zero_and_have_no_user(health):
     health.progress()
     text = (await get(health, "/metrics")).text
-    assert 'gaitway_rejected_records_total{service="features"}' in text
-    assert 'gaitway_features_late_samples_total{modality="steps"}' in text
+    assert 'gaitway_features_late_samples_total{modality="steps"} 0.0' in text
     assert 'user="' not in text
     assert 'device="' not in text
+
+
+async def test_metrics_of_a_service_say_what_it_waits_for(watch):
+    health = Health(monotonic=watch, service="features")
+    health.waits_for("kafka", "away")
+    health.has("redis")
+    text = (await get(health, "/metrics")).text
+    assert 'gaitway_ready{dependency="kafka"} 0.0' in text
+    assert 'gaitway_ready{dependency="redis"} 1.0' in text
+    assert "gaitway_features_users" in text
+    assert "gaitway_ingest" not in text
+    health.has("kafka")
+    assert 'gaitway_ready{dependency="kafka"} 1.0' in (await get(health, "/metrics")).text

@@ -1,4 +1,6 @@
 import asyncio
+import re
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -49,9 +51,10 @@ class MemoryConsumer:
 
 
 class Scene:
-    def __init__(self, *assigned: TopicPartition) -> None:
+    def __init__(self, *assigned: TopicPartition, topic_prefix: str = "") -> None:
         self.watch = Watch()
-        self.health = Health(60.0, self.watch)
+        self.health = Health(60.0, self.watch, topic_prefix=topic_prefix)
+        self.health.partitions._clock = lambda: int(self.watch.now_s * 1000)
         self.consumer = MemoryConsumer(*assigned)
 
     async def seconds(self, count: int) -> None:
@@ -195,7 +198,73 @@ async def test_the_gauge_is_as_old_as_the_page(scene):
     scene.consumer.ends[A] = 10
     await scene.seconds(5)
     scene.watch.now_s += 37
+    assert await gauges(scene, "gaitway_partition_progress_age_seconds") == {
+        ("watch.steps", "0"): 37.0,
+        ("watch.steps", "1"): 37.0,
+    }
+
+
+async def gauges(scene: Scene, name: str) -> dict[tuple[str, str], float]:
+    """Value by topic and partition, as /metrics has it."""
     transport = httpx.ASGITransport(health_app(scene.health))
     async with httpx.AsyncClient(transport=transport, base_url="http://health") as client:
         text = (await client.get("/metrics")).text
-    assert "gaitway_partition_progress_age_seconds 37.0" in text
+    found = re.findall(rf'^{name}{{partition="(\d+)",topic="([^"]+)"}} (\S+)$', text, re.MULTILINE)
+    return {(topic, partition): float(value) for partition, topic, value in found}
+
+
+def record(at_s: float) -> SimpleNamespace:
+    return SimpleNamespace(timestamp=at_s * 1000)
+
+
+async def test_lag_in_records_is_what_the_broker_has_and_the_consumer_has_not(scene):
+    scene.consumer.ends = {A: 10, B: 25}
+    scene.consumer.positions[B] = 20
+    await scene.seconds(5)
+    assert await gauges(scene, "gaitway_consumer_lag_records") == {("watch.steps", "0"): 10, ("watch.steps", "1"): 5}
+    scene.consumer.positions = {A: 10, B: 25}
+    await scene.seconds(5)
+    assert set((await gauges(scene, "gaitway_consumer_lag_records")).values()) == {0}
+
+
+async def test_lag_in_seconds_is_the_age_of_what_was_processed_last(scene):
+    scene.consumer.ends = {A: 10, B: 10}
+    scene.consumer.positions = {A: 4, B: 10}
+    await scene.seconds(5)
+    scene.health.partitions.handled({A: [record(400), record(scene.watch.now_s - 600)], B: []})
+    assert await gauges(scene, "gaitway_consumer_lag_seconds") == {("watch.steps", "0"): 600, ("watch.steps", "1"): 0}
+    scene.watch.now_s += 30  # as old as the page, not as the look
+    assert (await gauges(scene, "gaitway_consumer_lag_seconds"))["watch.steps", "0"] == 630
+    scene.consumer.positions[A] = 10
+    await scene.seconds(5)
+    assert (await gauges(scene, "gaitway_consumer_lag_seconds"))["watch.steps", "0"] == 0
+
+
+async def test_what_comes_after_a_long_silence_is_not_late(scene):
+    scene.health.partitions.assigned([A, B])
+    scene.health.partitions.handled({A: [record(100)]})
+    await scene.seconds(3_600)
+    scene.watch.now_s += 2
+    scene.health.partitions.observe({A: 0}, {A: 1})
+    assert (await gauges(scene, "gaitway_consumer_lag_seconds"))["watch.steps", "0"] == 2
+
+
+async def test_a_worker_that_has_processed_nothing_yet_counts_from_its_assignment(scene):
+    scene.consumer.ends[A] = 10
+    await scene.seconds(65)
+    assert (await gauges(scene, "gaitway_consumer_lag_seconds"))["watch.steps", "0"] == 60
+
+
+async def test_gauges_of_a_partition_that_has_gone_go_too(scene):
+    await scene.seconds(5)
+    del scene.consumer.positions[A]
+    await scene.seconds(5)
+    for name in ("lag_records", "lag_seconds"):
+        assert list(await gauges(scene, f"gaitway_consumer_{name}")) == [("watch.steps", "1")]
+    assert list(await gauges(scene, "gaitway_partition_progress_age_seconds")) == [("watch.steps", "1")]
+
+
+async def test_topics_are_named_without_their_prefix():
+    scene = Scene(TopicPartition("t1-watch.steps", 3), topic_prefix="t1-")
+    await scene.seconds(5)
+    assert await gauges(scene, "gaitway_consumer_lag_records") == {("watch.steps", "3"): 0}

@@ -34,6 +34,7 @@ from training.measure.evaluate import (
     leave_one_dataset_out,
     summary,
 )
+from training.measure.reference import reference
 from training.measure.study import write_study
 from training.recipe.draw import TrainingSettings
 from training.recipe.loop import fit, logits
@@ -48,6 +49,8 @@ PROTOCOL = (
     "{folds} folds by person over {people} people of {datasets}, none of the demo; trained on 20 s windows every "
     "10 s, tested on those that do not overlap; causal baseline; steps emulated; seed {seed}; no abstention"
 )
+
+REFERENCE = "the windows of unseen_people, with the temperature and the abstention of this bundle"
 
 
 def train_bundle(
@@ -159,6 +162,7 @@ def train(
         created=datetime.now(UTC).date().isoformat(),
         licence=LICENCE,
         metrics=metrics,
+        reference=reference(probabilities, config.classes, threshold, REFERENCE),
     )
     manifest = save_bundle(out, network, manifest)
     (out / CARD).write_text(card(manifest, settings.steps), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A service as a child process, exactly as an operator starts it: `gaitway serve NAME` and an environment."""
+"""A service, or the canary, as a child process, exactly as an operator starts it: a command and an environment."""
 
 import os
 import sys
@@ -8,20 +8,25 @@ from pathlib import Path
 from gaitway.embedded.process import ServerProcess
 
 # What each service logs once it takes part.
-_READY = {"ingest": "connected to Kafka", "features": " partitions ", "inference": " partitions "}
+_READY = {
+    "ingest": "connected to Kafka",
+    "features": " partitions ",
+    "inference": " partitions ",
+    "canary": ", partition ",
+}
 
 
 class ServiceProcess(ServerProcess):
-    """One service; ``environment`` holds its GAITWAY_* variables without the prefix, in lower case."""
+    """A service or the canary; ``environment`` holds its GAITWAY_* variables without the prefix, in lower case."""
 
     def __init__(
         self, service: str, environment: Mapping[str, object], *, port: int | None = None, data_dir: Path | None = None
     ) -> None:
         super().__init__(data_dir, port=port)
-        self.name = f"gaitway serve {service}"
+        self._words = ["canary"] if service == "canary" else ["serve", service]
+        self.name = f"gaitway {' '.join(self._words)}"
         self.log_name = f"{service}.log"
         self.ready_line = _READY[service]
-        self._service = service
         self._variables = {f"GAITWAY_{name.upper()}": str(value) for name, value in environment.items()}
         self._variables["GAITWAY_PORT" if service == "ingest" else "GAITWAY_HEALTH_PORT"] = str(self.port)
 
@@ -31,7 +36,7 @@ class ServiceProcess(ServerProcess):
         return f"http://{self.host}:{self.port}"
 
     def _command(self, data_dir: Path) -> list[str]:  # noqa: ARG002
-        return [sys.executable, "-m", "gaitway", "serve", self._service]
+        return [sys.executable, "-m", "gaitway", *self._words]
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GAITWAY_")}

@@ -18,14 +18,14 @@ DEVICE = "load"
 _SEQ, _SENT_MS, _T0_MS = 900_000_000_001, 900_000_000_002, 900_000_000_003
 
 
-def upload_templates(recordings: Iterable[Recording], session: str) -> list[bytes]:
+def upload_templates(recordings: Iterable[Recording], session: str, device: str = DEVICE) -> list[bytes]:
     """Every whole upload of the recordings, with all three modalities, as ``bytes % (seq, sent_at_ms, t0_ms x 3)``.
 
     Whole is 5 s: 125 samples of acceleration at 25 Hz (a recording at another rate is put on that grid), 5 heart rates
     and 5 step counts. Empty where no recording has one.
     """
     return [
-        _template(upload, session)
+        _template(upload, session, device)
         for recording in recordings
         for upload in uploads(_at_watch_rate(recording))
         if _is_whole(upload)
@@ -55,13 +55,13 @@ def _is_whole(upload: Upload) -> bool:
     )
 
 
-def _template(upload: Upload, session: str) -> bytes:
+def _template(upload: Upload, session: str, device: str) -> bytes:
     assert upload.accelerometer
     assert upload.heart_rate
     assert upload.steps
     marked = msgspec.structs.replace(
         upload,
-        device=DEVICE,
+        device=device,
         session=session,
         seq=_SEQ,
         sent_at_ms=_SENT_MS,

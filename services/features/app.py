@@ -20,6 +20,7 @@ from shared.errors import RetryLater, Stop
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
+from shared.loop_lag import watch_event_loop
 from shared.rejected_share import RejectedShare
 
 log = logging.getLogger("gaitway.features")
@@ -43,6 +44,9 @@ class FeaturesApp(faust.App):
         self.failure = failure
         signal.raise_signal(signal.SIGTERM)
 
+    def _create_directories(self) -> None:
+        """Make no folder for tables in the working directory: there are no tables, and it may be read-only."""
+
 
 def create_app(settings: FeaturesSettings) -> FeaturesApp:
     """Wire the service up."""
@@ -54,8 +58,10 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
         topic_disable_leader=True,
     )
     topic_names = [settings.topic_prefix + spec.name for spec in topics.WATCH.values()]
-    health = Health(settings.stalled_after_s)
+    health = Health(settings.stalled_after_s, service="features", topic_prefix=settings.topic_prefix)
     health.waits_for("kafka", "not connected yet")
+    # It is asked for with the first record; until then nothing is known against it.
+    health.has("redis")
     store = BaselineStore(settings.redis, settings.redis_prefix)
     publisher = Publisher(settings.kafka, settings.topic_prefix)
     users = Users(store, settings.hop_ms)
@@ -89,6 +95,10 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
     @app.task  # type: ignore[untyped-decorator]
     async def serve_health() -> None:
         await http.serve(sockets=[sock])
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        await watch_event_loop()
 
     @app.task  # type: ignore[untyped-decorator]
     async def start() -> None:
@@ -128,7 +138,7 @@ async def _when_ready(settings: FeaturesSettings, publisher: Publisher) -> None:
 
 def run(settings: FeaturesSettings) -> None:
     """Run the worker until a signal ends it; raises Stop when it cannot go on."""
-    configure_logging("features", settings.log_level)
+    configure_logging("features", settings.log_level, settings.log_format)
     settings.log(log)
     app = create_app(settings)
     worker = faust.Worker(
@@ -139,6 +149,8 @@ def run(settings: FeaturesSettings) -> None:
         quiet=True,
         loop=uvloop.new_event_loop(),
     )
+    # It writes a terminal's control codes wherever standard output leads to.
+    worker.spinner = None
     garbage.settle()
     try:
         worker.execute_from_commandline()

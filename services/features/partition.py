@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import plant
-from shared.errors import InvalidRecord
+from shared.errors import InvalidRecord, RecordFault
 from shared.modality import MODALITIES
 from shared.records.decoding import traceparent_of, user_of
 from shared.records.samples import TICK, decode_samples
@@ -23,10 +23,11 @@ PAST_MS, FUTURE_MS = KEPT_MS, HOUR_MS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejected:
-    """A record that cannot be processed, and why."""
+    """A record that cannot be processed, and why: in words, and in one of a few."""
 
     record: Any
     reason: str
+    fault: RecordFault
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +60,7 @@ class Partition:
             try:
                 entry = _log_record(topic, log_ms, record)
             except InvalidRecord as error:
-                rejected.append(Rejected(record, str(error)))
+                rejected.append(Rejected(record, str(error), error.fault))
                 entry = LogRecord(log_ms, topic, record.offset)
             self._merge.push(entry)
         return rejected
@@ -91,5 +92,6 @@ def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
     user = user_of(record.key)
     samples = decode_samples(MODALITIES[topic], record.value)
     if samples.t0_ms < log_ms - PAST_MS or samples.end_ms > log_ms + FUTURE_MS:
-        raise InvalidRecord(f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}")
+        detail = f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}"
+        raise InvalidRecord(detail, fault="time")
     return LogRecord(log_ms, topic, record.offset, user, samples, traceparent_of(record.headers))

@@ -2,18 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
+import prometheus_client
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from services.features.partition import Partition, Ready, Rejected
 from services.features.users import Users
 from shared import metrics
+from shared.clock import Clock, system_clock
 from shared.errors import RetryLater
 from shared.health import Health
-from shared.modality import MODALITIES
+from shared.log import traced
+from shared.modality import MODALITIES, NAMES
 from shared.records.gap import Gap
+from shared.records.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.rejected_share import RejectedShare
 from shared.windows.assembler import Closed
 from shared.windows.featurise import featurise
@@ -30,6 +36,11 @@ RETRY_S = 0.5
 FEATURISE_WINDOWS = 256
 YIELD_RECORDS = 200
 SLOW_S = 5.0
+
+# Kept, since finding a child by its labels costs more than counting.
+_FOLDED = {name: metrics.RECORDS_FOLDED.labels(name) for name in NAMES}
+_COVERAGE = {name: metrics.WINDOW_COVERAGE.labels(name) for name in NAMES}
+_GATEWAY_TO_WINDOW = metrics.EVENT_LATENCY_SECONDS.labels("gateway_to_window")
 
 
 class Output(Protocol):
@@ -55,6 +66,7 @@ class Processor:
         topic_names: Sequence[str],
         max_waiting_folds: int,
         rejected_share: RejectedShare,
+        clock: Clock = system_clock,
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self._users = users
@@ -63,6 +75,7 @@ class Processor:
         self._topic_names = list(topic_names)
         self._max_waiting_folds = max_waiting_folds
         self._rejected_share = rejected_share
+        self._clock = clock
         self._partition_of: dict[str, Partition] = {}
         self._persisted = False
 
@@ -90,14 +103,19 @@ class Processor:
         await self._load({r.user for _, log_records in released for r in log_records if r.samples is not None})
         windows: list[Ready] = []
         gaps: list[tuple[int, Gap]] = []
+        gap_ms: Counter[tuple[str, str]] = Counter()
         for partition, log_records in released:
             closed = await self._fold(partition, log_records)
             gaps += [(partition.number, gap) for gap in closed.gaps]
+            gap_ms.update(closed.gap_ms)
             ready, unbelieved = await self._featurise(partition, closed.windows)
             windows += ready
             gaps += unbelieved
+            for _, gap in unbelieved:
+                gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
         if windows or gaps or rejected:
             await self._publish(windows, gaps, rejected)
+            self._count(windows, gaps, gap_ms)
         await self._persist()
         self._health.progress()
         # Ticks are no records.
@@ -116,10 +134,12 @@ class Processor:
             if count % YIELD_RECORDS == 0:
                 await asyncio.sleep(0)
             whole.extend(partition.fold(record))
-            if record.samples is not None:
-                metrics.RECORDS_FOLDED.labels(record.samples.modality.name).inc()
-        for name, count in whole.late_samples.items():
-            metrics.SAMPLES_LATE.labels(name).inc(count)
+        for name, n in Counter(r.samples.modality.name for r in records if r.samples is not None).items():
+            _FOLDED[name].inc(n)
+        for name, n in whole.late_samples.items():
+            metrics.SAMPLES_LATE.labels(name).inc(n)
+        for name, n in whole.repeated_samples.items():
+            metrics.SAMPLES_REPEATED.labels(name).inc(n)
         for user, device, start in whole.slots:
             self._users.mark_final(user, device, start // HOUR_MS)
         return whole
@@ -151,10 +171,25 @@ class Processor:
                 log.warning("%s; %d windows wait", error, len(windows))
                 await asyncio.sleep(RETRY_S)
         self._health.has("kafka")
+
+    def _count(
+        self, windows: Iterable[Ready], gaps: Iterable[tuple[int, Gap]], gap_ms: Mapping[tuple[str, str], int]
+    ) -> None:
+        """What has just been published."""
+        now_ms = self._clock()
+        telling = log.isEnabledFor(logging.DEBUG)
         for ready in windows:
-            metrics.WINDOWS_CLOSED.labels(ready.raw.closed_by).inc()
+            raw, record = ready.raw, ready.record
+            _closed(raw.closed_by, metrics.modalities_label(record.mask)).inc()
+            for name in raw.announced:
+                _COVERAGE[name].observe(record.coverage[name])
+            _GATEWAY_TO_WINDOW.observe(max(0, now_ms - record.source_received_at_ms) / 1000)
+            if telling:
+                log.debug("window of %d, %s", raw.window_start_ms, raw.closed_by, extra=traced(raw.traceparent))
         for _, gap in gaps:
             metrics.GAPS.labels(gap.modality, gap.reason).inc()
+        for labels, ms in gap_ms.items():
+            metrics.GAP_SECONDS.labels(*labels).inc(ms / 1000)
 
     async def _persist(self) -> None:
         """Fold into Redis; while it is away go on with what is in memory, up to a bound."""
@@ -202,3 +237,16 @@ class Processor:
         metrics.SILENT_DEVICES.set(sum(not watch.connected for watch in watches))
         metrics.MAX_CLOCK_SKEW.set(max((abs(watch.skew_ms) for watch in watches), default=0) / 1000)
         metrics.MERGE_WAITING.set(sum(p.waiting(topic) for p in partitions for topic in range(len(MODALITIES))))
+        states = self._users.states()
+        for index, (name, known) in enumerate(_BASELINE_STATES):
+            for state in known:
+                users = sum(count for pair, count in states.items() if pair[index] == state)
+                metrics.BASELINES.labels(name, state).set(users)
+
+
+_BASELINE_STATES = (("accelerometer", ACCELEROMETER_STATES), ("heart_rate", HEART_RATE_STATES))
+
+
+@cache
+def _closed(closed_by: str, modalities: str) -> prometheus_client.Counter:
+    return metrics.WINDOWS_CLOSED.labels(closed_by, modalities)

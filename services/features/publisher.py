@@ -12,10 +12,14 @@ from services.features.partition import Ready, Rejected
 from shared import metrics, topics
 from shared.errors import RetryLater
 from shared.farewell import stop_producer
+from shared.log import traced
+from shared.records.decoding import traceparent_of
 from shared.records.gap import Gap
 from shared.records.rejected import rejection_headers
 
 log = logging.getLogger("gaitway.features")
+
+_REJECTED = metrics.rejected_by("features")
 
 
 class Publisher:
@@ -68,8 +72,9 @@ class Publisher:
     async def _send_rejected(self, item: Rejected) -> Any:
         record = item.record
         headers = rejection_headers("features", item.reason, record.topic, record.partition, record.offset)
-        log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, item.reason)
-        metrics.REJECTED.labels("features").inc()
+        trace = traced(traceparent_of(record.headers))
+        log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, item.reason, extra=trace)
+        _REJECTED[item.fault].inc()
         return await self._send(topics.REJECTED, record.partition, record.key, record.value, headers)
 
     async def _send(

@@ -116,6 +116,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def _handle(self, batch: Batch) -> None:
         try:
             await self._processor.process(batch.records)
+            self._health.partitions.handled(batch.records)
         except LostOwnership as error:
             log.warning("%s: beginning again from the last commit", error)
             await self._begin(self._consumer.assignment())

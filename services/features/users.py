@@ -1,6 +1,7 @@
 """Users in memory: baselines that windows are computed with, folds that wait for Redis."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ class _User:
     waiting: list[tuple[str, Hop]] = field(default_factory=list)
     changed: set[tuple[str, int]] = field(default_factory=set)
     """(device, hour) whose bitmap must be written."""
+    states: tuple[str, str] | None = None
+    """Of the accelerometer's and the heart rate's baseline that the newest window was computed with."""
 
 
 _Named = tuple[str, _User]
@@ -58,6 +61,10 @@ class Users:
     def waiting(self) -> int:
         """Folds that Redis has not taken yet."""
         return len(self._dirty) + sum(len(self._users[name].waiting) for name in self._unknown)
+
+    def states(self) -> Counter[tuple[str, str]]:
+        """Users by the states of the baselines that their newest window was computed with."""
+        return Counter(user.states for user in self._users.values() if user.states is not None)
 
     async def ensure(self, users: Iterable[str]) -> dict[str, dict[str, ClosedSlots]]:
         """Load the users that are not in memory, and those that are unknown; returns their final windows by device.
@@ -99,7 +106,9 @@ class Users:
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """See Baselines."""
         entry = self._users[user]
-        return entry.baseline.get(window_mg, available=entry.known)
+        baseline = entry.baseline.get(window_mg, available=entry.known)
+        entry.states = (baseline.accelerometer.state, baseline.heart_rate.state)
+        return baseline
 
     def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
         """See Baselines; of a user who could not be read nothing is known against."""

@@ -27,6 +27,7 @@ class Classifier:
         self.name = ModelName(self._model.name_version, self._model.label_set, self._model.abstain_below)
         self.classes = tuple(self._model.classes)
         self.feature_version = self._model.manifest.feature_version
+        self.reference = self._model.manifest.reference
 
     async def classify(self, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
         """(n, classes) probabilities."""

@@ -9,18 +9,28 @@ from typing import Any
 import numpy as np
 
 from services.inference.classifier import Classifier
+from services.inference.drift import Drift
 from services.inference.events import activity_event, to_message
 from services.inference.ledger import AHEAD_MS
 from services.inference.writer import Outgoing, PartitionWriter
 from shared import metrics
 from shared.clock import Clock
 from shared.errors import InvalidRecord
+from shared.labels import UNKNOWN
+from shared.log import traced
 from shared.records.decoding import traceparent_of, user_of
+from shared.records.event import ActivityEvent
 from shared.records.rejected import rejection_headers
 from shared.records.window import WindowRecord, decode_window
 from shared.rejected_share import RejectedShare
 
 log = logging.getLogger("gaitway.inference")
+
+# Kept, since finding a child by its labels costs more than counting.
+_REJECTED = metrics.rejected_by("inference")
+_WINDOW_TO_EVENT, _GATEWAY_TO_EVENT, _DEVICE_TO_EVENT = (
+    metrics.EVENT_LATENCY_SECONDS.labels(stage) for stage in ("window_to_event", "gateway_to_event", "device_to_event")
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +50,14 @@ class Processor:
         self._classifier = classifier
         self._clock = clock
         self._rejected_share = rejected_share
+        self._drift = Drift(classifier.reference)
+        metrics.CLASS_DRIFT.set_function(self._drift.class_psi)
+        metrics.CONFIDENCE_DRIFT.set_function(self._drift.confidence_psi)
+        self._events = {
+            (activity, modalities): metrics.EVENTS.labels(activity, modalities, classifier.name.name_version)
+            for activity in (*classifier.classes, UNKNOWN)
+            for modalities in map(metrics.modalities_label, metrics.masks())
+        }
 
     async def process(self, batch: Mapping[int, Sequence[Any]]) -> None:
         """Publish the events of one poll's records, by partition.
@@ -55,14 +73,18 @@ class Processor:
             tasks[partition] = [task for record in records if (task := self._accept(partition, record, out))]
         windows = [task.window for partition_tasks in tasks.values() for task in partition_tasks]
         probabilities = iter(await self._classifier.classify(windows)) if windows else iter(())
+        events: list[ActivityEvent] = []
         for partition, partition_tasks in tasks.items():
             for task in partition_tasks:
-                self._emit(partition, task, next(probabilities), outgoing[partition])
+                event = self._emit(partition, task, next(probabilities), outgoing[partition])
+                if event is not None:
+                    events.append(event)
         # All of them end before the first failure is told: what opens a partition anew must not meet a transaction.
         writes = [self.writers[partition].write(out) for partition, out in outgoing.items()]
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+        self._drift.add([event.activity for event in events], [event.confidence for event in events])
         rejected = sum(len(out.rejected) for out in outgoing.values())
         self._rejected_share.count(sum(map(len, batch.values())), rejected)
 
@@ -72,36 +94,57 @@ class Processor:
             user = user_of(record.key)
             window = decode_window(record.value or b"")
             if window.window_start_ms > record.timestamp + AHEAD_MS:
-                raise InvalidRecord(f"a window of {window.window_start_ms} in a record of {record.timestamp}")
+                detail = f"a window of {window.window_start_ms} in a record of {record.timestamp}"
+                raise InvalidRecord(detail, fault="time")
             if window.feature_version != self._classifier.feature_version:
                 raise InvalidRecord(
-                    f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}"
+                    f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}",
+                    fault="feature_version",
                 )
         except InvalidRecord as error:
-            self._reject(record, str(error), out)
+            self._reject(record, error, out)
             return None
         if not self.writers[partition].ledger.stage(user, window):
             metrics.REPEATS_DROPPED.inc()
             return None
         return _Task(record, user, window)
 
-    def _emit(self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any], out: Outgoing) -> None:
+    def _emit(
+        self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any], out: Outgoing
+    ) -> ActivityEvent | None:
+        """The event, which is then in ``out``; None where the model has no number for the window."""
         if not np.isfinite(probabilities).all():
             self.writers[partition].ledger.unstage(task.user, task.window)
-            self._reject(task.record, "the model gives no finite probability for it", out)
-            return
+            error = InvalidRecord("the model gives no finite probability for it", fault="not_finite")
+            self._reject(task.record, error, out)
+            return None
         now_ms = self._clock()
         by_class = dict(zip(self._classifier.classes, probabilities.tolist(), strict=True))
         event = activity_event(task.user, task.window, by_class, self._classifier.name, now_ms)
-        headers, value = to_message(event, traceparent_of(task.record.headers))
+        trace = traceparent_of(task.record.headers)
+        headers, value = to_message(event, trace)
         out.events.append((task.user.encode(), headers, value))
-        metrics.EVENTS.labels(event.activity).inc()
-        metrics.EVENT_LATENCY_SECONDS.observe(max(0, now_ms - task.window.source_received_at_ms) / 1000)
+        self._count(event, task)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("event of %d: %s", event.window_start_ms, event.activity, extra=traced(trace))
+        return event
 
-    def _reject(self, record: Any, reason: str, out: Outgoing) -> None:
-        log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, reason)
-        metrics.REJECTED.labels("inference").inc()
-        headers = rejection_headers("inference", reason, record.topic, record.partition, record.offset)
+    def _count(self, event: ActivityEvent, task: _Task) -> None:
+        labels = (event.activity, metrics.modalities_label(task.window.mask))
+        (self._events.get(labels) or metrics.EVENTS.labels(*labels, event.model)).inc()
+        metrics.CONFIDENCE.observe(event.confidence)
+        now_ms = event.published_at_ms
+        _WINDOW_TO_EVENT.observe(max(0, now_ms - task.record.timestamp) / 1000)
+        _GATEWAY_TO_EVENT.observe(max(0, now_ms - event.source_received_at_ms) / 1000)
+        # By the watch's clock: of one that is ahead nothing can be told.
+        if now_ms >= event.window_end_ms:
+            _DEVICE_TO_EVENT.observe((now_ms - event.window_end_ms) / 1000)
+
+    def _reject(self, record: Any, error: InvalidRecord, out: Outgoing) -> None:
+        trace = traced(traceparent_of(record.headers))
+        log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, error, extra=trace)
+        _REJECTED[error.fault].inc()
+        headers = rejection_headers("inference", str(error), record.topic, record.partition, record.offset)
         # aiokafka sends no record that has neither key nor value.
         value = b"" if record.key is None and record.value is None else record.value
         out.rejected.append((record.key, headers, value))

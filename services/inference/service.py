@@ -25,6 +25,7 @@ from shared.header_names import accept_any_header_names
 from shared.health import Health, health_app
 from shared.http import bind, server
 from shared.log import configure_logging
+from shared.loop_lag import watch_event_loop
 from shared.polling import poll_fresh
 from shared.rejected_share import RejectedShare
 
@@ -99,6 +100,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
             if records:
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})
+                    self._health.partitions.handled(records)
                 except LostOwnership as error:
                     log.warning("%s: opening the partitions anew", error)
                     await self._open(self._consumer.assignment(), seek=True)
@@ -172,9 +174,9 @@ async def serve(settings: InferenceSettings) -> None:
     Raises:
         Stop: the bundle does not fit, a topic does not match, the health port is taken, or too much is rejected.
     """
-    configure_logging("inference", settings.log_level)
+    configure_logging("inference", settings.log_level, settings.log_format)
     settings.log(log)
-    health = Health(settings.stalled_after_s)
+    health = Health(settings.stalled_after_s, service="inference", topic_prefix=settings.topic_prefix)
     health.waits_for("kafka", "not connected yet")
     classifier = Classifier(settings.model, settings.torch_threads)
     log.info("model %s: %s", classifier.name.name_version, ", ".join(classifier.classes))
@@ -183,11 +185,13 @@ async def serve(settings: InferenceSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, worker.stopping.set)
     http = server(health_app(health))
     garbage.settle()
+    watching = asyncio.create_task(watch_event_loop())
     page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
     try:
         if await _topics_exist(settings, worker.stopping):
             await worker.run()
     finally:
+        watching.cancel()
         classifier.close()
         http.should_exit = True
         await page

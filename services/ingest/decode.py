@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import InvalidUpload
+from shared.errors import InvalidUpload, UploadFault
 from shared.upload import Upload
 
 MAX_ECHO_CHARS = 200
@@ -67,10 +67,12 @@ def _named(message: str) -> InvalidUpload:
     at = _AT.fullmatch(message)
     what, path = (at["what"], at["path"]) if at else (message, "")
     member = _MEMBER.fullmatch(what)
+    fault: UploadFault = "value"
     if member:
         path = f"{path}.{member['name']}" if path else member["name"]
-        what = "is missing" if member["how"] == "missing required" else "unknown field"
-    return InvalidUpload(path[:MAX_ECHO_CHARS], what[:MAX_ECHO_CHARS])
+        missing = member["how"] == "missing required"
+        what, fault = ("is missing", "missing") if missing else ("unknown field", "unknown_field")
+    return InvalidUpload(path[:MAX_ECHO_CHARS], what[:MAX_ECHO_CHARS], fault=fault)
 
 
 def _not_a_number(body: bytes) -> InvalidUpload | None:

@@ -27,6 +27,7 @@ EXAMPLE = {
     "context": {"activity": "resting"},
 }
 
+_TRACE = {"traceresponse": {"description": "the trace that goes with the samples", "schema": {"type": "string"}}}
 _RETRY_AFTER = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
 _REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
     400: ("The body is no JSON, or no whole gzip stream", {}),
@@ -56,13 +57,16 @@ def document(max_body_bytes: int) -> bytes:
     responses: dict[str, Any] = {
         "202": {
             "description": "Acknowledged by all in-sync replicas",
+            "headers": _TRACE,
             "content": {"application/json": {"schema": accepted}},
         },
     }
     for status, (description, headers) in _REFUSALS.items():
-        responses[str(status)] = {"description": description, "content": {MEDIA_TYPE: {"schema": problem}}} | (
-            {"headers": headers} if headers else {}
-        )
+        responses[str(status)] = {
+            "description": description,
+            "headers": _TRACE | headers,
+            "content": {MEDIA_TYPE: {"schema": problem}},
+        }
     operation = {
         "operationId": "upload",
         "summary": "Samples of one watch, of one or more modalities",

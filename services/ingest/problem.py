@@ -1,5 +1,6 @@
 """Answers to what went wrong: problem+json (RFC 9457)."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -8,6 +9,8 @@ from starlette.responses import Response
 
 from services.ingest.errors import TooManyRequests, Unauthorised
 from shared.errors import InvalidMessage, InvalidUpload, RetryLater
+from shared.metrics import NO_MODALITY
+from shared.modality import NAMES
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -41,6 +44,16 @@ def refusal(error: InvalidMessage | RetryLater) -> Response:
         return problem(error.status, error.detail, field=field, headers=headers)
     status = 429 if isinstance(error, TooManyRequests) else 503
     return problem(status, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def blame(error: InvalidMessage | RetryLater) -> tuple[str, str]:
+    """Whose fault it is, as labels: the modality, "none" where it is not of one, and the reason."""
+    if isinstance(error, InvalidUpload):
+        member = re.split(r"[.\[]", error.field, maxsplit=1)[0]
+        return member if member in NAMES else NO_MODALITY, error.fault
+    if isinstance(error, Unauthorised):
+        return NO_MODALITY, "unauthorised"
+    return NO_MODALITY, "too_many_requests" if isinstance(error, TooManyRequests) else "unavailable"
 
 
 def bug() -> Response:

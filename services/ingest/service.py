@@ -18,6 +18,7 @@ from shared.errors import RetryLater
 from shared.health import Health
 from shared.http import bind, server
 from shared.log import configure_logging
+from shared.loop_lag import watch_event_loop
 from shared.topics import ensure_topics
 
 FIRST_RETRY_S = 0.5
@@ -37,9 +38,9 @@ async def serve(settings: IngestSettings) -> None:
     Raises:
         Stop: the address is taken, or a topic is not as the contract wants it.
     """
-    configure_logging("ingest", settings.log_level)
+    configure_logging("ingest", settings.log_level, settings.log_format)
     settings.log(logger)
-    health = Health()
+    health = Health(service="ingest")
     health.waits_for("kafka", "not connected yet")
     publisher = KafkaPublisher(settings)
     verifier = TokenVerifier(settings.jwt_key.get_secret_value(), cache_size=settings.token_cache_size)
@@ -59,11 +60,13 @@ async def serve(settings: IngestSettings) -> None:
         serving = asyncio.create_task(http.serve(sockets=[sock]))
         feeding = asyncio.create_task(keep_connected(settings, publisher, health))
         stopping = asyncio.create_task(stop.wait())
+        watching = asyncio.create_task(watch_event_loop())
         try:
             await asyncio.wait({serving, feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             logger.info("stopping")
             stopping.cancel()
+            watching.cancel()
             http.should_exit = True
             await serving
             feeding.cancel()

@@ -4,6 +4,8 @@ import random
 import re
 
 HEADER = "traceparent"
+ANSWER_HEADER = "traceresponse"
+"""The W3C's name for it in an answer (https://w3c.github.io/trace-context/#traceresponse-header, a draft)."""
 
 # Version ff is forbidden, as are ids of zeros; a version other than 00 may append fields that we do not know.
 _VALID = re.compile(

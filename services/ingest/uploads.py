@@ -3,6 +3,7 @@
 Starlette's request, router and middleware cost more than everything that is done here with an upload.
 """
 
+import logging
 import time
 
 from starlette.types import Receive, Scope, Send
@@ -11,18 +12,23 @@ from services.ingest.auth import TokenVerifier
 from services.ingest.body import Headers, read_body, text
 from services.ingest.decode import decode_upload
 from services.ingest.errors import TooManyRequests
-from services.ingest.problem import bug, refusal
+from services.ingest.problem import blame, bug, refusal
 from services.ingest.publisher import Publisher
-from services.ingest.trace import HEADER, traceparent
+from services.ingest.trace import ANSWER_HEADER, HEADER, traceparent
 from shared import metrics
 from shared.clock import Clock
 from shared.errors import InvalidMessage, RetryLater
+from shared.log import Sparingly, traced
 from shared.modality import NAMES
 from shared.upload import to_records
 
 # Looked up once: finding a child by its labels costs more than counting.
 _ACCEPTED = metrics.UPLOADS.labels("202")
 _SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in NAMES}
+_DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
+
+logger = logging.getLogger("gaitway.ingest.uploads")
+_refusals = Sparingly(logger)
 
 
 class Uploads:
@@ -48,26 +54,35 @@ class Uploads:
         began_s = time.perf_counter()
         # Reversed, so that of a header that is there twice the first counts.
         headers = dict(reversed(scope["headers"]))
+        trace = traceparent(text(headers, HEADER.encode()))
         try:
-            accepted = await self._accept(headers, receive)
+            accepted = await self._accept(headers, receive, trace)
         except (InvalidMessage, RetryLater) as error:
             response = refusal(error)
+            response.headers[ANSWER_HEADER] = trace.decode()
             metrics.UPLOADS.labels(str(response.status_code)).inc()
+            metrics.UPLOADS_REJECTED.labels(*blame(error)).inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            _log_refusal(error, response.status_code, trace)
             await response(scope, receive, send)
         except BaseException as error:
             metrics.UPLOADS.labels("500").inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             if isinstance(error, Exception):
-                await bug()(scope, receive, send)
+                logger.error("an upload has failed, the traceback follows", extra=traced(trace))
+                response = bug()
+                response.headers[ANSWER_HEADER] = trace.decode()
+                await response(scope, receive, send)
             # The server logs the traceback.
             raise
         else:
             _ACCEPTED.inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
-            await _answer(accepted, send)
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%d samples accepted", accepted, extra=traced(trace))
+            await _answer(accepted, trace, send)
 
-    async def _accept(self, headers: Headers, receive: Receive) -> int:
+    async def _accept(self, headers: Headers, receive: Receive, trace: bytes) -> int:
         """Samples accepted; the cheap refusals come first."""
         user = self._verifier.user(text(headers, b"authorization"))
         body = await read_body(headers, receive, self._max_body_bytes)
@@ -78,19 +93,33 @@ class Uploads:
         records = to_records(decode_upload(body), received_at_ms)
         self._waiting[user] = waiting + 1
         try:
-            await self._publisher.publish(user, records, traceparent(text(headers, HEADER.encode())))
+            await self._publisher.publish(user, records, trace)
         finally:
             self._waiting[user] -= 1
             if not self._waiting[user]:
                 del self._waiting[user]
-        metrics.CLOCK_SKEW_SECONDS.observe((received_at_ms - records[0].sent_at_ms) / 1000)
+        since_sent_s = (received_at_ms - records[0].sent_at_ms) / 1000
+        metrics.CLOCK_SKEW_SECONDS.observe(since_sent_s)
+        # Of a clock that is ahead nothing can be told of the way.
+        if since_sent_s >= 0:
+            _DEVICE_TO_GATEWAY.observe(since_sent_s)
         for record in records:
             _SAMPLES[record.modality.name].inc(record.n)
         return sum(record.n for record in records)
 
 
-async def _answer(accepted: int, send: Send) -> None:
+def _log_refusal(error: InvalidMessage | RetryLater, status: int, trace: bytes) -> None:
+    level = logging.WARNING if isinstance(error, RetryLater) else logging.INFO
+    # Quoted: what a client sent may hold line feeds.
+    _refusals.log(level, "%d, %s: %r", status, blame(error)[1], str(error), extra=traced(trace))
+
+
+async def _answer(accepted: int, trace: bytes, send: Send) -> None:
     body = b'{"accepted":%d}' % accepted
-    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    headers = [
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", b"application/json"),
+        (ANSWER_HEADER.encode(), trace),
+    ]
     await send({"type": "http.response.start", "status": 202, "headers": headers})
     await send({"type": "http.response.body", "body": body})

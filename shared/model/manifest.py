@@ -7,10 +7,14 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shared.errors import BundleError
-from shared.labels import LABEL_SETS
+from shared.labels import LABEL_SETS, UNKNOWN
 from shared.modality import BY_NAME, WINDOW_MS
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+SHARES_TOLERANCE = 0.001
+"""Shares are rounded."""
 
 
 class Measurement(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,10 +24,25 @@ class Measurement(Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[str, float]
 
 
+class Reference(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the network says of people whom it does not know, to hold what it says of users against.
+
+    ``activities``: share of each answer, "unknown" among them. ``confidence_deciles``: the nine values between the
+    tenths of the windows, ascending; ``confidence_shares``: how many windows lie between them (an edge is in the bin
+    above it), a tenth each unless many are equally sure.
+    """
+
+    measured_on: str
+    activities: dict[str, Share]
+    confidence_deciles: Annotated[tuple[Share, ...], Meta(min_length=9, max_length=9)]
+    confidence_shares: Annotated[tuple[Share, ...], Meta(min_length=10, max_length=10)]
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """What a bundle says of itself. ``classes`` are those it has learnt, in the order of its outputs.
 
-    ``abstain_below``: a window whose most probable class has less is "unknown".
+    ``abstain_below``: a window whose most probable class has less is "unknown". Without ``reference`` no drift is
+    measured.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -44,6 +63,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, Measurement]
     weights_sha256: str = ""
     abstain_below: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    reference: Reference | None = None
 
     @property
     def config(self) -> NetworkConfig:
@@ -69,6 +89,21 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
         raise BundleError(f"{path}: label_set {manifest.label_set!r}, known are {', '.join(LABEL_SETS)}")
     if foreign := [name for name in manifest.classes if name not in LABEL_SETS[manifest.label_set]]:
         raise BundleError(f"{path}: class {foreign[0]!r} is not in label set {manifest.label_set}")
+    if manifest.reference is not None:
+        _check_reference(path, manifest.reference, manifest.classes)
+
+
+def _check_reference(path: Path, reference: Reference, classes: Sequence[str]) -> None:
+    if set(reference.activities) != {*classes, UNKNOWN}:
+        raise BundleError(f"{path}: reference.activities needs {', '.join((*classes, UNKNOWN))} and nothing else")
+    for name, shares in (
+        ("activities", reference.activities.values()),
+        ("confidence_shares", reference.confidence_shares),
+    ):
+        if abs(sum(shares) - 1) > SHARES_TOLERANCE:
+            raise BundleError(f"{path}: reference.{name} sums to {sum(shares):g}, not to 1")
+    if list(reference.confidence_deciles) != sorted(reference.confidence_deciles):
+        raise BundleError(f"{path}: reference.confidence_deciles do not ascend")
 
 
 def check_keys(path: Path, expected: Sequence[str] | Mapping[str, object], actual: Mapping[str, object]) -> None:

@@ -30,10 +30,10 @@ def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
 def user_of(key: bytes | None) -> str:
     """The user that a record belongs to; raises InvalidRecord."""
     if not key:
-        raise InvalidRecord("the record needs the user as its key")
+        raise InvalidRecord("the record needs the user as its key", fault="key")
     if len(key) > MAX_NAME:
-        raise InvalidRecord(f"the key has {len(key)} bytes, a user at most {MAX_NAME}")
+        raise InvalidRecord(f"the key has {len(key)} bytes, a user at most {MAX_NAME}", fault="key")
     try:
         return key.decode()
     except UnicodeDecodeError as error:
-        raise InvalidRecord("the key is not UTF-8") from error
+        raise InvalidRecord("the key is not UTF-8", fault="key") from error

@@ -97,7 +97,8 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     except UNREADABLE as error:
         raise InvalidRecord(f"{modality.name} record: {error}") from error
     if wire.v != VERSION:
-        raise InvalidRecord(f"{modality.name} record: version {wire.v}, this reader knows {VERSION}")
+        detail = f"{modality.name} record: version {wire.v}, this reader knows {VERSION}"
+        raise InvalidRecord(detail, fault="version")
     size = wire.n * modality.channels * modality.dtype.itemsize
     if wire.n < 1 or len(wire.data) != size:
         raise InvalidRecord(f"{modality.name} record: n={wire.n} needs {size} bytes of data, got {len(wire.data)}")

@@ -107,7 +107,7 @@ def decode_window(value: bytes) -> WindowRecord:
     except UNREADABLE as error:
         raise InvalidRecord(f"window record: {error}") from error
     if wire.v != VERSION:
-        raise InvalidRecord(f"window record: version {wire.v}, this reader knows {VERSION}")
+        raise InvalidRecord(f"window record: version {wire.v}, this reader knows {VERSION}", fault="version")
     if wire.hop_ms not in HOPS_MS or wire.window_start_ms % wire.hop_ms:
         raise InvalidRecord(f"window record: {wire.window_start_ms} is on no grid of {wire.hop_ms} ms")
     if set(wire.mask) != set(NAMES) or set(wire.coverage) != set(NAMES):

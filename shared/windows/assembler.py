@@ -4,8 +4,9 @@ No decision uses the wall clock, the order of reading or another user's data.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from shared.modality import WINDOW_MS
 from shared.records.gap import Gap, GapReason
@@ -17,6 +18,7 @@ from shared.windows.presence import Watch
 from shared.windows.slots import ClosedSlots
 from shared.windows.stream import Hole, Stream
 
+Name = TypeVar("Name")
 Key = tuple[str, str]
 """(user, device)."""
 
@@ -30,14 +32,24 @@ class Closed:
     slots: list[tuple[str, str, int]] = field(default_factory=list)
     """(user, device, window_start_ms) of every window that has become final, published or not."""
     late_samples: dict[str, int] = field(default_factory=dict)
+    repeated_samples: dict[str, int] = field(default_factory=dict)
+    """By modality, those whose time an open window held already."""
+    gap_ms: dict[tuple[str, GapReason], int] = field(default_factory=dict)
+    """By modality and reason, the length of the gaps; of a window its newest hop, so that a time counts once."""
 
     def extend(self, later: "Closed") -> None:
         """Append what a later step has closed."""
         self.windows += later.windows
         self.gaps += later.gaps
         self.slots += later.slots
-        for name, count in later.late_samples.items():
-            self.late_samples[name] = self.late_samples.get(name, 0) + count
+        _add(self.late_samples, later.late_samples)
+        _add(self.repeated_samples, later.repeated_samples)
+        _add(self.gap_ms, later.gap_ms)
+
+
+def _add(counts: dict[Name, int], more: Mapping[Name, int]) -> None:
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count
 
 
 class Assembler:
@@ -112,7 +124,7 @@ class Assembler:
                     self._close(stream, stream.open[start], "complete", out)
             stream.forget_if_done(arrival)
         if late == len(starts):
-            out.late_samples[samples.modality.name] = out.late_samples.get(samples.modality.name, 0) + samples.n
+            _add(out.late_samples, {samples.modality.name: samples.n})
 
     def _notice_hole(
         self, key: Key, stream: Stream, first_start: int, record: LogRecord, samples: SampleRecord
@@ -171,6 +183,8 @@ class Assembler:
         if raw.signals["accelerometer"].passes:
             out.windows.append(raw)
         out.gaps += [raw.gap(name, reason) for name, reason in raw.failed.items()]
+        _add(out.gap_ms, dict.fromkeys(raw.failed.items(), self.hop_ms))
+        _add(out.repeated_samples, window.repeated)
 
     def _report_hole(self, user: str, device: str, stream: Stream, hole: Hole, out: Closed) -> None:
         """One gap per run of slots that are still without data; a slot's data reach 20 s, so do its neighbours'."""
@@ -183,6 +197,7 @@ class Assembler:
                 begin, end = run[0] - self.hop_ms + WINDOW_MS, run[-1] + self.hop_ms
                 if begin < end:
                     out.gaps.append(Gap(user, device, "accelerometer", begin, end, hole.reason, 0.0))
+                    _add(out.gap_ms, {("accelerometer", hole.reason): end - begin})
                 run = []
 
     def holds(self) -> list[Position | None]:

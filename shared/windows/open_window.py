@@ -103,6 +103,8 @@ class OpenWindow:
     source_received_at_ms: int = 0
     utc_offset_min: int | None = None
     traceparent: str | None = None
+    repeated: dict[str, int] = field(default_factory=dict)
+    """By modality, once closed: samples of its newest hop whose time was there already."""
 
     def add(self, record: LogRecord, samples: SampleRecord, arrival: Arrival) -> None:
         """Take one record in, a part of ``arrival``."""
@@ -191,6 +193,8 @@ class OpenWindow:
         if not parts:
             return grid_signal(modality, self.window_start_ms, np.empty(0), np.empty((modality.channels, 0)))
         t_ms, samples = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts], axis=1)
+        if modality.name in self.repeated:
+            self._count_repeated(modality, t_ms)
         read = is_reading(modality, samples)
         if not read.all():
             t_ms, samples = t_ms[read], samples[:, read]
@@ -207,10 +211,17 @@ class OpenWindow:
             t_ms, samples = self._inside(record)
             for begin_ms, end_ms in covered:
                 if record.t0_ms < end_ms and record.end_ms > begin_ms:
+                    self.repeated[modality.name] = 0
                     new = (t_ms < begin_ms) | (t_ms >= end_ms)
                     t_ms, samples = t_ms[new], samples[:, new]
             covered.append((float(record.t0_ms), record.end_ms - 1000.0 / record.rate_hz))
             yield t_ms, samples
+
+    def _count_repeated(self, modality: Modality, kept_ms: FloatArray) -> None:
+        """Of the newest hop alone: it is that of no other window, so that each sample counts once."""
+        newest_ms = self.window_start_ms + WINDOW_MS - self.hop_ms
+        came = sum(np.count_nonzero(self._inside(record)[0] >= newest_ms) for record in self.records[modality.name])
+        self.repeated[modality.name] = int(came - np.count_nonzero(np.unique(kept_ms) >= newest_ms))
 
     def _inside(self, record: SampleRecord) -> tuple[FloatArray, NDArray[Any]]:
         """Stamps and samples of one record that lie in the window."""

@@ -252,6 +252,24 @@ def test_what_still_serves_an_open_window_is_not_late() -> None:
     assert feed.send(1, part("accelerometer", 15_000, 16_000, seq=1)).late_samples == {}
 
 
+def test_samples_whose_time_was_there_already_count_once_each() -> None:
+    feed, both, whole = Feed(), ("accelerometer", "steps"), Closed()
+    # 4 s are sent again: they lie in two windows, and in the newest hop of one.
+    for seq, (begin, end) in enumerate([(-10_000, 8_000), (4_000, 12_000), (12_000, 40_000)]):
+        whole.extend(feed.send(seq, *(part(name, begin, end, seq=seq, announced=both) for name in both)))
+    assert sorted(starts_s(whole)) == [-10, 0, 10, 20]
+    assert whole.repeated_samples == {"accelerometer": 100, "steps": 4}
+    assert whole.late_samples == {}
+
+
+def test_a_clock_that_is_not_quite_even_repeats_nothing() -> None:
+    feed = Feed()
+    closed = feed.send(0, *(part("accelerometer", s, s + 5_000) for s in range(0, 40_000, 4_980)))
+    closed.extend(feed.tick(LINGER_MS))
+    assert starts_s(closed)
+    assert closed.repeated_samples == {}
+
+
 def test_closed_slots_survive_a_restart() -> None:
     feed = Feed()
     closed = feed.send(0, part("accelerometer", 0, 20_000))
@@ -290,6 +308,16 @@ def test_a_hole_is_reported_once_its_linger_has_passed() -> None:
         ("accelerometer", 50, 70, "coverage"),
         ("accelerometer", 70, 90, "coverage"),
     ]
+
+
+def test_the_time_without_data_is_counted_once_though_windows_overlap() -> None:
+    feed = Feed()
+    whole = Closed()
+    whole.extend(feed.send(0, part("accelerometer", 0, 20_000)))
+    whole.extend(feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1)))
+    whole.extend(feed.tick(LINGER_MS + 1_000))
+    # Four windows of coverage, which are reported as 20 s each and follow each other by 10 s; a hole of 20 s.
+    assert whole.gap_ms == {("accelerometer", "coverage"): 40_000, ("accelerometer", "not_sent"): 20_000}
 
 
 def test_a_hole_that_is_filled_in_time_is_none() -> None:

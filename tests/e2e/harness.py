@@ -56,7 +56,8 @@ class Event:
 class Pipeline:
     """ingest, features and inference on a broker and a Redis; their logs stay in ``folder``.
 
-    ``linger_s`` must outlast what a test keeps the log waiting for in the middle of a window.
+    ``linger_s`` must outlast what a test keeps the log waiting for in the middle of a window. ``more``: settings of all
+    three.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class Pipeline:
         model: Path,
         linger_s: float = 5.0,
         session_timeout_ms: int = 10_000,
+        **more: object,
     ) -> None:
         self.kafka, self.redis, self.prefix, self.redis_prefix = kafka, redis, topic_prefix, redis_prefix
-        common = {"kafka": kafka, "topic_prefix": topic_prefix, "partitions": PARTITIONS}
+        common = {"kafka": kafka, "topic_prefix": topic_prefix, "partitions": PARTITIONS, **more}
         group = common | {"session_timeout_ms": session_timeout_ms}
         self.ingest = ServiceProcess(
             "ingest", common | {"jwt_key": JWT_KEY, "tick_ms": 100}, data_dir=folder / "ingest"

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from services.features import processor as processor_module
 from services.features.partition import Partition, Ready, Rejected
@@ -15,7 +16,9 @@ from services.features.store import BaselineStore
 from services.features.users import Users
 from shared.errors import LostOwnership, RetryLater, Stop
 from shared.health import Health
+from shared.modality import NAMES
 from shared.records.gap import Gap
+from shared.records.window import ACCELEROMETER_STATES, decode_window
 from shared.rejected_share import RejectedShare
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
@@ -196,6 +199,70 @@ async def test_a_bus_that_refuses_gets_the_same_windows_again(store, monkeypatch
     assert "kafka" not in worker.health.not_ready
 
 
+def value_of(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_what_has_been_published_is_measured(store):
+    windows = {"closed_by": "complete", "modalities": "accelerometer+heart_rate+steps"}
+    names = {
+        "windows": ("gaitway_features_windows_total", windows),
+        "coverage": ("gaitway_features_window_coverage_ratio_count", {"modality": "accelerometer"}),
+        "latency": ("gaitway_event_latency_seconds_count", {"stage": "gateway_to_window"}),
+        "latency_s": ("gaitway_event_latency_seconds_sum", {"stage": "gateway_to_window"}),
+        "records": ("gaitway_features_records_total", {"modality": "steps"}),
+    }
+    repeated, late, gap_s = (
+        {modality: value_of(f"gaitway_features_{name}_total", modality=modality, **more) for modality in NAMES}
+        for name, more in (
+            ("repeated_samples", {}),
+            ("late_samples", {}),
+            ("gap_seconds", {"reason": "coverage"}),
+        )
+    )
+    before = {key: value_of(name, **labels) for key, (name, labels) in names.items()}
+    output = MemoryOutput()
+    worker = Worker(store, output)
+    worker.processor._clock = lambda: BASE_MS + 2_500
+    for poll in polls():
+        await worker.process(poll)
+    worker.processor.report()
+    rise = {key: value_of(name, **labels) - before[key] for key, (name, labels) in names.items()}
+    closed = fold(LOG)
+    published = [decode_window(value) for values in output.windows.values() for value in values]
+    assert rise["coverage"] == rise["latency"] == len(published)
+    assert rise["windows"] == sum(
+        raw.closed_by == "complete" and all(output_mask.values())
+        for raw, output_mask in zip(closed.windows, (w.mask for w in published), strict=True)
+    )
+    assert rise["windows"] > 0
+    # The wearer's uploads are received at BASE_MS.
+    assert rise["latency_s"] == pytest.approx(2.5 * len(published))
+    assert rise["records"] == sum(r.samples is not None and r.topic == 2 for r in LOG)
+    for modality in NAMES:
+        now = value_of("gaitway_features_repeated_samples_total", modality=modality)
+        assert now - repeated[modality] == closed.repeated_samples.get(modality, 0)
+        now = value_of("gaitway_features_late_samples_total", modality=modality)
+        assert now - late[modality] == closed.late_samples.get(modality, 0)
+        now = value_of("gaitway_features_gap_seconds_total", modality=modality, reason="coverage")
+        assert now - gap_s[modality] == closed.gap_ms.get((modality, "coverage"), 0) / 1000
+    assert closed.repeated_samples
+    states = {
+        s: value_of("gaitway_features_baselines", modality="accelerometer", state=s) for s in ACCELEROMETER_STATES
+    }
+    assert states == {"unavailable": 0, "cold": 2, "stable": 0}
+
+
+async def test_baselines_of_users_whom_redis_could_not_tell_are_unavailable(valkey, own_store):
+    worker = Worker(own_store, MemoryOutput())
+    valkey.stop()
+    for poll in polls():
+        await worker.process(poll)
+    worker.processor.report()
+    assert value_of("gaitway_features_baselines", modality="heart_rate", state="unavailable") == 2
+    assert value_of("gaitway_ready", dependency="redis") == 0
+
+
 async def test_a_bus_that_hangs_is_said(store, monkeypatch):
     monkeypatch.setattr(processor_module, "SLOW_S", 0.01)
 
@@ -266,7 +333,7 @@ async def test_a_poison_record_is_published_as_rejected_and_its_position_goes_on
     poison = kafka_record(0, 0, BASE_MS, b"\xc1", b"u")
     later = [kafka_record(topic, 1, BASE_MS + ms) for topic, ms in ((0, 2), (1, 3), (2, 3))]
     await worker.process([poison, *later])
-    assert [item.record for item in output.rejected] == [poison]
+    assert [(item.record, item.fault) for item in output.rejected] == [(poison, "unreadable")]
     assert worker.processor.committable()[TopicPartition(TOPIC_NAMES[0], 0)].offset == 2
 
 

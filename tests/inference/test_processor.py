@@ -1,4 +1,6 @@
 import asyncio
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,15 +8,19 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from services.inference.classifier import Classifier
+from services.inference.drift import MIN_EVENTS
 from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.writer import Outgoing
 from shared.errors import LostOwnership, Stop
-from shared.labels import UNKNOWN
+from shared.labels import HAR7, UNKNOWN
+from shared.metrics import RECORD_FAULTS
 from shared.modality import MODALITIES, NAMES
 from shared.model.bundle import load_bundle
+from shared.model.manifest import Reference
 from shared.records.window import WindowRecord
 from shared.rejected_share import RejectedShare
 from tests.bundles import random_bundle
@@ -95,6 +101,60 @@ async def test_one_event_per_window_with_the_models_probabilities(classifier, bu
     assert {key for key, _, _ in writer.committed[0].events} == {b"u1"}
 
 
+def value_of(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+STAGES = {"window_to_event": 60.0, "gateway_to_event": 38.9, "device_to_event": 40.0}
+"""NOW_MS is 60 s after the record of window 0, which ends at 20 s and whose last sample came in at 21.1 s."""
+
+
+async def test_events_are_measured_by_stage_mask_and_model(classifier):
+    def latencies() -> dict[str, float]:
+        return {stage: value_of("gaitway_event_latency_seconds_sum", stage=stage) for stage in STAGES}
+
+    def events() -> float:
+        labels = {"modalities": "accelerometer+steps", "model": "random@0.0.1"}
+        return sum(value_of("gaitway_inference_events_total", activity=a, **labels) for a in (*HAR7, UNKNOWN))
+
+    latency_before, events_before = latencies(), events()
+    confident = value_of("gaitway_inference_confidence_ratio_count")
+    masked = window(0, mask=dict.fromkeys(NAMES, True) | {"heart_rate": False})
+    await Worker(classifier).process(kafka_window(0, masked.encode()))
+    assert {s: latencies()[s] - latency_before[s] for s in STAGES} == pytest.approx(STAGES)
+    assert events() == events_before + 1
+    assert value_of("gaitway_inference_confidence_ratio_count") == confident + 1
+
+
+async def test_a_watch_that_is_ahead_tells_nothing_of_the_way(classifier):
+    before = value_of("gaitway_event_latency_seconds_count", stage="device_to_event")
+    await Worker(classifier).process(kafka_window(0, window(6).encode()))  # ends 20 s after NOW_MS
+    assert value_of("gaitway_event_latency_seconds_count", stage="device_to_event") == before
+
+
+async def test_drift_is_that_of_the_published_events(tmp_path):
+    records = [kafka_window(i, window(i, baseline=baseline(300 * i, 0, 0)).encode()) for i in range(MIN_EVENTS)]
+    bare = Classifier(random_bundle(tmp_path / "bare"), threads=1)
+    events = (await Worker(bare).process(*records)).events
+    assert math.isnan(value_of("gaitway_inference_class_drift_psi"))
+    said = Counter(event["activity"] for event in events)
+    reference = Reference(
+        "these windows",
+        {name: said[name] / MIN_EVENTS for name in (*HAR7, UNKNOWN)},
+        tuple(np.quantile([event["confidence"] for event in events], np.arange(1, 10) / 10).tolist()),
+        (0.1,) * 10,
+    )
+    known = Classifier(random_bundle(tmp_path / "known", reference=reference), threads=1)
+    worker = Worker(known)
+    await worker.process(*records[:-1])
+    assert math.isnan(value_of("gaitway_inference_class_drift_psi"))
+    await worker.process(records[-1])
+    assert value_of("gaitway_inference_class_drift_psi") == pytest.approx(0, abs=1e-3)
+    assert value_of("gaitway_inference_confidence_drift_psi") == pytest.approx(0, abs=1e-2)
+    for each in (bare, known):
+        each.close()
+
+
 async def test_a_window_that_the_bundle_is_not_sure_of_is_unknown(classifier, tmp_path):
     records = [kafka_window(i, window(i, baseline=baseline(300 * i, 0, 0)).encode()) for i in range(12)]
     sure = (await Worker(classifier).process(*records)).events
@@ -162,6 +222,30 @@ POISON = {
     "a user that is not UTF-8": (b"\xff", GOOD, "UTF-8"),
     "a user of a megabyte": (b"u" * 2**20, GOOD, "1048576"),
 }
+
+
+FAULTS = {
+    "another version": "version",
+    "features of another version": "feature_version",
+    "no user": "key",
+    "neither key nor value": "key",
+    "a user that is not UTF-8": "key",
+    "a user of a megabyte": "key",
+}
+
+
+def rejected(fault: str) -> float:
+    return value_of("gaitway_rejected_records_total", service="inference", reason=fault)
+
+
+@pytest.mark.parametrize("name", POISON)
+async def test_poison_is_counted_by_its_fault_and_logged_with_its_trace(classifier, caplog, name):
+    key, value, _ = POISON[name]
+    before = {fault: rejected(fault) for fault in RECORD_FAULTS}
+    await Worker(classifier).process(kafka_window(41, value, key))
+    rise = {fault: rejected(fault) - count for fault, count in before.items()}
+    assert {fault for fault, count in rise.items() if count} == {FAULTS.get(name, "unreadable")}
+    assert [record.trace_id for record in caplog.records] == [TRACE.split("-")[1]]
 
 
 @pytest.mark.parametrize(("key", "value", "reason"), POISON.values(), ids=POISON)

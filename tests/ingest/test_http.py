@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from services.ingest import uploads as uploads_module
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier, make_token
 from services.ingest.problem import MEDIA_TYPE
@@ -15,6 +17,7 @@ from services.ingest.publisher import MemoryPublisher
 from services.ingest.trace import traceparent
 from shared.errors import RetryLater
 from shared.health import Health
+from shared.log import Sparingly
 from shared.records.samples import SampleRecord
 from tests.ingest.uploads import KEY, NOW_MS, literal, upload
 
@@ -253,6 +256,100 @@ async def test_the_openapi_document(client):
     assert schemas["Accelerometer"]["properties"]["unit"]["enum"] == ["g", "m/s2", "mg"]
     assert schemas["Upload"]["additionalProperties"] is False
     assert msgspec.json.encode(operation["requestBody"]["content"]["application/json"]["example"])
+
+
+async def test_every_answer_says_its_trace(client, publisher):
+    accepted = await client.post("/v1/uploads", content=BODY, headers={"traceparent": TRACE})
+    assert accepted.headers["traceresponse"] == TRACE
+    refused = await client.post("/v1/uploads", content=b"{}", headers={"traceparent": TRACE})
+    assert (refused.status_code, refused.headers["traceresponse"]) == (422, TRACE)
+    publisher.error = RetryLater("away")
+    made = await client.post("/v1/uploads", content=BODY)
+    assert made.status_code == 503
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", made.headers["traceresponse"])
+
+
+async def test_a_bug_says_its_trace_to_the_client_and_to_the_log(health, caplog):
+    class BrokenPublisher:
+        async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
+            raise KeyError("secret")
+
+    app = create_app(BrokenPublisher(), TokenVerifier(KEY), health, clock=lambda: NOW_MS)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {make_token(KEY, 'u1')}", "traceparent": TRACE}
+    async with httpx.AsyncClient(transport=transport, base_url="http://ingest", headers=headers) as client:
+        response = await client.post("/v1/uploads", content=BODY)
+    assert (response.status_code, response.headers["traceresponse"]) == (500, TRACE)
+    assert [record.trace_id for record in caplog.records if record.name == "gaitway.ingest.uploads"] == [TRACE[3:35]]
+
+
+def rejected(page: str, modality: str, reason: str) -> float:
+    name = f'gaitway_ingest_rejected_uploads_total{{modality="{modality}",reason="{reason}"}}'
+    return next(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "modality", "reason"),
+    [
+        ("accelerometer.x", "no list", "accelerometer", "value"),
+        ("accelerometer.x", [99_000.0] * 5, "accelerometer", "value"),
+        ("steps.rate_hz", 100, "steps", "rate"),
+        ("heart_rate.t0_ms", NOW_MS + 3_600_000, "heart_rate", "time"),
+        ("heart_rate.mood", 1, "heart_rate", "unknown_field"),
+        ("sent_at_ms", NOW_MS + 3_600_000, "none", "time"),
+        ("seq", -1, "none", "value"),
+    ],
+)
+async def test_a_refusal_is_counted_and_told_with_whose_fault_it_is(
+    client, caplog, monkeypatch, path, value, modality, reason
+):
+    monkeypatch.setattr(uploads_module, "_refusals", Sparingly(logging.getLogger("gaitway.ingest.uploads")))
+    before = rejected((await client.get("/metrics")).text, modality, reason)
+    with caplog.at_level(logging.INFO, "gaitway.ingest.uploads"):
+        response = await client.post(
+            "/v1/uploads", content=json.dumps(upload(path, value)), headers={"traceparent": TRACE}
+        )
+    assert response.status_code == 422, response.text
+    assert rejected((await client.get("/metrics")).text, modality, reason) == before + 1
+    (line,) = [record for record in caplog.records if record.name == "gaitway.ingest.uploads"]
+    assert (line.levelname, line.trace_id) == ("INFO", TRACE[3:35])
+    assert line.getMessage().startswith(f"422, {reason}: ")
+
+
+async def test_refusals_that_are_of_no_field_are_counted_too(client, publisher):
+    missing = {name: value for name, value in upload().items() if name != "device"}
+    for content, headers, reason in (
+        (b"{", {}, "malformed"),
+        (b"x" * (MAX_BODY_BYTES + 1), {}, "too_large"),
+        (BODY, {"Content-Type": "text/plain"}, "media_type"),
+        (json.dumps(missing).encode(), {}, "missing"),
+        (BODY, {"Authorization": "Bearer x"}, "unauthorised"),
+    ):
+        before = rejected((await client.get("/metrics")).text, "none", reason)
+        await client.post("/v1/uploads", content=content, headers=headers)
+        assert rejected((await client.get("/metrics")).text, "none", reason) == before + 1, reason
+    publisher.error = RetryLater("away")
+    before = rejected((await client.get("/metrics")).text, "none", "unavailable")
+    await client.post("/v1/uploads", content=BODY)
+    assert rejected((await client.get("/metrics")).text, "none", "unavailable") == before + 1
+
+
+async def test_what_a_client_sent_makes_no_line_of_its_own_in_the_log(client, caplog):
+    with caplog.at_level(logging.INFO, "gaitway.ingest.uploads"):
+        await client.post("/v1/uploads", content=json.dumps(upload() | {"x\nCRITICAL forged": 1}).encode())
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+async def test_the_way_to_the_gateway_is_measured_where_the_clocks_allow(client):
+    def ways(page: str) -> float:
+        name = 'gaitway_event_latency_seconds_count{stage="device_to_gateway"}'
+        return next(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name))
+
+    before = ways((await client.get("/metrics")).text)
+    for sent_at_ms in (NOW_MS - 700, NOW_MS, NOW_MS + 700):
+        content = json.dumps(upload("sent_at_ms", sent_at_ms)).encode()
+        assert (await client.post("/v1/uploads", content=content)).status_code == 202
+    assert ways((await client.get("/metrics")).text) == before + 2
 
 
 async def test_metrics_and_health(client, health):

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shared.errors import BundleError
-from shared.labels import HAR7
+from shared.labels import HAR7, UNKNOWN
 from shared.modality import BY_NAME, NAMES, WINDOW_MS
 from shared.model.bundle import FORWARD_BATCH, MANIFEST, WEIGHTS, load_bundle, save_bundle
 from shared.model.manifest import Manifest, Measurement
@@ -155,6 +155,27 @@ def test_the_confidence_below_which_a_bundle_abstains(bundle: Path, tmp_path: Pa
     assert load_bundle(bundle).abstain_below == 0.0
 
 
+SHARES = dict.fromkeys((*HAR7, UNKNOWN), 0.125)
+REFERENCE = {
+    "measured_on": "made up",
+    "activities": SHARES,
+    "confidence_deciles": [tenth / 10 for tenth in range(1, 10)],
+    "confidence_shares": [0.1] * 10,
+}
+
+
+def test_a_reference_is_kept_and_may_be_missing(bundle: Path) -> None:
+    assert load_bundle(bundle).manifest.reference is None
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    (bundle / MANIFEST).write_text(json.dumps(manifest | {"reference": REFERENCE}))
+    kept = load_bundle(bundle).manifest.reference
+    assert kept is not None
+    assert kept.activities == SHARES
+    del manifest["reference"]
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    assert load_bundle(bundle).manifest.reference is None
+
+
 @pytest.mark.parametrize("file", [MANIFEST, WEIGHTS])
 def test_a_missing_file_is_named(bundle: Path, file: str) -> None:
     (bundle / file).unlink()
@@ -185,6 +206,12 @@ def test_a_missing_file_is_named(bundle: Path, file: str) -> None:
         ({"encoder": "gru"}, "is missing"),
         ({"encoder": "multi_scale"}, "is missing"),
         ({"fusion": "gated"}, "fusion.gates.weight is missing"),
+        ({"reference": REFERENCE | {"activities": {"lying": 1.0}}}, "reference.activities needs lying, sitting"),
+        ({"reference": REFERENCE | {"activities": SHARES | {"walking": 0.5}}}, "reference.activities sums to 1.375"),
+        ({"reference": REFERENCE | {"confidence_deciles": [0.5] * 8 + [0.4]}}, "confidence_deciles do not ascend"),
+        ({"reference": REFERENCE | {"confidence_shares": [0.2] * 10}}, "reference.confidence_shares sums to 2"),
+        ({"reference": REFERENCE | {"confidence_deciles": [0.1, 0.2]}}, "reference.confidence_deciles"),
+        ({"reference": REFERENCE | {"activities": SHARES | {"walking": -0.5}}}, "reference.activities"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(bundle: Path, changes: dict[str, Any], named: str) -> None:

@@ -43,6 +43,9 @@ def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort
     assert manifest.trained_on == {"synthetic-harage": ["P01", "P02", "P03", "P04", "P05"]}
     assert "synthetic-harage" in manifest.metrics["unseen_people"].measured_on
     assert "synthetic-harage" in (tmp_path / "README.md").read_text()
+    assert manifest.reference is not None
+    assert list(manifest.reference.activities) == ["sitting", "walking", "running", "unknown"]
+    assert load_bundle(tmp_path).manifest.reference == manifest.reference
 
 
 def test_the_command_trains_what_predict_reads(cohort, tmp_path):
