@@ -1,0 +1,79 @@
+"""Compute reference.json with a bundle: `python -m gaitway.canary.make_reference [BUNDLE]`. Needs torch."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gaitway.canary.reference import FILE, HOP_MS
+from gaitway.canary.settings import RECORDING
+from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
+from gaitway.load.library import PERIOD_MS
+from shared.labels import said
+from shared.modality import MODALITIES
+from shared.model.bundle import LoadedModel, load_bundle
+from shared.records.window import WindowRecord
+from shared.upload import Upload, to_records
+from shared.windows.assembler import Assembler, Closed
+from shared.windows.featurise import MemoryBaselines, featurise
+from shared.windows.merge import LogRecord
+
+USER, DEVICE = "canary-0", "canary"
+LINGER_MS = 60_000
+CYCLES = 2
+MARGIN = 0.15
+"""An answer is known when its probability stays so far above both the next class and the bundle's `abstain_below`."""
+
+
+def make_reference(bundle: LoadedModel, recording: Path = RECORDING) -> dict[str, object]:
+    """What ``bundle`` says of every window of the cycle, cold and warm, whatever the stream began with."""
+    templates = cycle_of(recording, DEVICE)
+    length = len(templates) * PERIOD_MS // HOP_MS
+    said_of: dict[int, set[str | None]] = {}
+    for begin in (0, length // 3, 2 * length // 3):
+        stream = Stream(templates, HOP_MS, begin * HOP_MS + PHASE_MS)
+        windows = list(window_records(stream, CYCLES * len(templates)))
+        for window, activity in zip(windows, _answers(bundle, windows), strict=True):
+            said_of.setdefault(window.window_start_ms // HOP_MS % length, set()).add(activity)
+    activities = [next(iter(said_of[i])) if len(said_of.get(i, ())) == 1 else None for i in range(length)]
+    return {"recording": recording.name, "model": bundle.name_version, "activities": activities}
+
+
+def window_records(stream: Stream, steps: int) -> Iterator[WindowRecord]:
+    """The windows of a stream as features makes them of a log in which every upload arrives when it is due."""
+    assembler, baselines = Assembler(stream.hop_ms, LINGER_MS), MemoryBaselines()
+    topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
+    for step in range(steps):
+        upload = msgspec.json.decode(stream.body(step), type=Upload)
+        closed = Closed()
+        for samples in to_records(upload, upload.sent_at_ms):
+            record = LogRecord(upload.sent_at_ms, topics[samples.modality.name], step, USER, samples)
+            closed.extend(assembler.fold(record))
+        if closed.windows:
+            yield from (record for _, record in featurise(closed.windows, baselines).windows)
+
+
+def _answers(bundle: LoadedModel, windows: list[WindowRecord]) -> Iterator[str | None]:
+    """Per window the activity, or None where it is close."""
+    rows = bundle.probabilities(
+        [window.features for window in windows],
+        [window.mask for window in windows],
+        [window.baseline.accelerometer.mg for window in windows],
+    )
+    for row in rows:
+        probabilities = dict(zip(bundle.classes, row.tolist(), strict=True))
+        _, second, first = sorted([0.0, *probabilities.values()])[-3:]
+        clear = first >= max(bundle.abstain_below, second) + MARGIN
+        yield said(probabilities, bundle.abstain_below)[0] if clear else None
+
+
+def main() -> None:
+    """Write the file."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("models/default")
+    FILE.write_text(json.dumps(make_reference(load_bundle(folder)), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""The canary as a process: one task sends, one reads events, one judges; from start to an orderly end."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import jwt
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from gaitway.canary.judge import EventData, Judge, Verdict
+from gaitway.canary.reference import Reference
+from gaitway.canary.settings import CanarySettings
+from gaitway.canary.stream import Stream, begin_after, cycle_of, device_of
+from gaitway.events import TOPIC
+from gaitway.replay import ANSWER_WITHIN_S, FIRST_RETRY_S, LAST_RETRY_S
+from gaitway.token import make_token
+from services.ingest.publisher import partition_of
+from shared import metrics
+from shared.clock import Clock, system_clock
+from shared.errors import SettingsError
+from shared.farewell import CLOSE_S, ends
+from shared.health import Health, health_app
+from shared.http import bind, server
+from shared.log import configure_logging
+
+log = logging.getLogger("gaitway.canary")
+
+TOKEN_TTL_S = 2 * 3600
+TOKEN_RENEWED_S = 3600.0
+POLL_MS = 200
+TICK_S = 0.1
+RETRY_S = 1.0
+
+
+class Canary:
+    """Sends, reads and judges until it is cancelled; raises when its settings or its recording are wrong.
+
+    ``clock`` is the watch's own, and the stream's; ``monotonic`` measures latencies. A clock that runs faster than life
+    lets a test see an hour in minutes.
+    """
+
+    def __init__(
+        self,
+        settings: CanarySettings,
+        health: Health,
+        clock: Clock = system_clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._health = health
+        self._clock = clock
+        self._monotonic = monotonic
+        self._token, self._token_s = "", -TOKEN_RENEWED_S
+        self.user = _user_of(settings)
+        self.device = device_of(clock())
+        self._cycle = cycle_of(settings.recording, self.device)
+
+    async def run(self) -> None:
+        """Wait for Kafka, then begin at the next moment that the grid allows; returns only by cancellation."""
+        consumer = await self._connected()
+        try:
+            begin_ms = begin_after(self._clock(), self._settings.hop_ms)
+            judge = Judge(
+                Stream(self._cycle, self._settings.hop_ms, begin_ms),
+                Reference.of(self._settings.recording),
+                self._settings.late_after_s,
+                self._settings.missing_after_s,
+            )
+            log.info("user %s, device %s, %d uploads a cycle", self.user, self.device, len(self._cycle))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._send_all(judge))
+                group.create_task(self._read(consumer, judge))
+                group.create_task(self._find_missing(judge))
+                group.create_task(self._health.partitions.watch(consumer))
+        finally:
+            await ends(consumer.stop(), CLOSE_S)
+
+    async def _connected(self) -> Any:
+        """A consumer at the end of the user's partition of activity.events, once there is one."""
+        topic = self._settings.topic_prefix + TOPIC
+        while True:
+            self._health.progress()
+            try:
+                partition = TopicPartition(topic, partition_of(self.user, await self._partitions(topic)))
+                consumer = AIOKafkaConsumer(
+                    bootstrap_servers=self._settings.kafka,
+                    isolation_level="read_committed",
+                    enable_auto_commit=False,
+                    auto_offset_reset="latest",
+                )
+                try:
+                    await consumer.start()
+                    consumer.assign([partition])
+                    # Now, not at the first poll: what is published in between is ours to see.
+                    consumer.seek(partition, (await consumer.end_offsets([partition]))[partition])
+                except BaseException:
+                    await ends(consumer.stop(), CLOSE_S)
+                    raise
+            except (KafkaError, TimeoutError) as error:
+                self._health.waits_for("kafka", str(error))
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._health.has("kafka")
+                log.info("reads %s, partition %d", topic, partition.partition)
+                return consumer
+
+    async def _partitions(self, topic: str) -> int:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
+        try:
+            await admin.start()
+            (described,) = await admin.describe_topics([topic])
+        finally:
+            await admin.close()
+        if described["error_code"] != 0 or not described["partitions"]:
+            raise KafkaError(f"Kafka at {self._settings.kafka} has no topic {topic}")
+        return len(described["partitions"])
+
+    async def _send_all(self, judge: Judge) -> None:
+        timeout = httpx.Timeout(ANSWER_WITHIN_S)
+        async with httpx.AsyncClient(base_url=self._settings.gateway, timeout=timeout, trust_env=False) as client:
+            step = 0
+            while True:
+                if self._clock() < judge.stream.end_ms(step):
+                    await asyncio.sleep(TICK_S)
+                    continue
+                await self._send(client, judge, step)
+                step += 1
+
+    async def _send(self, client: httpx.AsyncClient, judge: Judge, step: int) -> None:
+        """One upload, until it is accepted or refused for good; as a watch does, the next one waits for it."""
+        body = judge.stream.body(step)
+        pause_s = FIRST_RETRY_S
+        while True:
+            judge.sent(step, self._monotonic())
+            status, why = await self._answer(client, body)
+            if status == httpx.codes.ACCEPTED:
+                metrics.CANARY_UPLOADS.labels("accepted").inc()
+                self._health.has("gateway")
+                return
+            metrics.CANARY_UPLOADS.labels("refused").inc()
+            if "gateway" not in self._health.not_ready:
+                log.warning("%s refuses upload %d: %s", self._settings.gateway, step, why)
+            self._health.waits_for("gateway", why)
+            if 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_RETRY_S)
+
+    async def _answer(self, client: httpx.AsyncClient, body: bytes) -> tuple[int, str]:
+        """Status and reason; status 0 when there is no answer."""
+        headers = {"Authorization": f"Bearer {self._bearer()}", "Content-Type": "application/json"}
+        try:
+            answer = await client.post("/v1/uploads", content=body, headers=headers)
+        except httpx.TransportError as error:
+            return 0, f"{type(error).__name__} {error}".strip()
+        return answer.status_code, f"{answer.status_code} {answer.text[:300]}"
+
+    def _bearer(self) -> str:
+        if self._settings.token is not None:
+            return self._settings.token.get_secret_value()
+        assert self._settings.jwt_key is not None
+        if self._monotonic() - self._token_s >= TOKEN_RENEWED_S:
+            key = self._settings.jwt_key.get_secret_value()
+            self._token, self._token_s = make_token(key, self.user, TOKEN_TTL_S), self._monotonic()
+        return self._token
+
+    async def _read(self, consumer: Any, judge: Judge) -> None:
+        key = self.user.encode()
+        while True:
+            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                for record in records:
+                    if record.key == key:
+                        self._take(record.value, judge)
+
+    def _take(self, value: bytes | None, judge: Judge) -> None:
+        try:
+            data = msgspec.json.decode(value or b"", type=EventData)
+        except msgspec.DecodeError as error:
+            self._count(Verdict("wrong", 0, None, f"unreadable: {error}"))
+            return
+        # Of a run before this one.
+        if data.device != self.device:
+            return
+        verdict = judge.event(data, self._monotonic())
+        if verdict is None:
+            log.warning("window %d: its event came after all", data.window_start_ms)
+        else:
+            self._count(verdict)
+
+    async def _find_missing(self, judge: Judge) -> None:
+        while True:
+            for verdict in judge.overdue(self._monotonic()):
+                self._count(verdict)
+            self._health.progress()
+            await asyncio.sleep(TICK_S)
+
+    def _count(self, verdict: Verdict) -> None:
+        metrics.CANARY_WINDOWS.labels(verdict.outcome).inc()
+        if verdict.latency_s is not None:
+            metrics.CANARY_LATENCY_SECONDS.observe(verdict.latency_s)
+        if verdict.outcome == "right":
+            metrics.CANARY_LAST_SUCCESS.set_to_current_time()
+        else:
+            log.warning("window %d %s: %s", verdict.window_start_ms, verdict.outcome, verdict.why)
+
+
+def _user_of(settings: CanarySettings) -> str:
+    """``canary-INSTANCE``, or whom the given token names: its signature is the gateway's to check."""
+    if settings.token is None:
+        return f"canary-{settings.instance}"
+    try:
+        claims = jwt.decode(settings.token.get_secret_value(), options={"verify_signature": False})
+    except jwt.InvalidTokenError as error:
+        raise SettingsError(f"GAITWAY_TOKEN is no token: {error}") from None
+    if not isinstance(claims.get("sub"), str):
+        raise SettingsError("GAITWAY_TOKEN names no user (sub)")
+    return str(claims["sub"])
+
+
+async def serve(settings: CanarySettings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        Stop, CommandError, DatasetError: a setting, the recording or the health port is wrong.
+    """
+    configure_logging("canary", settings.log_level, settings.log_format)
+    settings.log(log)
+    health = Health(settings.stalled_after_s, service="canary", topic_prefix=settings.topic_prefix)
+    health.waits_for("kafka", "not connected yet")
+    health.waits_for("gateway", "nothing accepted yet")
+    canary = Canary(settings, health)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    http = server(health_app(health))
+    page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
+    work = asyncio.create_task(canary.run())
+    told = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        told.cancel()
+        work.cancel()
+        await asyncio.wait({work})
+        http.should_exit = True
+        await page
