@@ -38,8 +38,7 @@ RUN uv pip install --quiet --no-deps dist/*.whl
 
 FROM build AS inference-env
 # The CPU build of torch is in PyTorch's own index, with other hashes than PyPI's: of torch the lock says the version only.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN uv pip install --quiet --no-build --no-deps --default-index "$TORCH_INDEX" "$(grep -o '^torch==[^ ]*' requirements.lock)"
+RUN uv pip install --quiet --no-build --no-deps --torch-backend=cpu "$(grep -o '^torch==[^ ]*' requirements.lock)"
 RUN uv pip install --quiet --no-build -c requirements.lock -r pyproject.toml --extra inference
 COPY --from=wheel /src/dist dist
 RUN uv pip install --quiet --no-deps dist/*.whl

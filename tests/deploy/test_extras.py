@@ -175,7 +175,11 @@ def torch_index(tmp_path) -> Iterator[str]:
 
 def test_the_image_of_inference_keeps_the_cpu_build_of_torch(wheel, torch_index, tmp_path):
     torch = f"torch=={dict(LOCKED)['torch']}"
-    words = {"dist/*.whl": wheel, "$TORCH_INDEX": torch_index, "$(grep -o '^torch==[^ ]*' requirements.lock)": torch}
+    words = {
+        "dist/*.whl": wheel,
+        "--torch-backend=cpu": f"--default-index={torch_index}",
+        "$(grep -o '^torch==[^ ]*' requirements.lock)": torch,
+    }
     binaries = installed("inference", tmp_path / "env", **words)
     have = dict(pinned(uv("pip", "freeze", "--python", binaries / "python")))
     assert have.pop("torch") == f"{torch.removeprefix('torch==')}+cpu"
