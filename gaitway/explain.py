@@ -58,7 +58,7 @@ class Recomputation:
         self.sources: list[Source] = []
         self.gaps: dict[str, str] = {}
         self.baseline: Baseline | None = None
-        self.suspects: dict[str, str] = {}
+        self.failed_checks: dict[str, str] = {}
         self._told = told
         self._partition = Partition(partition, told.hop_ms, linger_ms, [None] * len(TOPICS))
         self._baselines = MemoryBaselines()
@@ -109,9 +109,10 @@ class Recomputation:
             hop = window.newest_hop()
             if (window.device, window.window_start_ms) == (told.device, told.window_start_ms):
                 self.window = window
-                self.suspects = dict(self._baselines.suspects(window.user, hop))
+                self.failed_checks = dict(self._baselines.check(window.user, window.device, hop))
                 self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
                 return
+            self._baselines.check(window.user, window.device, hop)
             self._baselines.fold(window.user, window.device, hop)
 
     def _note(self, record: LogRecord, samples: SampleRecord) -> None:
@@ -181,7 +182,7 @@ def _why_masked(name: str, told: ActivityEvent, raw: RawWindow, fold: Recomputat
         return None
     if not raw.signals[name].passes:
         return raw.failed.get(name, "not announced")
-    return fold.suspects.get(name, "not believed then")
+    return fold.failed_checks.get(name, "not believed then")
 
 
 def _why_no_window(fold: Recomputation, *, whole: bool) -> str:

@@ -25,6 +25,7 @@ from shared.errors import RecordFault, UploadFault
 from shared.modality import NAMES
 from shared.records.gap import GAP_REASONS
 from shared.records.window import ACCELEROMETER_STATES, HEART_RATE_STATES
+from shared.signal import plausibility
 
 # A second series for each of the others, which Prometheus has no use for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -171,6 +172,16 @@ SAMPLES_REPEATED = _counter(
     "gaitway_ingest_upload_seconds; on its own: an app that sends overlapping times.",
     "modality",
 )
+SAMPLES_IMPLAUSIBLE = _counter(
+    "gaitway_features_implausible_samples_total",
+    "samples",
+    "Samples that count as no reading, by what is wrong: beyond a body's or a sensor's range, a jump of the step "
+    "count, an axis that is stuck",
+    "A rise with a new version of an app: it sends its sensor's word for no reading (255 bpm, 65535 steps) as a value. "
+    "stuck: an accelerometer's range is too small, or its driver hangs.",
+    "modality",
+    "fault",
+)
 WINDOWS_CLOSED = _counter(
     "gaitway_features_windows_total",
     "windows",
@@ -194,7 +205,7 @@ GAPS = _counter(
     "gaps",
     "Gap records by modality and reason",
     "The reason says whom to ask: not_sent, dropped_upload: the way of the uploads; sensor_silent, zero_filled, "
-    "frozen, wrong_rate: the watch's app or sensor; not_worn: nobody.",
+    "implausible, frozen, wrong_rate: the watch's app or sensor; not_worn: nobody.",
     "modality",
     "reason",
 )
@@ -468,11 +479,13 @@ for _modality in NAMES:
     RECORDS_FOLDED.labels(_modality)
     SAMPLES_LATE.labels(_modality)
     SAMPLES_REPEATED.labels(_modality)
+    for _implausible in plausibility.FAULTS[_modality]:
+        SAMPLES_IMPLAUSIBLE.labels(_modality, _implausible)
     WINDOW_COVERAGE.labels(_modality)
     for _reason in GAP_REASONS:
         GAPS.labels(_modality, _reason)
         GAP_SECONDS.labels(_modality, _reason)
-    for _fault in ("missing", "unknown_field", "value", "rate", "time"):
+    for _fault in ("missing", "unknown_field", "value", "rate", "span", "time"):
         UPLOADS_REJECTED.labels(_modality, _fault)
 for _why in (*UPLOAD_FAULTS, *REFUSALS):
     UPLOADS_REJECTED.labels(NO_MODALITY, _why)

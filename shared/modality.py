@@ -13,7 +13,8 @@ class Modality:
     """One modality of a watch.
 
     ``max_step_ms`` is the widest distance of two neighbours that are still one signal (interpolated, not a hole);
-    a window's modality passes with ``min_coverage`` and no hole over ``max_hole_ms``.
+    a window's modality passes with ``min_coverage`` and no hole over ``max_hole_ms``. ``is_continuous``: the sensor
+    samples without pause, so that a hole between uploads is one that has not arrived.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Modality:
     min_coverage: float
     max_hole_ms: float
     feature_channels: int
+    is_continuous: bool
 
     @property
     def grid_n(self) -> int:
@@ -37,10 +39,12 @@ class Modality:
         return (self.feature_channels, self.grid_n)
 
 
-# Watches are seen with 10 to 100 Hz accelerometers; 200 leaves room. Below 0.4 Hz a 1 Hz modality would be all holes.
-ACCELEROMETER = Modality("accelerometer", 3, np.dtype("<i2"), 25, (10.0, 200.0), 250.0, 0.9, 1_000.0, 9)
-HEART_RATE = Modality("heart_rate", 1, np.dtype("u1"), 1, (0.4, 5.0), 2_500.0, 0.5, 5_000.0, 3)
-STEPS = Modality("steps", 1, np.dtype("<i4"), 1, (0.4, 5.0), 2_500.0, 0.5, float(WINDOW_MS), 2)
+# Watches are seen with 10 to 100 Hz accelerometers; 200 leaves room. Steps below 0.4 Hz would be all holes. A heart
+# rate comes every 5 s from an Apple Watch (9 s at the 95th percentile) and only on change from others: a reading holds
+# for 10 s.
+ACCELEROMETER = Modality("accelerometer", 3, np.dtype("<i2"), 25, (10.0, 200.0), 250.0, 0.9, 1_000.0, 9, True)
+HEART_RATE = Modality("heart_rate", 1, np.dtype("u1"), 1, (0.1, 5.0), 10_000.0, 0.5, 10_000.0, 3, False)
+STEPS = Modality("steps", 1, np.dtype("<i4"), 1, (0.4, 5.0), 2_500.0, 0.5, float(WINDOW_MS), 2, True)
 
 MODALITIES = (ACCELEROMETER, HEART_RATE, STEPS)
 """In the order that breaks ties in the merged log."""
@@ -50,3 +54,13 @@ NAMES = tuple(BY_NAME)
 
 NO_READING = {"heart_rate": 0, "steps": -1}
 """What a record holds where the watch sent null."""
+
+_HOUR_MS = 3_600_000.0
+
+
+def max_span_ms(rate_hz: float) -> float:
+    """How much time one modality of one upload may span: a day at 1 Hz and more, an hour below.
+
+    What an upload costs grows with the windows that it spans, so these are bounded by the samples that it holds.
+    """
+    return 24 * _HOUR_MS if rate_hz >= 1 else _HOUR_MS

@@ -65,6 +65,12 @@ class PartitionProgress:
             if (standing := self._standing.get(tp)) is not None and records:
                 standing.handled_ms = records[-1].timestamp
 
+    def note_work(self) -> None:
+        """Part of a batch has been done: progress of all partitions, which wait for it."""
+        now_s = self._monotonic()
+        for standing in self._standing.values():
+            standing.since_s = now_s
+
     def report(self) -> None:
         """Set the gauges, of the partitions that are the consumer's now and no others."""
         now_s, now_ms = self._monotonic(), self._clock()

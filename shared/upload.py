@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.errors import InvalidUpload
 from shared.labels import ContextActivity, Intensity
-from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality
+from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality, max_span_ms
 from shared.records.samples import SampleRecord
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
@@ -102,7 +102,9 @@ def to_records(upload: Upload, received_at_ms: int) -> list[SampleRecord]:
     records = []
     for modality, part, samples in parts:
         _check_rate(modality, part.rate_hz)
-        _check_time(modality, part.t0_ms, part.t0_ms + samples.shape[1] * 1000.0 / part.rate_hz, received_at_ms)
+        span_ms = samples.shape[1] * 1000.0 / part.rate_hz
+        _check_span(modality, part.rate_hz, span_ms)
+        _check_time(modality, part.t0_ms, part.t0_ms + span_ms, received_at_ms)
         records.append(
             SampleRecord(
                 modality=modality,
@@ -144,6 +146,15 @@ def _check_rate(modality: Modality, rate_hz: float) -> None:
     if not low <= rate_hz <= high:
         detail = f"{rate_hz:g} Hz is no rate of a watch: {low:g} to {high:g}"
         raise InvalidUpload(f"{modality.name}.rate_hz", detail, fault="rate")
+
+
+def _check_span(modality: Modality, rate_hz: float, span_ms: float) -> None:
+    allowed_ms = max_span_ms(rate_hz)
+    if span_ms > allowed_ms:
+        detail = (
+            f"the samples span {span_ms / 3_600_000:.1f} h; {allowed_ms / 3_600_000:.0f} h are allowed at this rate"
+        )
+        raise InvalidUpload(modality.name, detail, fault="span")
 
 
 def _check_time(modality: Modality, t0_ms: int, end_ms: float, received_at_ms: int) -> None:

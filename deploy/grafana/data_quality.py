@@ -56,8 +56,8 @@ def data_quality() -> Dashboard:
                 [Query(rate(GAP_SECONDS, "reason"), "{{reason}}")],
                 "none",
                 "Gap seconds per second, all users. not_sent: watch off or out of reach. dropped_upload: BLE or "
-                "network. sensor_silent: permission or sensor. zero_filled, frozen, wrong_rate: the app. not_worn: "
-                "nobody's fault.",
+                "network. sensor_silent: permission or sensor. zero_filled, implausible, frozen, wrong_rate: the app. "
+                "not_worn: nobody's fault.",
                 stacked=True,
             ),
             lines(

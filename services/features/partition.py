@@ -1,6 +1,6 @@
 """One partition of the log: merge, assembler, and what may be committed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +75,16 @@ class Partition:
 
     def fold(self, record: LogRecord) -> Closed:
         """Fold one released record."""
+        out = Closed()
+        for closed in self.fold_in_parts(record):
+            out.extend(closed)
+        return out
+
+    def fold_in_parts(self, record: LogRecord) -> Iterator[Closed]:
+        """The same piece by piece, for a caller that has other work in between; all pieces before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
-        return self.assembler.fold(record)
+        return self.assembler.fold_in_parts(record)
 
     def committable(self) -> list[Position | None]:
         """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
@@ -23,7 +24,6 @@ from shared.records.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.rejected_share import RejectedShare
 from shared.windows.assembler import Closed
 from shared.windows.featurise import featurise
-from shared.windows.merge import LogRecord
 from shared.windows.open_window import RawWindow
 from shared.windows.slots import HOUR_MS, ClosedSlots
 
@@ -35,12 +35,26 @@ RETRY_S = 0.5
 # them, get their turn, and the arrays of a step stay small.
 FEATURISE_WINDOWS = 256
 YIELD_RECORDS = 200
+STEP_WINDOWS = 2_000
+"""Windows and gaps that are published together at most: a poll may hold days of somebody's data."""
 SLOW_S = 5.0
 
 # Kept, since finding a child by its labels costs more than counting.
 _FOLDED = {name: metrics.RECORDS_FOLDED.labels(name) for name in NAMES}
 _COVERAGE = {name: metrics.WINDOW_COVERAGE.labels(name) for name in NAMES}
 _GATEWAY_TO_WINDOW = metrics.EVENT_LATENCY_SECONDS.labels("gateway_to_window")
+
+
+@dataclass(slots=True)
+class _Step:
+    """What has closed since the last publication; of a batch that closes much there are several."""
+
+    windows: dict[int, list[RawWindow]] = field(default_factory=dict)
+    """By partition, in the order in which they have closed."""
+    gaps: list[tuple[int, Gap]] = field(default_factory=list)
+    gap_ms: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejected: list[Rejected] = field(default_factory=list)
+    size: int = 0
 
 
 class Output(Protocol):
@@ -50,6 +64,10 @@ class Output(Protocol):
         self, windows: Sequence[Ready], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
         """Returns once everything is acknowledged; raises RetryLater."""
+
+
+async def _go_on() -> None:
+    """No checkpoint."""
 
 
 class Processor:
@@ -86,8 +104,12 @@ class Processor:
         self._persisted = False
         self.partitions = dict(partitions)
 
-    async def process(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    async def process(
+        self, batch: Mapping[TopicPartition, Sequence[Any]], checkpoint: Callable[[], Awaitable[None]] = _go_on
+    ) -> None:
         """Fold one poll's records and publish what they close.
+
+        ``checkpoint`` is awaited where the batch is long and ``committable`` says how far it has come.
 
         Raises:
             LostOwnership: another worker has taken over.
@@ -101,23 +123,28 @@ class Processor:
         for partition, log_records in released:
             self._partition_of |= {r.user: partition for r in log_records if r.samples is not None}
         await self._load({r.user for _, log_records in released for r in log_records if r.samples is not None})
-        windows: list[Ready] = []
-        gaps: list[tuple[int, Gap]] = []
-        gap_ms: Counter[tuple[str, str]] = Counter()
+        step = _Step(rejected=rejected)
         for partition, log_records in released:
-            closed = await self._fold(partition, log_records)
-            gaps += [(partition.number, gap) for gap in closed.gaps]
-            gap_ms.update(closed.gap_ms)
-            ready, unbelieved = await self._featurise(partition, closed.windows)
-            windows += ready
-            gaps += unbelieved
-            for _, gap in unbelieved:
-                gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
-        if windows or gaps or rejected:
-            await self._publish(windows, gaps, rejected)
-            self._count(windows, gaps, gap_ms)
-        await self._persist()
-        self._health.progress()
+            for count, record in enumerate(log_records, 1):
+                is_long = False
+                for part, closed in enumerate(partition.fold_in_parts(record)):
+                    self._take(step, partition, closed)
+                    if step.size >= STEP_WINDOWS:
+                        is_long = True
+                        await self._finish(step)
+                        step = _Step()
+                    if part:
+                        await asyncio.sleep(0)
+                if is_long:
+                    # It may be a long way to the end of the batch: what is done so far need not be done again.
+                    await self._finish(step)
+                    step = _Step()
+                    await checkpoint()
+                if count % YIELD_RECORDS == 0:
+                    await asyncio.sleep(0)
+            for name, n in Counter(r.samples.modality.name for r in log_records if r.samples is not None).items():
+                _FOLDED[name].inc(n)
+        await self._finish(step)
         # Ticks are no records.
         filled = sum(bool(record.value) for records in batch.values() for record in records)
         self._rejected_share.count(filled, len(rejected))
@@ -128,21 +155,39 @@ class Processor:
             for device, closed in devices.items():
                 self._partition_of[user].assembler.remember(user, device, closed)
 
-    async def _fold(self, partition: Partition, records: list[LogRecord]) -> Closed:
-        whole = Closed()
-        for count, record in enumerate(records, 1):
-            if count % YIELD_RECORDS == 0:
-                await asyncio.sleep(0)
-            whole.extend(partition.fold(record))
-        for name, n in Counter(r.samples.modality.name for r in records if r.samples is not None).items():
-            _FOLDED[name].inc(n)
-        for name, n in whole.late_samples.items():
-            metrics.SAMPLES_LATE.labels(name).inc(n)
-        for name, n in whole.repeated_samples.items():
-            metrics.SAMPLES_REPEATED.labels(name).inc(n)
-        for user, device, start in whole.slots:
+    def _take(self, step: "_Step", partition: Partition, closed: Closed) -> None:
+        """Add what one part of a record has closed to the step."""
+        for user, device, start in closed.slots:
             self._users.mark_final(user, device, start // HOUR_MS)
-        return whole
+        if closed.windows:
+            step.windows.setdefault(partition.number, []).extend(closed.windows)
+        step.gaps += [(partition.number, gap) for gap in closed.gaps]
+        step.gap_ms.update(closed.gap_ms)
+        step.size += len(closed.slots) + len(closed.gaps)
+        for name, n in closed.late_samples.items():
+            metrics.SAMPLES_LATE.labels(name).inc(n)
+        for name, n in closed.repeated_samples.items():
+            metrics.SAMPLES_REPEATED.labels(name).inc(n)
+        for (name, fault), n in closed.implausible_samples.items():
+            metrics.SAMPLES_IMPLAUSIBLE.labels(name, fault).inc(n)
+
+    async def _finish(self, step: "_Step") -> None:
+        """Compute, publish, then fold into Redis what has closed so far."""
+        self._persisted = False
+        windows: list[Ready] = []
+        gaps, gap_ms = step.gaps, step.gap_ms
+        for number, raw in step.windows.items():
+            partition = self.partitions[number]
+            ready, failed = await self._featurise(partition, raw)
+            windows += ready
+            gaps += failed
+            for _, gap in failed:
+                gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
+        if windows or gaps or step.rejected:
+            await self._publish(windows, gaps, step.rejected)
+            self._count(windows, gaps, gap_ms)
+        await self._persist()
+        self._health.progress()
 
     async def _featurise(
         self, partition: Partition, windows: list[RawWindow]

@@ -115,7 +115,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _handle(self, batch: Batch) -> None:
         try:
-            await self._processor.process(batch.records)
+            await self._processor.process(batch.records, self._checkpoint)
             self._health.partitions.handled(batch.records)
         except LostOwnership as error:
             log.warning("%s: beginning again from the last commit", error)
@@ -126,12 +126,20 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             await self._commit()
             raise
         self._hold_back()
-        if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
-            await self._commit()
+        await self._commit_if_due()
         if time.monotonic() - self._last_round_s >= ROUND_S:
             self._last_round_s = time.monotonic()
             self._processor.forget_idle(int(self._settings.idle_after_s * 1000))
             self._processor.report()
+
+    async def _checkpoint(self) -> None:
+        """In the middle of a batch that takes long: progress, though the next poll is not near."""
+        self._health.partitions.note_work()
+        await self._commit_if_due()
+
+    async def _commit_if_due(self) -> None:
+        if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
+            await self._commit()
 
     def _hold_back(self) -> None:
         """Pause the topics that run ahead of the others, so that memory stays bounded while one catches up."""

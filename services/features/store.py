@@ -1,7 +1,8 @@
 """Users' baselines and final windows in Redis: read whole, written by compare-and-set.
 
 One hash per user: ``seq`` counts the writes, ``baseline`` is the histograms, ``c|DEVICE|HOUR`` the bitmap of that
-hour's final windows. A write succeeds only on the sequence number that this worker knows, so that a paused worker
+hour's final windows, ``h|DEVICE`` the device's last half
+hour. A write succeeds only on the sequence number that this worker knows, so that a paused worker
 that wakes up cannot fold anything a second time: histogram and bitmaps change together or not at all.
 """
 
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 
 from shared.errors import InvalidRecord, RetryLater
 from shared.signal.baseline import UserBaseline
+from shared.signal.wear import DeviceHistory
 from shared.windows.slots import bitmap_from_bytes, bitmap_to_bytes
 
 log = logging.getLogger("gaitway.features")
@@ -56,6 +58,7 @@ class StoredUser:
     seq: int = 0
     baseline: UserBaseline = field(default_factory=UserBaseline)
     hours: Hours = field(default_factory=dict)
+    histories: dict[str, DeviceHistory] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +70,7 @@ class UserWrite:
     baseline: bytes
     hours: Hours
     old: list[tuple[str, int]]
+    histories: dict[str, bytes] = field(default_factory=dict)
 
 
 WRITTEN, CONFLICT, EMPTY = 1, 0, 2
@@ -140,6 +144,7 @@ class BaselineStore:
                         for (device, hour), bits in write.hours.items()
                         for part in (f"c|{device}|{hour}", bitmap_to_bytes(bits))
                     ]
+                    pairs += [part for device, past in write.histories.items() for part in (f"h|{device}", past)]
                     old = [f"c|{device}|{hour}" for device, hour in write.old]
                     seq = "all" if whole else str(write.seq)
                     await self._write(
@@ -177,21 +182,33 @@ def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
     if not _WHOLE.fullmatch(seq):
         raise InvalidRecord(f"a user whose seq is {seq[:20]!r}")
     hours: Hours = {}
+    histories: dict[str, DeviceHistory] = {}
     for name, value in reply.items():
         if name.startswith(b"c|"):
             place = _PLACE.fullmatch(name)
-            try:
-                device = place["device"].decode() if place else ""
-            except UnicodeDecodeError:
-                device = ""
+            device = _decode_device(place["device"]) if place else ""
             if place and device and len(value) <= HOUR_BYTES:
                 hours[device, int(place["hour"])] = bitmap_from_bytes(value)
             else:
                 log.error("final windows under %r cannot be read: they count as none", name[:100])
+        elif name.startswith(b"h|"):
+            try:
+                histories[_decode_device(name[2:])] = DeviceHistory.from_bytes(value)
+            except InvalidRecord as error:
+                log.error("%s: it begins anew", error)
     try:
         baseline = UserBaseline.from_bytes(reply[b"baseline"])
     except InvalidRecord as error:
         # A cold start for one user, visible in the events; the final windows still hold.
         log.error("%s; the user begins anew", error)
         baseline = UserBaseline()
-    return StoredUser(int(seq), baseline, hours)
+    histories.pop("", None)
+    return StoredUser(int(seq), baseline, hours, histories)
+
+
+def _decode_device(name: bytes) -> str:
+    """Empty where it is no device of an upload."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return ""

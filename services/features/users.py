@@ -14,7 +14,8 @@ from shared.errors import LostOwnership, RetryLater
 from shared.modality import WINDOW_MS
 from shared.records.gap import GapReason
 from shared.records.window import Baseline
-from shared.signal.baseline import Hop, UserBaseline
+from shared.signal.baseline import Hop
+from shared.signal.user_state import UserState
 from shared.windows.slots import ClosedSlots
 
 log = logging.getLogger("gaitway.features")
@@ -26,12 +27,14 @@ SlotsOf = Callable[[str], dict[str, ClosedSlots]]
 @dataclass(slots=True, eq=False)
 class _User:
     seq: int
-    baseline: UserBaseline
+    state: UserState
     known: bool
     """False: Redis could not be asked yet; the user's windows say `unavailable` and their hops wait here."""
     waiting: list[tuple[str, Hop]] = field(default_factory=list)
     changed: set[tuple[str, int]] = field(default_factory=set)
     """(device, hour) whose bitmap must be written."""
+    checked: set[str] = field(default_factory=set)
+    """Devices whose history must be written."""
     states: tuple[str, str] | None = None
     """Of the accelerometer's and the heart rate's baseline that the newest window was computed with."""
 
@@ -80,7 +83,7 @@ class Users:
             metrics.REDIS_ERRORS.inc()
             log.warning("%s; %d users go on with no baseline", error, len(missing))
             for user in missing:
-                self._users.setdefault(user, _User(0, UserBaseline(), known=False))
+                self._users.setdefault(user, _User(0, UserState(), known=False))
             self._unknown.update(missing)
             return {}
         return {user: self._adopt(user, stored[user]) for user in missing}
@@ -89,8 +92,9 @@ class Users:
         devices: dict[str, ClosedSlots] = {}
         for (device, hour), bits in stored.hours.items():
             devices.setdefault(device, ClosedSlots(self._hop_ms)).hours[hour] = bits
+        histories = {device: h for device, h in stored.histories.items() if h.hop_ms == self._hop_ms}
         before = self._users.get(name)
-        user = self._users[name] = _User(stored.seq, stored.baseline, known=True)
+        user = self._users[name] = _User(stored.seq, UserState(stored.baseline, histories), known=True)
         self._unknown.discard(name)
         if before is not None:
             # Windows published while Redis was away: fold them now, but none that was folded before that.
@@ -100,20 +104,25 @@ class Users:
             for device, hop in before.waiting:
                 start = hop.start_ms + hop.hop_ms - WINDOW_MS
                 if device not in devices or start not in devices[device]:
-                    user.baseline.update(hop)
+                    user.state.check(device, hop)
+                    user.state.update(device, hop)
+                    user.checked.add(device)
         return devices
 
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """See Baselines."""
         entry = self._users[user]
-        baseline = entry.baseline.get(window_mg, available=entry.known)
+        baseline = entry.state.baseline.get(window_mg, available=entry.known)
         entry.states = (baseline.accelerometer.state, baseline.heart_rate.state)
         return baseline
 
-    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
+    def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """See Baselines; of a user who could not be read nothing is known against."""
         entry = self._users[user]
-        return entry.baseline.suspects(hop) if entry.known else {}
+        if not entry.known:
+            return {}
+        entry.checked.add(device)
+        return entry.state.check(device, hop)
 
     def fold(self, user: str, device: str, hop: Hop) -> None:
         """See Baselines."""
@@ -121,7 +130,7 @@ class Users:
         if plant.is_planted("stale-baseline"):
             return
         if entry.known:
-            entry.baseline.update(hop)
+            entry.state.update(device, hop)
         else:
             entry.waiting.append((device, hop))
         self._dirty[user] = entry
@@ -160,7 +169,8 @@ class Users:
             raise LostOwnership("another worker has written a user of this partition")
         for (name, user), outcome in zip(some, outcomes, strict=True):
             if outcome == WRITTEN:
-                user.seq, user.changed = (0 if whole else user.seq) + 1, set()
+                user.seq = (0 if whole else user.seq) + 1
+                user.changed, user.checked = set(), set()
                 del self._dirty[name]
         return [named for named, outcome in zip(some, outcomes, strict=True) if outcome == EMPTY]
 
@@ -183,10 +193,25 @@ class Users:
 
 
 def _user_write(name: str, user: _User, slots_of: SlotsOf, *, whole: bool) -> UserWrite:
+    """What has changed, at the cost of that alone; all that is in memory where Redis has nothing."""
     slots = slots_of(name)
     # Into ``changed``, which lives until a write has succeeded: forgotten here, they must go there too.
-    user.changed |= {(device, hour) for device, closed in slots.items() for hour in closed.forget_old()}
-    held = {(device, hour): bits for device, closed in slots.items() for hour, bits in closed.hours.items()}
-    hours = {place: bits for place, bits in held.items() if whole or place in user.changed}
-    old = [place for place in user.changed if place not in held]
-    return UserWrite(name, user.seq, user.baseline.to_bytes(), hours, old)
+    user.changed |= {
+        (device, hour)
+        for device in {device for device, _ in user.changed}
+        if device in slots
+        for hour in slots[device].forget_old()
+    }
+    places = user.changed
+    if whole:
+        places = places | {(device, hour) for device, closed in slots.items() for hour in closed.hours}
+    held = {place: slots[place[0]].hours.get(place[1], 0) if place[0] in slots else 0 for place in places}
+    checked = user.state.histories.keys() if whole else user.checked
+    return UserWrite(
+        name,
+        user.seq,
+        user.state.baseline.to_bytes(),
+        hours={place: bits for place, bits in held.items() if bits},
+        old=[place for place, bits in held.items() if not bits],
+        histories={device: user.state.histories[device].to_bytes() for device in checked},
+    )

@@ -8,7 +8,15 @@ from shared.errors import InvalidRecord
 from shared.records.decoding import UNREADABLE
 
 GapReason = Literal[
-    "not_sent", "dropped_upload", "sensor_silent", "zero_filled", "frozen", "wrong_rate", "not_worn", "coverage"
+    "not_sent",
+    "dropped_upload",
+    "sensor_silent",
+    "zero_filled",
+    "implausible",
+    "frozen",
+    "wrong_rate",
+    "not_worn",
+    "coverage",
 ]
 """Why there is nothing usable.
 
@@ -16,6 +24,7 @@ not_sent        no upload covers the time
 dropped_upload  uploads are missing: their sequence numbers leave out some
 sensor_silent   the watch sent other modalities, or only nulls
 zero_filled     all axes exactly 0, which no accelerometer under gravity measures: an app's filling
+implausible     values that no body or no sensor on a wrist gives (shared/signal/plausibility.py)
 frozen          the same value for longer than a body or a sensor's noise allows
 wrong_rate      uploads follow each other faster or slower than their samples at the stated rate
 not_worn        motionless for half an hour, without a heart rate

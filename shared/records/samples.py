@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InvalidRecord
-from shared.modality import BY_NAME, Modality
+from shared.modality import BY_NAME, Modality, max_span_ms
 from shared.records.decoding import UNREADABLE, Device
 
 VERSION = 1
@@ -105,6 +105,9 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     low, high = modality.upload_rate_hz
     if not low <= wire.rate_hz <= high:
         raise InvalidRecord(f"{modality.name} record: rate_hz {wire.rate_hz} outside {low:g} to {high:g}")
+    if wire.n * 1000.0 / wire.rate_hz > max_span_ms(wire.rate_hz):
+        detail = f"{modality.name} record: {wire.n} samples at {wire.rate_hz:g} Hz span more than an upload may"
+        raise InvalidRecord(detail, fault="span")
     unknown = [name for name in wire.modalities if name not in BY_NAME]
     if unknown or modality.name not in wire.modalities:
         raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are not what an upload announces")

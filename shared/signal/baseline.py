@@ -5,16 +5,15 @@ Counting histograms, so that the state is small (7 KB), exact in its counts, and
 
 import struct
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InvalidRecord
 from shared.modality import ACCELEROMETER, HEART_RATE
-from shared.records.gap import GapReason
 from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
-from shared.signal.wear import WearState
+from shared.signal.wear import DeviceHistory
 
 BIN_MG = 16
 BINS = 512
@@ -23,19 +22,15 @@ HEART_RATE_BINS = 256
 
 COLD_BELOW_S = 300
 HALVE_ABOVE_S = 6 * 3600
-STILL_SD_MG = 30.0
 STILL_FOR_S = 120
 DEFAULT_BPM = 70
 MIN_READINGS = 10
 """A heart rate at rest needs this many readings; one beat misread must not set it."""
 
-MAX_S = 2**31
-"""68 years; a longer period would soon not fit its field."""
-
-_HEADER = struct.Struct("<BxxxIq")
-_WEAR = struct.Struct("<qIIII")
-_LAYOUT_VERSION = 2
-"""1 had no wear state; it is still read."""
+_HEADER = struct.Struct("<Bxxx")
+_LAYOUT_VERSION = 3
+_HEADER_BYTES = {1: 16, 2: 40, 3: 4}
+"""1 and 2, which are still read, held what is now kept by device (shared/signal/wear.py)."""
 _COUNTS_BYTES = 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
 
 
@@ -68,6 +63,11 @@ class Hop:
     bpm_covered: NDArray[np.bool_]
     resting: NDArray[np.bool_]
     _statistics: HopStatistics | None = field(default=None, init=False)
+
+    @property
+    def readings_bpm(self) -> NDArray[np.float64]:
+        """(k,) what the heart rate reads in this hop."""
+        return self.bpm[self.bpm_covered & (self.bpm > 0)]
 
     @property
     def statistics(self) -> HopStatistics:
@@ -110,46 +110,21 @@ class UserBaseline:
     accelerometer: NDArray[np.int64] = field(default_factory=lambda: _zeros(3, BINS))
     resting: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
     still: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
-    still_s: int = 0
-    still_until_ms: int = 0
-    wear: WearState = field(default_factory=WearState)
-    _next: tuple[Hop, WearState] | None = None
 
-    def suspects(self, hop: Hop) -> dict[str, GapReason]:
-        """The modalities that must be masked in the window whose newest hop this is, and why."""
-        return self._wear_after(hop).suspects
+    def update(self, hop: Hop, history: DeviceHistory) -> None:
+        """Fold one hop of a closed window; what fails a check in its device's history moves no baseline.
 
-    def _wear_after(self, hop: Hop) -> WearState:
-        """Asked for twice: before the window is computed, and when it is folded."""
-        if self._next is None or self._next[0] is not hop:
-            read = hop.bpm[hop.bpm_covered & (hop.bpm > 0)]
-            statistics = hop.statistics
-            after = self.wear.after(hop.start_ms, hop.hop_ms, statistics.sd_mg, statistics.range_mg, read)
-            self._next = hop, after
-        return self._next[1]
-
-    def update(self, hop: Hop) -> None:
-        """Fold one hop of a closed window; a sensor that is not believed moves no baseline."""
-        self.wear = self._wear_after(hop)
-        self._next = None
-        suspects = self.wear.suspects
-        if "accelerometer" not in suspects:
+        ``history`` holds the hop already.
+        """
+        failed = history.failed_checks(hop.start_ms)
+        if "accelerometer" not in failed:
             self.accelerometer += hop.statistics.counts
             _halve(self.accelerometer, int(self.accelerometer[0].sum()), HALVE_ABOVE_S * ACCELEROMETER.rate_hz)
-        self._follow_still(hop)
-        if "heart_rate" in suspects:
+        if "heart_rate" in failed:
             return
-        read = hop.bpm_covered & (hop.bpm > 0)
-        _count(self.resting, hop.bpm[read & hop.resting])
-        if self.still_s >= STILL_FOR_S:
-            _count(self.still, hop.bpm[read])
-
-    def _follow_still(self, hop: Hop) -> None:
-        """Length of the still period that ends with this hop; hops that do not follow each other begin anew."""
-        still = bool(hop.statistics.sd_mg.max() < STILL_SD_MG)
-        follows = hop.start_ms == self.still_until_ms
-        self.still_s = (self.still_s * follows + hop.hop_ms // 1000) if still else 0
-        self.still_until_ms = hop.start_ms + hop.hop_ms
+        _count(self.resting, hop.bpm[hop.bpm_covered & (hop.bpm > 0) & hop.resting])
+        if history.still_s(hop.start_ms) >= STILL_FOR_S:
+            _count(self.still, hop.readings_bpm)
 
     def get(self, window_mg: NDArray[np.float64], *, available: bool = True) -> Baseline:
         """The baseline for a window with these samples (3, t) in mg.
@@ -175,28 +150,23 @@ class UserBaseline:
         return HeartRateBaseline("default", DEFAULT_BPM)
 
     def to_bytes(self) -> bytes:
-        """Header, wear state, uint32 accelerometer counts, uint16 heart-rate counts, little-endian: 7,208 bytes."""
-        header = _HEADER.pack(_LAYOUT_VERSION, self.still_s, self.still_until_ms) + _WEAR.pack(*astuple(self.wear))
+        """Header, uint32 accelerometer counts, uint16 heart-rate counts, little-endian: 7,172 bytes."""
         heart = np.concatenate([self.resting, self.still]).astype("<u2")
-        return header + self.accelerometer.astype("<u4").tobytes() + heart.tobytes()
+        return _HEADER.pack(_LAYOUT_VERSION) + self.accelerometer.astype("<u4").tobytes() + heart.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "UserBaseline":
         """Inverse of ``to_bytes``; raises InvalidRecord."""
         version = data[0] if data else 0
-        begin = {1: _HEADER.size, 2: _HEADER.size + _WEAR.size}.get(version)
+        begin = _HEADER_BYTES.get(version)
         if begin is None or len(data) != begin + _COUNTS_BYTES:
             raise InvalidRecord(f"a baseline of {len(data)} bytes and version {version} is none that this reader knows")
-        _, still_s, still_until_ms = _HEADER.unpack_from(data)
-        wear = WearState(*_WEAR.unpack_from(data, _HEADER.size)) if version == _LAYOUT_VERSION else WearState()
         accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.int64)
         heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.int64)
         counted = accelerometer.any(axis=1)
         if counted.any() != counted.all():
             raise InvalidRecord("a baseline in which some axes were counted and others were not")
-        if max(still_s, wear.same_bpm_s, wear.same_mg_s, wear.motionless_s) > MAX_S:
-            raise InvalidRecord("a baseline with a period that is longer than any watch has run")
-        return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:], still_s, still_until_ms, wear)
+        return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:])
 
 
 def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:

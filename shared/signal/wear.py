@@ -1,16 +1,19 @@
-"""Is what the sensors say believable? Runs of hops in which a value stands still (architecture.md, section 4).
+"""Is what the sensors of one device say believable? Runs in which a value stands still (architecture.md, section 4).
 
 The limits are far from what worn watches do, measured on recordings of 52 people with an Empatica E4 and 35 with the
 WISDM watch: the longest heart rate that stayed the same (in whole bpm) lasted 142 s, the longest time in which no axis'
 standard deviation in 10 s exceeded 13 mg was 10.8 min.
 """
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.errors import InvalidRecord
 from shared.records.gap import GapReason
+from shared.records.window import HOPS_MS
 
 FROZEN_BPM_S = 300
 FROZEN_MG_S = 300
@@ -19,60 +22,157 @@ MOTIONLESS_SD_MG = 13.0
 """van Hees et al., PLoS ONE 2011 (non-wear detection with a wrist accelerometer)."""
 NOT_WORN_S = 1_800
 """Motionless without one heart-rate reading: half an hour, as in the same work."""
+STILL_SD_MG = 30.0
+KEPT_S = NOT_WORN_S
+"""As far back as any limit looks."""
+BRIDGED_S = 60
+"""Hops that are not known, as their window waits for data or was lost, end no run unless they are more than this."""
+
+_LAYOUT = struct.Struct("<BBqB")
+_LAYOUT_VERSION = 1
+_BITMAP_BYTES = (KEPT_S // 10 + 7) // 8
+"""At the shortest hop, 10 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class WearState:
-    """How long, up to ``until_ms`` of device time, each sensor has shown the same; ``after(hop)`` gives the next state.
+@dataclass(slots=True)
+class DeviceHistory:
+    """What each hop of the last half hour of one (user, device) showed, by event time.
 
-    ``same_bpm``: the value that the heart rate has had for ``same_bpm_s``. ``same_mg_s``: no accelerometer sample
-    differs from its neighbour. ``motionless_s``: hardly any movement and no heart rate.
+    The state follows from the set of hops, not from the order in which their windows closed: a late one takes its place
+    among the others, and one that comes again changes nothing. Bit 0 of every bitmap is the newest hop.
+
+    >>> history = DeviceHistory(10_000)
+    >>> calm, bpm = np.full(3, 5.0), np.full(10, 60.0)
+    >>> for start_ms in (0, 20_000, 10_000):
+    ...     history.update(start_ms, calm, calm, bpm)
+    >>> history.still_s(20_000)
+    30
     """
 
-    until_ms: int = 0
+    hop_ms: int
+    newest: int = -1
+    """Number of the newest hop: its start in hops since the Unix epoch."""
+    known: int = 0
+    same_mg: int = 0
+    """No accelerometer sample differs from its neighbour."""
+    motionless: int = 0
+    """Hardly any movement, and no heart rate."""
+    still: int = 0
+    """Little movement: the heart rate is one at rest."""
     same_bpm: int = 0
-    same_bpm_s: int = 0
-    same_mg_s: int = 0
-    motionless_s: int = 0
+    """All readings are ``bpm``."""
+    bpm: int = 0
 
-    def after(
-        self,
-        start_ms: int,
-        hop_ms: int,
-        sd_mg: NDArray[np.float64],
-        range_mg: NDArray[np.float64],
-        bpm: NDArray[np.float64],
-    ) -> "WearState":
-        """The state once this hop is known: ``sd_mg`` and ``range_mg`` (3,) of its samples, ``bpm`` its readings.
+    def update(
+        self, start_ms: int, sd_mg: NDArray[np.float64], range_mg: NDArray[np.float64], bpm: NDArray[np.float64]
+    ) -> None:
+        """Take one hop in: ``sd_mg`` and ``range_mg`` (3,) of its samples, infinite where one is missing; its readings.
 
-        A hop that does not follow the one before begins all runs anew. One with a sample missing has infinite ones.
+        One from before the last half hour is left out.
         """
-        before = self if start_ms == self.until_ms else WearState()
-        hop_s = hop_ms // 1000
-        same_mg = not range_mg.any()
-        motionless = not bpm.size and bool(sd_mg.max() < MOTIONLESS_SD_MG)
-        value, same_bpm_s = 0, 0
-        if bpm.size:
-            values = np.rint(bpm)
-            if values.min() == values.max():
-                value = int(values[0])
-                same_bpm_s = hop_s + (before.same_bpm_s if before.same_bpm == value else 0)
-        return WearState(
-            until_ms=start_ms + hop_ms,
-            same_bpm=value,
-            same_bpm_s=same_bpm_s,
-            same_mg_s=before.same_mg_s + hop_s if same_mg else 0,
-            motionless_s=before.motionless_s + hop_s if motionless else 0,
-        )
+        number = start_ms // self.hop_ms
+        is_newest = number > self.newest
+        if is_newest:
+            self._shift(number - self.newest)
+            self.newest = number
+        back = self.newest - number
+        if back >= self._kept:
+            return
+        bit = 1 << back
+        sd = float(sd_mg.max())
+        value = _find_only_value(bpm)
+        if value and value != self.bpm and is_newest:
+            self.bpm, self.same_bpm = value, 0
+        self.known |= bit
+        self.same_mg = _put(self.same_mg, bit, not range_mg.any())
+        self.motionless = _put(self.motionless, bit, not bpm.size and sd < MOTIONLESS_SD_MG)
+        self.still = _put(self.still, bit, sd < STILL_SD_MG)
+        self.same_bpm = _put(self.same_bpm, bit, value > 0 and value == self.bpm)
 
-    @property
-    def suspects(self) -> dict[str, GapReason]:
-        """The modalities that must not reach the model, and why."""
+    def failed_checks(self, start_ms: int) -> dict[str, GapReason]:
+        """The modalities that must not reach the model in the window whose newest hop this is, and why."""
         found: dict[str, GapReason] = {}
-        if self.motionless_s >= NOT_WORN_S:
+        if self._measure_run_s(start_ms, self.motionless) >= NOT_WORN_S:
             found["accelerometer"] = "not_worn"
-        elif self.same_mg_s >= FROZEN_MG_S:
+        elif self._measure_run_s(start_ms, self.same_mg) >= FROZEN_MG_S:
             found["accelerometer"] = "frozen"
-        if self.same_bpm_s >= FROZEN_BPM_S:
+        if self._measure_run_s(start_ms, self.same_bpm) >= FROZEN_BPM_S:
             found["heart_rate"] = "frozen"
         return found
+
+    def still_s(self, start_ms: int) -> int:
+        """Length of the still period that ends with this hop, as far as half an hour tells."""
+        return self._measure_run_s(start_ms, self.still)
+
+    @property
+    def newest_start_ms(self) -> int:
+        """Start of the newest hop."""
+        return self.newest * self.hop_ms
+
+    def to_bytes(self) -> bytes:
+        """Version, hop in s, newest hop, bpm and five bitmaps, little-endian: 126 bytes."""
+        bitmaps = (self.known, self.same_mg, self.motionless, self.still, self.same_bpm)
+        head = _LAYOUT.pack(_LAYOUT_VERSION, self.hop_ms // 1000, self.newest, self.bpm)
+        return head + b"".join(bits.to_bytes(_BITMAP_BYTES, "little") for bits in bitmaps)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "DeviceHistory":
+        """Inverse of ``to_bytes``; raises InvalidRecord."""
+        if len(data) != _LAYOUT.size + 5 * _BITMAP_BYTES or data[0] != _LAYOUT_VERSION:
+            raise InvalidRecord(f"a device's history of {len(data)} bytes is none that this reader knows")
+        _, hop_s, newest, bpm = _LAYOUT.unpack_from(data)
+        hop_ms = hop_s * 1000
+        if hop_ms not in HOPS_MS:
+            raise InvalidRecord(f"a device's history with a hop of {hop_s} s")
+        mask = (1 << (KEPT_S * 1000 // hop_ms)) - 1
+        at = range(_LAYOUT.size, len(data), _BITMAP_BYTES)
+        known, same_mg, motionless, still, same_bpm = (
+            int.from_bytes(data[i : i + _BITMAP_BYTES], "little") & mask for i in at
+        )
+        return cls(hop_ms, newest, known, same_mg, motionless, still, same_bpm, bpm)
+
+    @property
+    def _kept(self) -> int:
+        return KEPT_S * 1000 // self.hop_ms
+
+    def _shift(self, hops: int) -> None:
+        hops = min(hops, self._kept)
+        mask = (1 << self._kept) - 1
+        self.known = (self.known << hops) & mask
+        self.same_mg = (self.same_mg << hops) & mask
+        self.motionless = (self.motionless << hops) & mask
+        self.still = (self.still << hops) & mask
+        self.same_bpm = (self.same_bpm << hops) & mask
+
+    def _measure_run_s(self, start_ms: int, showing: int) -> int:
+        """Length of the run of hops in ``showing`` that ends with this one."""
+        back = self.newest - start_ms // self.hop_ms
+        showing = showing >> back if back >= 0 else 0
+        if not showing & 1:
+            return 0
+        known = self.known >> back
+        unknown = ~known
+        # Where more hops than are bridged are not known one after the other; all before the last half hour are not.
+        for _ in range(BRIDGED_S * 1000 // self.hop_ms):
+            unknown &= unknown >> 1
+        end = _find_lowest_bit(unknown)
+        if others := known & ~showing:
+            end = min(end, _find_lowest_bit(others))
+        return (showing & ((1 << end) - 1)).bit_length() * self.hop_ms // 1000
+
+
+def _put(bits: int, bit: int, is_set: bool) -> int:
+    return bits | bit if is_set else bits & ~bit
+
+
+def _find_lowest_bit(bits: int) -> int:
+    """Index of the lowest bit that is set."""
+    return (bits & -bits).bit_length() - 1
+
+
+def _find_only_value(bpm: NDArray[np.float64]) -> int:
+    """The whole bpm that all readings have; 0 where they differ or there is none."""
+    if not bpm.size:
+        return 0
+    low, high = round(float(bpm.min())), round(float(bpm.max()))
+    return low if low == high else 0

@@ -11,6 +11,7 @@ from typing import TypeVar
 from shared.modality import WINDOW_MS
 from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
+from shared.signal.plausibility import Fault
 from shared.windows.holds import Holds, Position
 from shared.windows.merge import LogRecord
 from shared.windows.open_window import Arrival, OpenWindow, RawWindow
@@ -21,6 +22,15 @@ from shared.windows.stream import Hole, Stream
 Name = TypeVar("Name")
 Key = tuple[str, str]
 """(user, device)."""
+
+PART_WINDOWS = 256
+"""Windows that one piece of a fold opens or closes at most: some ten milliseconds."""
+
+
+def starts_of(samples: SampleRecord, hop_ms: int) -> range:
+    """The starts of the windows that have one of these samples."""
+    last_stamp_ms = samples.t0_ms + (samples.n - 1) * 1000.0 / samples.rate_hz
+    return range(((samples.t0_ms - WINDOW_MS) // hop_ms + 1) * hop_ms, int(last_stamp_ms) + 1, hop_ms)
 
 
 @dataclass(slots=True)
@@ -34,6 +44,8 @@ class Closed:
     late_samples: dict[str, int] = field(default_factory=dict)
     repeated_samples: dict[str, int] = field(default_factory=dict)
     """By modality, those whose time an open window held already."""
+    implausible_samples: dict[tuple[str, Fault], int] = field(default_factory=dict)
+    """By modality and what is wrong with them."""
     gap_ms: dict[tuple[str, GapReason], int] = field(default_factory=dict)
     """By modality and reason, the length of the gaps; of a window its newest hop, so that a time counts once."""
 
@@ -44,6 +56,7 @@ class Closed:
         self.slots += later.slots
         _add(self.late_samples, later.late_samples)
         _add(self.repeated_samples, later.repeated_samples)
+        _add(self.implausible_samples, later.implausible_samples)
         _add(self.gap_ms, later.gap_ms)
 
 
@@ -84,47 +97,64 @@ class Assembler:
     def fold(self, record: LogRecord) -> Closed:
         """Take the next record of the log; close what its time makes due, then what it completes."""
         out = Closed()
-        self._close_due(record.log_ms, out)
-        if record.samples is not None:
-            self._contribute(record, record.samples, out)
+        for closed in self.fold_in_parts(record):
+            out.extend(closed)
         return out
+
+    def fold_in_parts(self, record: LogRecord) -> Iterator[Closed]:
+        """The same piece by piece, each of at most some hundred windows; the next record only after the last piece."""
+        yield from self._close_due(record.log_ms)
+        if record.samples is not None:
+            yield from self._contribute(record, record.samples)
 
     def advance(self, log_ms: int) -> Closed:
         """Close what is due at this log time; the end of a log has no record to say so."""
         out = Closed()
-        self._close_due(log_ms, out)
+        for closed in self._close_due(log_ms):
+            out.extend(closed)
         return out
 
-    def _contribute(self, record: LogRecord, samples: SampleRecord, out: Closed) -> None:
+    def _contribute(self, record: LogRecord, samples: SampleRecord) -> Iterator[Closed]:
         key = (record.user, samples.device)
         stream = self._users.setdefault(record.user, {}).get(samples.device)
         if stream is None:
             stream = self._users[record.user][samples.device] = Stream(ClosedSlots(self.hop_ms), self._holds)
-        last_stamp_ms = samples.t0_ms + (samples.n - 1) * 1000.0 / samples.rate_hz
-        first_start = ((samples.t0_ms - WINDOW_MS) // self.hop_ms + 1) * self.hop_ms
-        starts = range(first_start, int(last_stamp_ms) + 1, self.hop_ms)
-        self._notice_hole(key, stream, first_start, record, samples)
+        starts = starts_of(samples, self.hop_ms)
+        self._notice_hole(key, stream, starts[0], record, samples)
         stream.note(record.log_ms, samples)
         arrival = stream.arrival_of(samples, record.log_ms - self.linger_ms)
-        arrival.take(record, samples)
+        became_whole = arrival.take(record, samples)
         self._holds.hold(arrival, record.topic, (record.offset, record.log_ms))
         late = 0
+        touched: list[int] = []
         for start in starts:
             if start in stream.closed:
                 late += 1
                 continue
             window = stream.open.get(start)
             if window is None:
-                window = stream.open[start] = OpenWindow(record.user, samples.device, start, self.hop_ms)
+                window = stream.open_window(record.user, samples.device, start)
                 heapq.heappush(self._due, (record.log_ms + self.linger_ms, *key, start, False))
             window.add(record, samples, arrival)
+            touched.append(start)
+            if len(touched) % PART_WINDOWS == 0:
+                yield Closed()
+        if became_whole:
+            for start in arrival.starts:
+                stream.open[start].waits_for.discard(arrival)
+        out = Closed()
         if not arrival.missing:
-            for start in sorted(arrival.starts):
+            # Of a part that came again only what it touched can have become complete.
+            for count, start in enumerate(sorted(arrival.starts) if became_whole else touched, 1):
                 if stream.open[start].is_complete():
                     self._close(stream, stream.open[start], "complete", out)
+                if count % PART_WINDOWS == 0:
+                    yield out
+                    out = Closed()
             stream.forget_if_done(arrival)
         if late == len(starts):
             _add(out.late_samples, {samples.modality.name: samples.n})
+        yield out
 
     def _notice_hole(
         self, key: Key, stream: Stream, first_start: int, record: LogRecord, samples: SampleRecord
@@ -141,7 +171,7 @@ class Assembler:
         self._holds.hold(hole, record.topic, (record.offset, record.log_ms))
         heapq.heappush(self._due, (due_ms, *key, previous, True))
 
-    def _close_due(self, log_ms: int, out: Closed) -> None:
+    def _close_due(self, log_ms: int) -> Iterator[Closed]:
         self._log_ms = log_ms
         if not self._due or self._due[0][0] > log_ms:
             return
@@ -165,7 +195,8 @@ class Assembler:
                 due.append((due_ms, user, device, start, False))
         # By the true time, not by when a tick made us look: the same log closes in the same order.
         # A user who was forgotten and came back may have left an entry in the heap, hence the set.
-        for _, user, device, start, is_hole in sorted(set(due)):
+        out = Closed()
+        for count, (_, user, device, start, is_hole) in enumerate(sorted(set(due)), 1):
             stream = self._users[user][device]
             if is_hole:
                 hole = stream.holes.pop(start)
@@ -173,6 +204,10 @@ class Assembler:
                 self._report_hole(user, device, stream, hole, out)
             else:
                 self._close(stream, stream.open[start], "linger", out)
+            if count % PART_WINDOWS == 0:
+                yield out
+                out = Closed()
+        yield out
 
     def _close(self, stream: Stream, window: OpenWindow, closed_by: str, out: Closed) -> None:
         start = window.window_start_ms
@@ -185,20 +220,15 @@ class Assembler:
         out.gaps += [raw.gap(name, reason) for name, reason in raw.failed.items()]
         _add(out.gap_ms, dict.fromkeys(raw.failed.items(), self.hop_ms))
         _add(out.repeated_samples, window.repeated)
+        _add(out.implausible_samples, window.implausible)
 
     def _report_hole(self, user: str, device: str, stream: Stream, hole: Hole, out: Closed) -> None:
         """One gap per run of slots that are still without data; a slot's data reach 20 s, so do its neighbours'."""
-        run: list[int] = []
-        for start in [*range(hole.first_start_ms, hole.last_start_ms + 1, self.hop_ms), None]:
-            if start is not None and not stream.has(start):
-                run.append(start)
-                continue
-            if run:
-                begin, end = run[0] - self.hop_ms + WINDOW_MS, run[-1] + self.hop_ms
-                if begin < end:
-                    out.gaps.append(Gap(user, device, "accelerometer", begin, end, hole.reason, 0.0))
-                    _add(out.gap_ms, {("accelerometer", hole.reason): end - begin})
-                run = []
+        for first, last in stream.runs_without_data(hole.first_start_ms, hole.last_start_ms):
+            begin, end = first - self.hop_ms + WINDOW_MS, last + self.hop_ms
+            if begin < end:
+                out.gaps.append(Gap(user, device, "accelerometer", begin, end, hole.reason, 0.0))
+                _add(out.gap_ms, {("accelerometer", hole.reason): end - begin})
 
     def holds(self) -> list[Position | None]:
         """Per topic, the oldest record that an open window, a half-arrived upload or a hole under watch still needs."""

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from shared.modality import MODALITIES
 from shared.records.gap import Gap, GapReason
 from shared.records.window import Baseline, FeatureArrays, WindowRecord
-from shared.signal.baseline import Hop, UserBaseline, describe
+from shared.signal.baseline import Hop, describe
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
+from shared.signal.user_state import UserState
 from shared.windows.open_window import RawWindow
 
 
@@ -21,8 +22,8 @@ class Baselines(Protocol):
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """The numbers for the user's next window."""
 
-    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
-        """The modalities of the user's next window that must not reach the model."""
+    def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
+        """The modalities that must not reach the model in the window whose newest hop this is, and why."""
 
     def fold(self, user: str, device: str, hop: Hop) -> None:
         """Add the newest hop of a window that was computed with ``get``'s numbers."""
@@ -32,19 +33,22 @@ class MemoryBaselines:
     """Baselines of users in memory only: for `predict`, training and tests."""
 
     def __init__(self) -> None:
-        self._users: dict[str, UserBaseline] = {}
+        self._users: dict[str, UserState] = {}
+
+    def _state(self, user: str) -> UserState:
+        return self._users.setdefault(user, UserState())
 
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """See Baselines."""
-        return self._users.setdefault(user, UserBaseline()).get(window_mg)
+        return self._state(user).baseline.get(window_mg)
 
-    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
+    def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """See Baselines."""
-        return self._users.setdefault(user, UserBaseline()).suspects(hop)
+        return self._state(user).check(device, hop)
 
-    def fold(self, user: str, device: str, hop: Hop) -> None:  # noqa: ARG002
+    def fold(self, user: str, device: str, hop: Hop) -> None:
         """See Baselines."""
-        self._users.setdefault(user, UserBaseline()).update(hop)
+        self._state(user).update(device, hop)
 
 
 def window_features(windows: Sequence[RawWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
@@ -81,13 +85,13 @@ def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> Featurised:
     if hops:
         describe(hops)
     for window, hop in zip(windows, hops, strict=True):
-        suspects = baselines.suspects(window.user, hop)
+        failed = baselines.check(window.user, window.device, hop)
         baseline = baselines.get(window.user, window.signals["accelerometer"].values)
         baselines.fold(window.user, window.device, hop)
-        for name, reason in suspects.items():
+        for name, reason in failed.items():
             out.gaps.append(window.gap(name, reason))
-        if "accelerometer" not in suspects:
-            kept.append(window.without(suspects))
+        if "accelerometer" not in failed:
+            kept.append(window.without(failed))
             used.append(baseline)
     if kept:
         features = window_features(kept, used)

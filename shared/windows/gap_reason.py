@@ -1,14 +1,14 @@
 """Why a modality does not pass in a window, as far as its records tell; the first reason that fits."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.modality import Modality
 from shared.records.gap import GapReason
 from shared.records.samples import SampleRecord
-from shared.signal.resample import is_reading
 
 MIN_SHARE = 0.05
 """A window passes with 90 % of its samples: fewer fillings or nulls than half of the rest are not what failed it."""
@@ -17,23 +17,36 @@ RATE_TOLERANCE = 0.05
 
 
 def reason_of(
-    modality: Modality, records: Mapping[str, Sequence[SampleRecord]], announced: Container[str]
+    modality: Modality,
+    records: Sequence[SampleRecord],
+    is_announced: bool,
+    read: NDArray[np.bool_],
+    believed: NDArray[np.bool_],
 ) -> GapReason:
     """The reason for a modality that does not pass.
 
-    ``records``: by modality name, in the order of the log; ``announced``: what their uploads were to hold.
+    Args:
+        modality: which one.
+        records: its records, in the order of the log.
+        is_announced: whether their uploads were to hold it.
+        read: (n,) of their samples inside the window: False where the watch sent null or filled in zeros.
+        believed: (n,) False also where a sample is implausible.
     """
-    own = records.get(modality.name, ())
-    if not own:
-        return "not_sent" if modality.name in announced else "sensor_silent"
-    missing = 1.0 - float(np.mean(np.concatenate([is_reading(modality, record.samples) for record in own])))
-    if missing >= MIN_SHARE:
+    if not records:
+        return "not_sent" if is_announced else "sensor_silent"
+    if _is_much(~read):
         return "zero_filled" if modality.name == "accelerometer" else "sensor_silent"
-    if _leaves_out(own):
+    if _is_much(read & ~believed):
+        return "implausible"
+    if _leaves_out(records):
         return "dropped_upload"
-    if _is_off_rate(own):
+    if _is_off_rate(records):
         return "wrong_rate"
     return "coverage"
+
+
+def _is_much(missing: NDArray[np.bool_]) -> bool:
+    return bool(missing.size) and float(missing.mean()) >= MIN_SHARE
 
 
 def _leaves_out(records: Sequence[SampleRecord]) -> bool:

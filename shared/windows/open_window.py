@@ -1,5 +1,6 @@
 """One window that still waits for data, and the uploads that bring it."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from shared.modality import BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
 from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
 from shared.signal.baseline import Hop
+from shared.signal.plausibility import Fault, find_faults
 from shared.signal.resample import FloatArray, GridSignal, even_signal, grid_signal, is_reading, masked_signal
 from shared.windows.gap_reason import reason_of
 from shared.windows.merge import LogRecord
@@ -76,14 +78,57 @@ class Arrival:
     starts: set[int] = field(default_factory=set)
     newest_log_ms: int = 0
 
-    def take(self, record: LogRecord, samples: SampleRecord) -> None:
-        """Note one part, or a repetition of one."""
+    def take(self, record: LogRecord, samples: SampleRecord) -> bool:
+        """Note one part, or a repetition of one; returns whether the upload has become whole with it."""
+        was_missing = bool(self.missing)
         self.missing.discard(samples.modality.name)
         self.newest_log_ms = record.log_ms
+        return was_missing and not self.missing
 
     def is_forgotten(self, before_log_ms: int) -> bool:
         """No open window needs it, and its missing parts have had their time."""
         return not self.starts and self.newest_log_ms <= before_log_ms
+
+
+class Spans:
+    """Disjoint spans [begin, end) of time in ascending order; those at most ``bridge_ms`` apart are one.
+
+    In a window there are at most 80 of an accelerometer's, so that adding one costs the same whatever was added before.
+    """
+
+    __slots__ = ("_begins", "_bridge_ms", "_ends")
+
+    def __init__(self, bridge_ms: float) -> None:
+        self._bridge_ms = bridge_ms
+        self._begins: list[float] = []
+        self._ends: list[float] = []
+
+    def add(self, begin_ms: float, end_ms: float) -> None:
+        """Unite one more span with those that it meets."""
+        first = bisect_left(self._ends, begin_ms - self._bridge_ms)
+        last = bisect_right(self._begins, end_ms + self._bridge_ms)
+        if first < last:
+            begin_ms, end_ms = min(begin_ms, self._begins[first]), max(end_ms, self._ends[last - 1])
+        self._begins[first:last] = [begin_ms]
+        self._ends[first:last] = [end_ms]
+
+    def cover(self, begin_ms: float, end_ms: float) -> bool:
+        """Whether one span reaches from ``begin_ms`` to ``end_ms``, bridged at both ends."""
+        index = bisect_right(self._begins, begin_ms + self._bridge_ms) - 1
+        return index >= 0 and end_ms - self._ends[index] <= self._bridge_ms
+
+    def meet(self, begin_ms: float, end_ms: float) -> bool:
+        """Whether any span has time in common with [begin, end)."""
+        index = bisect_right(self._ends, begin_ms)
+        return index < len(self._ends) and self._begins[index] < end_ms
+
+    def hold(self, t_ms: FloatArray) -> NDArray[np.bool_]:
+        """(n,) True for the times, in ascending order, that lie in a span."""
+        if not t_ms.size:
+            return np.zeros(0, dtype=bool)
+        near = slice(bisect_right(self._ends, t_ms[0]), bisect_right(self._begins, t_ms[-1]))
+        begins = np.array([*self._begins[near], np.inf])
+        return np.asarray(begins[np.searchsorted(self._ends[near], t_ms, side="right")] <= t_ms)
 
 
 @dataclass(slots=True, eq=False)
@@ -95,24 +140,32 @@ class OpenWindow:
     window_start_ms: int
     hop_ms: int
     records: dict[str, list[SampleRecord]] = field(default_factory=dict)
+    spans: dict[str, Spans] = field(default_factory=dict)
     arrivals: set[Arrival] = field(default_factory=set)
+    waits_for: set[Arrival] = field(default_factory=set)
+    """Those of them that are not whole."""
     announced: set[str] = field(default_factory=set)
-    reaches_ms: dict[str, float] = field(default_factory=dict)
-    """By modality, the end of the latest sample."""
     last_contribution_ms: int = 0
     source_received_at_ms: int = 0
     utc_offset_min: int | None = None
     traceparent: str | None = None
     repeated: dict[str, int] = field(default_factory=dict)
     """By modality, once closed: samples of its newest hop whose time was there already."""
+    implausible: dict[tuple[str, Fault], int] = field(default_factory=dict)
+    """By modality and fault, once closed: samples of its newest hop."""
 
     def add(self, record: LogRecord, samples: SampleRecord, arrival: Arrival) -> None:
         """Take one record in, a part of ``arrival``."""
         self.arrivals.add(arrival)
+        if arrival.missing:
+            self.waits_for.add(arrival)
         arrival.starts.add(self.window_start_ms)
-        name, end_ms = samples.modality.name, samples.end_ms
+        name = samples.modality.name
         self.records.setdefault(name, []).append(samples)
-        self.reaches_ms[name] = max(self.reaches_ms.get(name, end_ms), end_ms)
+        spans = self.spans.get(name)
+        if spans is None:
+            spans = self.spans[name] = Spans(samples.modality.max_step_ms)
+        spans.add(samples.t0_ms, samples.end_ms)
         self.announced.update(samples.modalities)
         self.last_contribution_ms = record.log_ms
         self.source_received_at_ms = max(self.source_received_at_ms, samples.received_at_ms)
@@ -125,28 +178,29 @@ class OpenWindow:
 
         Whole uploads, not only spans: a hole of 2.5 s is fine at 1 Hz, so that spans alone would close the window
         before the heart rate of an upload whose accelerometer has just come, or after it, as the topics interleave.
+        A heart rate that is not sampled without pause is waited for only where nothing else is announced.
         """
+        if self.waits_for:
+            return False
         announced = [BY_NAME[name] for name in self.announced]
-        # Most windows that are asked have not been reached yet: told at once.
-        window_end_ms = self.window_start_ms + WINDOW_MS
-        if any(window_end_ms - self.reaches_ms.get(each.name, 0.0) > each.max_step_ms for each in announced):
-            return False
-        if any(arrival.missing for arrival in self.arrivals):
-            return False
-        return all(self._spans_cover(modality) for modality in announced)
+        continuous = [modality for modality in announced if modality.is_continuous]
+        return all(self._spans_cover(modality.name) for modality in continuous or announced)
 
-    def _spans_cover(self, modality: Modality) -> bool:
-        covered_to = float(self.window_start_ms)
-        for record in sorted(self.records.get(modality.name, ()), key=lambda r: r.t0_ms):
-            if record.t0_ms - covered_to > modality.max_step_ms:
-                return False
-            covered_to = max(covered_to, record.end_ms)
-        return self.window_start_ms + WINDOW_MS - covered_to <= modality.max_step_ms
+    def _spans_cover(self, name: str) -> bool:
+        spans = self.spans.get(name)
+        return spans is not None and spans.cover(self.window_start_ms, self.window_start_ms + WINDOW_MS)
 
     def close(self, closed_by: str) -> RawWindow:
         """The window as it stands."""
-        signals = {m.name: self._signal(m) for m in MODALITIES}
-        expected = self.announced | {"accelerometer"}
+        signals = {}
+        failed: dict[str, GapReason] = {}
+        for modality in MODALITIES:
+            signal = self._even_signal(modality)
+            if signal is None:
+                signal, failure = self._uneven_signal(modality)
+                if failure is not None:
+                    failed[modality.name] = failure
+            signals[modality.name] = signal
         return RawWindow(
             user=self.user,
             device=self.device,
@@ -155,19 +209,12 @@ class OpenWindow:
             closed_by=closed_by,
             signals=signals,
             announced=frozenset(self.announced),
-            failed={
-                name: reason_of(BY_NAME[name], self.records, self.announced)
-                for name, signal in signals.items()
-                if name in expected and not signal.passes
-            },
+            failed=failed,
             resting=self._resting(),
             source_received_at_ms=self.source_received_at_ms,
             utc_offset_min=self.utc_offset_min,
             traceparent=self.traceparent,
         )
-
-    def _signal(self, modality: Modality) -> GridSignal:
-        return self._even_signal(modality) or self._uneven_signal(modality)
 
     def _even_signal(self, modality: Modality) -> GridSignal | None:
         """The signal where one record follows another at the grid's own rate over the whole window, else None."""
@@ -183,22 +230,35 @@ class OpenWindow:
         low = -((first_ms - self.window_start_ms) // step_ms)
         if low < 0 or first_ms + (low + modality.grid_n) * step_ms > next_ms:
             return None
-        samples = np.concatenate([r.samples for r in records], axis=1)[:, low : low + modality.grid_n]
-        if not is_reading(modality, samples).all():
-            return None
-        return even_signal(modality, first_ms + low * step_ms - self.window_start_ms, samples)
-
-    def _uneven_signal(self, modality: Modality) -> GridSignal:
-        parts = list(self._parts(modality))
-        if not parts:
-            return grid_signal(modality, self.window_start_ms, np.empty(0), np.empty((modality.channels, 0)))
-        t_ms, samples = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts], axis=1)
-        if modality.name in self.repeated:
-            self._count_repeated(modality, t_ms)
+        first_ms += low * step_ms
+        samples = np.concatenate([_sliced(r, first_ms, modality.grid_n, step_ms) for r in records], axis=1)
         read = is_reading(modality, samples)
-        if not read.all():
-            t_ms, samples = t_ms[read], samples[:, read]
-        return grid_signal(modality, self.window_start_ms, t_ms, samples)
+        if not read.all() or find_faults(modality, _GRID_MS[modality.name], samples, read):
+            return None
+        return even_signal(modality, first_ms - self.window_start_ms, samples)
+
+    def _uneven_signal(self, modality: Modality) -> tuple[GridSignal, GapReason | None]:
+        """The signal of whatever came, and why it does not pass where it should."""
+        name = modality.name
+        parts = list(self._parts(modality))
+        t_ms = np.concatenate([np.empty(0), *(part[0] for part in parts)])
+        samples = np.concatenate([np.empty((modality.channels, 0), modality.dtype), *(p[1] for p in parts)], axis=1)
+        if name in self.repeated:
+            self._count_repeated(modality, t_ms)
+        if np.any(t_ms[1:] < t_ms[:-1]):
+            order = np.argsort(t_ms, kind="stable")
+            t_ms, samples = t_ms[order], samples[:, order]
+        read = is_reading(modality, samples)
+        believed = read.copy()
+        newest = t_ms >= self.window_start_ms + WINDOW_MS - self.hop_ms
+        for fault, is_faulty in find_faults(modality, t_ms, samples, read).items():
+            believed &= ~is_faulty
+            if count := int(np.count_nonzero(is_faulty & newest)):
+                self.implausible[name, fault] = count
+        signal = grid_signal(modality, self.window_start_ms, t_ms[believed], samples[:, believed])
+        if signal.passes or (name not in self.announced and name != "accelerometer"):
+            return signal, None
+        return signal, reason_of(modality, self.records.get(name, ()), name in self.announced, read, believed)
 
     def _parts(self, modality: Modality) -> Iterator[tuple[FloatArray, NDArray[Any]]]:
         """Stamps and samples in the window, record by record: a time that is covered already keeps its first record.
@@ -206,15 +266,16 @@ class OpenWindow:
         Else a watch whose clock steps back would have two times of its day interleaved in one window. Up to one sample
         interval of overlap is jitter; equal stamps are told apart when the parts are put together.
         """
-        covered: list[tuple[float, float]] = []
+        covered = Spans(0.0)
         for record in self.records.get(modality.name, ()):
             t_ms, samples = self._inside(record)
-            for begin_ms, end_ms in covered:
-                if record.t0_ms < end_ms and record.end_ms > begin_ms:
-                    self.repeated[modality.name] = 0
-                    new = (t_ms < begin_ms) | (t_ms >= end_ms)
-                    t_ms, samples = t_ms[new], samples[:, new]
-            covered.append((float(record.t0_ms), record.end_ms - 1000.0 / record.rate_hz))
+            if covered.meet(record.t0_ms, record.end_ms):
+                self.repeated[modality.name] = 0
+                new = ~covered.hold(t_ms)
+                t_ms, samples = t_ms[new], samples[:, new]
+            last_ms = record.end_ms - 1000.0 / record.rate_hz
+            if last_ms > record.t0_ms:
+                covered.add(record.t0_ms, last_ms)
             yield t_ms, samples
 
     def _count_repeated(self, modality: Modality, kept_ms: FloatArray) -> None:
@@ -224,10 +285,14 @@ class OpenWindow:
         self.repeated[modality.name] = int(came - np.count_nonzero(np.unique(kept_ms) >= newest_ms))
 
     def _inside(self, record: SampleRecord) -> tuple[FloatArray, NDArray[Any]]:
-        """Stamps and samples of one record that lie in the window."""
-        t_ms: FloatArray = record.t0_ms + np.arange(record.n, dtype=np.float64) * (1000.0 / record.rate_hz)
+        """Stamps and samples of one record that lie in the window, at the cost of these alone."""
+        step_ms = 1000.0 / record.rate_hz
+        # One sample more at both ends: the division rounds otherwise than the stamps do.
+        first = max(0, int((self.window_start_ms - record.t0_ms) / step_ms) - 1)
+        last = min(record.n, max(0, int((self.window_start_ms + WINDOW_MS - record.t0_ms) / step_ms) + 2))
+        t_ms: FloatArray = record.t0_ms + np.arange(first, last, dtype=np.float64) * step_ms
         low, high = np.searchsorted(t_ms, (self.window_start_ms, self.window_start_ms + WINDOW_MS))
-        return t_ms[low:high], record.samples[:, low:high]
+        return t_ms[low:high], record.samples[:, first + low : first + high]
 
     def _resting(self) -> NDArray[np.bool_]:
         """(20,) bool: the wearer called the second resting."""
@@ -237,3 +302,14 @@ class OpenWindow:
                 second = np.floor((self._inside(record)[0] - self.window_start_ms) / 1000.0).astype(np.int64)
                 resting[second] = True
         return resting
+
+
+_GRID_MS: dict[str, FloatArray] = {
+    modality.name: np.arange(modality.grid_n, dtype=np.float64) * (1000.0 / modality.rate_hz) for modality in MODALITIES
+}
+
+
+def _sliced(record: SampleRecord, first_ms: int, n: int, step_ms: int) -> NDArray[Any]:
+    """Of a record at the grid's own rate the samples among ``n`` from ``first_ms`` on."""
+    low = (first_ms - record.t0_ms) // step_ms
+    return record.samples[:, max(0, low) : max(0, low + n)]

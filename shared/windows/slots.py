@@ -26,6 +26,25 @@ class ClosedSlots:
         self.hours[hour] = self.hours.get(hour, 0) | bit
         return hour
 
+    def discard(self, window_start_ms: int) -> None:
+        """Clear one window."""
+        hour, bit = self._place(window_start_ms)
+        bits = self.hours.get(hour, 0) & ~bit
+        if bits:
+            self.hours[hour] = bits
+        else:
+            self.hours.pop(hour, None)
+
+    def bits(self, first_start_ms: int, last_start_ms: int) -> int:
+        """The slots from the first to the last as one integer, the first in bit 0: as much work as hours, not slots."""
+        slots_per_hour = HOUR_MS // self.hop_ms
+        first_hour, first_slot = divmod(first_start_ms // self.hop_ms, slots_per_hour)
+        found = 0
+        for hour in range(first_hour, last_start_ms // HOUR_MS + 1):
+            found |= self.hours.get(hour, 0) << ((hour - first_hour) * slots_per_hour)
+        n = (last_start_ms - first_start_ms) // self.hop_ms + 1
+        return (found >> first_slot) & ((1 << n) - 1)
+
     def last_before(self, window_start_ms: int) -> int | None:
         """Start of the latest closed window before this one."""
         hour, bit = self._place(window_start_ms)

@@ -75,7 +75,7 @@ def wearer(
 ) -> Wearer:
     """Walks of an accelerometer with gravity, a heart rate with nulls, a step count with nulls and one reset."""
     rng = np.random.default_rng(seed)
-    mg = rng.normal([[0], [-30], [980]], 200, (3, seconds * rate_hz)).cumsum(axis=1) * 0.05
+    mg = np.array([[0], [-30], [980]]) + rng.normal(0, 200, (3, seconds * rate_hz)).cumsum(axis=1) * 0.05
     bpm = np.clip(70 + rng.normal(0, 3, (1, seconds)).cumsum(axis=1), 40, 200)
     bpm[rng.random((1, seconds)) < 0.15] = 0
     total = 4000 + rng.integers(0, 3, (1, seconds)).cumsum(axis=1)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from shared.modality import MODALITIES, NAMES
 from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
-from shared.signal.baseline import UserBaseline
 from shared.signal.features import accelerometer_features, heart_rate_features, steps_features
 from shared.windows.assembler import Closed
 from shared.windows.featurise import MemoryBaselines, featurise, window_features
 from shared.windows.open_window import RawWindow
+from tests.core.folded import Folded
 from tests.core.signals import Wearer, delays_ms, delivered, edges_ms, fold, pieces, wearer, wearers
 
 FIXED = Baseline(AccelerometerBaseline("stable", (12, -33, 980)), HeartRateBaseline("resting", 61))
@@ -124,7 +124,7 @@ def test_one_window_alone_and_many_in_one_batch(data: st.DataObject, count: int,
 
 def test_a_window_is_computed_before_its_own_hop_is_folded() -> None:
     windows = fold(delivered([wearer(3).upload(0, 60_000, 0)], [0], [NO_DELAY])).windows
-    baseline = UserBaseline()
+    baseline = Folded()
     for window, record in featurise(windows, MemoryBaselines()).windows:
         accelerometer = window.signals["accelerometer"]
         assert record.baseline == baseline.get(accelerometer.values)

@@ -99,8 +99,8 @@ def test_the_first_record_with_a_stamp_wins() -> None:
     [
         (ACCELEROMETER, (8_000, 9_000), True),
         (ACCELEROMETER, (8_000, 9_040), False),
-        (HEART_RATE, (8_000, 13_000), True),
-        (HEART_RATE, (8_000, 14_000), False),
+        (HEART_RATE, (5_000, 15_000), True),
+        (HEART_RATE, (5_000, 16_000), False),
         (STEPS, (5_000, 16_000), True),
         (STEPS, (5_000, 17_000), False),
     ],
@@ -112,7 +112,7 @@ def test_holes(modality: Modality, hole_ms: tuple[int, int], passes: bool) -> No
 
 def test_a_hole_in_a_passing_modality_is_interpolated() -> None:
     stamps = without(np.arange(20) * 1000.0, (8_000, 12_000))
-    grid = signal(HEART_RATE, stamps, stamps / 1000)
+    grid = signal(STEPS, stamps, stamps / 1000)
     np.testing.assert_array_equal(grid.values[0], np.arange(20))
     assert grid.covered.tolist() == [True] * 9 + [False] * 3 + [True] * 8
 

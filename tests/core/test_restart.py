@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from shared.records.gap import Gap, GapReason
 from shared.records.window import Baseline
 from shared.signal.baseline import Hop, UserBaseline
+from shared.signal.user_state import UserState
+from shared.signal.wear import DeviceHistory
 from shared.windows.assembler import Assembler, Closed
 from shared.windows.featurise import featurise
 from shared.windows.merge import TOPICS, LogRecord
@@ -39,6 +41,7 @@ class State:
     positions: tuple[int, ...] = (0, 0, 0)
     slots: dict[str, dict[int, int]] = field(default_factory=dict)
     baselines: dict[str, bytes] = field(default_factory=dict)
+    histories: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 class Worker:
@@ -48,7 +51,13 @@ class Worker:
         self.published: dict[Window, bytes] = {}
         self.gaps: set[Gap] = set()
         self._assembler = Assembler(HOP_MS, LINGER_MS)
-        self._baselines = {user: UserBaseline.from_bytes(data) for user, data in state.baselines.items()}
+        self._users = {
+            user: UserState(
+                UserBaseline.from_bytes(data),
+                {device: DeviceHistory.from_bytes(past) for device, past in state.histories[user].items()},
+            )
+            for user, data in state.baselines.items()
+        }
         self._released = list(state.positions)
         for user, hours in state.slots.items():
             self._assembler.remember(user, DEVICE, ClosedSlots(HOP_MS, hours))
@@ -69,21 +78,25 @@ class Worker:
             assert window not in self.published
             self.published[window] = record.encode()
 
-    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
-        return self._baselines.setdefault(user, UserBaseline()).get(window_mg)
+    def _user(self, user: str) -> UserState:
+        return self._users.setdefault(user, UserState())
 
-    def suspects(self, user: str, hop: Hop) -> dict[str, GapReason]:
-        return self._baselines.setdefault(user, UserBaseline()).suspects(hop)
+    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
+        return self._user(user).baseline.get(window_mg)
+
+    def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
+        return self._user(user).check(device, hop)
 
     def fold(self, user: str, device: str, hop: Hop) -> None:
-        self._baselines.setdefault(user, UserBaseline()).update(hop)
+        self._user(user).update(device, hop)
 
     def state(self) -> State:
         held = self._assembler.holds()
         return State(
             tuple(hold[0] if hold else self._released[topic] for topic, hold in enumerate(held)),
             {user: dict(s.hours) for user in USERS for s in self._assembler.closed_slots(user).values()},
-            {user: baseline.to_bytes() for user, baseline in self._baselines.items()},
+            {user: state.baseline.to_bytes() for user, state in self._users.items()},
+            {user: {d: h.to_bytes() for d, h in state.histories.items()} for user, state in self._users.items()},
         )
 
 
@@ -133,7 +146,8 @@ def test_a_restart_repeats_and_never_contradicts(data: st.DataObject, log: list[
     persisted_at = max(0, died_at - data.draw(st.sampled_from([0, 1, 2, 5, 20]), "records since the commit"))
     # Slots and baselines go to Redis with each publication, offsets to Kafka now and then.
     slots_at = data.draw(st.sampled_from([persisted_at, died_at]), "slots at")
-    state = State(states[persisted_at].positions, states[slots_at].slots, states[slots_at].baselines)
+    kept = states[slots_at]
+    state = State(states[persisted_at].positions, kept.slots, kept.baselines, kept.histories)
     dead, _ = run(log, State(), died_at)
     again, _ = run(log, state, len(log))
     again.end(log[-1].log_ms)

@@ -126,7 +126,9 @@ def polls(records=RECORDS, *, of: int = 17, after=None):
 
 async def same_in_redis(store: BaselineStore) -> bool:
     stored = await store.load(["u0", "u1"])
-    return all(stored[user].baseline.to_bytes() == OFFLINE_BASELINES._users[user].to_bytes() for user in ("u0", "u1"))
+    return all(
+        stored[user].baseline.to_bytes() == OFFLINE_BASELINES._users[user].baseline.to_bytes() for user in ("u0", "u1")
+    )
 
 
 async def test_the_live_path_is_the_offline_path(store):

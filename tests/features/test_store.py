@@ -9,13 +9,15 @@ from services.features import store as store_module
 from services.features.store import CONFLICT, EMPTY, WRITTEN, BaselineStore, UserWrite
 from shared.errors import RetryLater
 from shared.signal.baseline import UserBaseline
+from shared.signal.user_state import UserState
 from tests.features.hops import hop
 
 
 def baseline(seed: int) -> UserBaseline:
-    state = UserBaseline()
-    state.update(hop(seed, 0))
-    return state
+    state = UserState()
+    state.check("watch", hop(seed, 0))
+    state.update("watch", hop(seed, 0))
+    return state.baseline
 
 
 def write(user: str, seq: int, state: UserBaseline, hours=None, old=()) -> UserWrite:

@@ -45,6 +45,7 @@ class Worker:
         """One window: the baseline that it is computed with."""
         if window_start_ms(index) in self.slots(user).get(DEVICE, ()):
             return None
+        self.users.check(user, DEVICE, hop(seed, index))
         used = self.users.get(user, WINDOW_MG)
         self.users.fold(user, DEVICE, hop(seed, index))
         self.users.mark_final(user, DEVICE, self.slots.close(user, index))
@@ -57,7 +58,7 @@ class Worker:
 def offline(seed: int, indices: Sequence[int]) -> MemoryBaselines:
     baselines = MemoryBaselines()
     for index in indices:
-        baselines.get("u", WINDOW_MG)
+        baselines.check("u", DEVICE, hop(seed, index))
         baselines.fold("u", DEVICE, hop(seed, index))
     return baselines
 
@@ -79,6 +80,7 @@ async def test_the_path_is_that_of_the_offline_fold_across_restarts(store):
     for index in range(60):
         for user, seed in (("u", 1), ("v", 2)):
             expected = memory.get(user, WINDOW_MG)
+            memory.check(user, DEVICE, hop(seed, index))
             memory.fold(user, DEVICE, hop(seed, index))
             assert worker.publish(user, seed, index) == expected
         if rng.random() < 0.3:
@@ -153,7 +155,7 @@ async def test_what_was_folded_before_the_outage_is_not_folded_again_after_it(st
     worker.users._store = store
     await worker.load()
     assert await worker.persist()
-    expected = offline(1, range(4))._users["u"].to_bytes()
+    expected = offline(1, range(4))._users["u"].baseline.to_bytes()
     assert await stored_bytes(store) == expected
     assert (await store.load(["u"]))["u"].hours == {
         (DEVICE, hour): bits for hour, bits in worker.slots("u")[DEVICE].hours.items()
@@ -168,7 +170,7 @@ async def test_another_worker_has_written(store):
     assert await successor.persist()
     with pytest.raises(LostOwnership):
         await paused.persist()
-    assert await stored_bytes(store) == offline(1, range(2))._users["u"].to_bytes()
+    assert await stored_bytes(store) == offline(1, range(2))._users["u"].baseline.to_bytes()
 
 
 @pytest.mark.parametrize("published_meanwhile", [0, 2])
@@ -185,7 +187,7 @@ async def test_a_lost_answer_ends_in_the_right_state(redis_url, redis_prefix, pu
     assert worker.publish("u", 1, 0) is None
     assert [worker.publish("u", 1, 1 + i) for i in range(published_meanwhile)] == first
     assert await worker.persist()
-    assert await stored_bytes(store) == offline(1, range(1 + published_meanwhile))._users["u"].to_bytes()
+    assert await stored_bytes(store) == offline(1, range(1 + published_meanwhile))._users["u"].baseline.to_bytes()
     await store.delete_all()
     await store.close()
 
@@ -203,7 +205,7 @@ async def test_a_flush_writes_everything_again(valkey, own_store, caplog):
     with caplog.at_level(logging.WARNING):
         assert await worker.persist()
     assert "lost 1 users" in caplog.text
-    assert await stored_bytes(own_store) == offline(1, (0, 400, 401))._users["u"].to_bytes()
+    assert await stored_bytes(own_store) == offline(1, (0, 400, 401))._users["u"].baseline.to_bytes()
     assert len((await own_store.load(["u"]))["u"].hours) == 2
     worker.publish("u", 1, 402)
     assert await worker.persist()

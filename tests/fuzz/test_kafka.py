@@ -17,6 +17,7 @@ from shared.records.ledger import decode_ledger, encode_ledger, place_of
 from shared.records.samples import decode_samples
 from shared.records.window import decode_window
 from shared.signal.baseline import UserBaseline
+from shared.signal.wear import DeviceHistory
 from shared.windows.featurise import MemoryBaselines, featurise
 from tests.core.signals import BASE_MS, HOP_MS, LINGER_MS, wearer
 from tests.core.test_records import gap_v1
@@ -150,8 +151,10 @@ def test_a_partition_folds_whatever_is_delivered(delivered):
             for gap in done.gaps:
                 decode_gap(gap.encode())
             partition.committable()
-    for baseline in baselines._users.values():
-        UserBaseline.from_bytes(baseline.to_bytes())
+    for state in baselines._users.values():
+        UserBaseline.from_bytes(state.baseline.to_bytes())
+        for history in state.histories.values():
+            assert DeviceHistory.from_bytes(history.to_bytes()) == history
     # Every record keeps its place: what has come out of a topic is a run of its offsets, rejected ones included.
     for topic in range(3):
         offsets = [offset for at, offset in released if at == topic]

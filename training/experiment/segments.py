@@ -23,11 +23,7 @@ from training.offline import HOP_MS, log_of, offline_windows
 
 BaselineKind = Literal["transductive", "causal"]
 
-GAP_MS = {
-    "accelerometer": ACCELEROMETER.max_step_ms,
-    "heart_rate": HEART_RATE.max_hole_ms,
-    "steps": HEART_RATE.max_hole_ms,
-}
+GAP_MS = {"accelerometer": ACCELEROMETER.max_step_ms, "heart_rate": 5_000.0, "steps": 5_000.0}
 """Neighbouring readings further apart end a segment; at most so much is interpolated."""
 
 _SECOND_MS = 1000.0

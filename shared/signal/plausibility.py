@@ -1,0 +1,107 @@
+"""Which samples a body and a sensor can give: one check per modality, for the live stream, `predict` and training.
+
+What fails is no reading, as if the watch had sent null. Watches send such values: 255 and 254 bpm stand for "none" in
+FIT files and on bands, 65535 and 2^31 for "no count", and an axis at its range's end stays there.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.modality import Modality
+
+Fault = Literal["range", "jump", "stuck"]
+"""range: beyond what a body or a wrist-worn sensor gives. jump: steps that nobody can walk. stuck: an axis that holds
+one value where no arm can hold it."""
+
+FAULTS: dict[str, tuple[Fault, ...]] = {
+    "accelerometer": ("range", "stuck"),
+    "heart_rate": ("range",),
+    "steps": ("range", "jump"),
+}
+
+MIN_BPM, MAX_BPM = 25, 240
+"""The lowest resting rate of a healthy adult on record is 26 (Guinness World Records, 2014). 240 is 9 % above the
+textbook's highest (220 minus age) and the upper end of the range that Polar states for its sensors."""
+
+MAX_STEPS_PER_S = 6
+"""Usain Bolt's 100 m world record took 41 steps in 9.58 s, 4.3 a second; short steps on the spot reach about 6."""
+COUNTED_TOGETHER_S = 10
+"""A pedometer reports the steps of its last seconds at once: it waits for some ten steps before it believes a walk."""
+MAX_STEPS_A_DAY = MAX_STEPS_PER_S * 86_400
+
+MAX_MG = 17_000
+"""Accelerometers of watches measure up to +-16 g; the rest is for their scale's tolerance."""
+STUCK_ABOVE_MG = 1_500
+STUCK_S = 0.4
+"""Nothing but gravity pulls a wrist steadily: beyond 1.5 g no axis reads the same for as long as a swing of the arm."""
+
+
+def find_faults(
+    modality: Modality, t_ms: NDArray[np.float64], samples: NDArray[Any], read: NDArray[np.bool_]
+) -> dict[Fault, NDArray[np.bool_]]:
+    """The samples that are implausible, by what is wrong with them; empty where all are fine, as nearly always.
+
+    Args:
+        modality: gives the check.
+        t_ms: (n,) stamps, not descending.
+        samples: (channels, n) in the modality's wire dtype.
+        read: (n,) False where the watch sent no reading: never a fault.
+    """
+    if modality.name == "accelerometer":
+        found = _accelerometer_faults(t_ms, samples)
+    elif modality.name == "heart_rate":
+        bpm = samples[0]
+        found = {"range": (bpm < MIN_BPM) | (bpm > MAX_BPM)}
+    else:
+        found = _steps_faults(t_ms, samples[0], read)
+    faults = {fault: np.asarray(is_faulty & read) for fault, is_faulty in found.items()}
+    return {fault: is_faulty for fault, is_faulty in faults.items() if is_faulty.any()}
+
+
+def _accelerometer_faults(t_ms: NDArray[np.float64], mg: NDArray[Any]) -> dict[Fault, NDArray[np.bool_]]:
+    # int16 holds -32768, whose absolute value it does not.
+    high, low = mg.max(initial=0), mg.min(initial=0)
+    if high < STUCK_ABOVE_MG and low > -STUCK_ABOVE_MG:
+        return {}
+    found: dict[Fault, NDArray[np.bool_]] = {}
+    if high > MAX_MG or low < -MAX_MG:
+        found["range"] = np.asarray(((mg > MAX_MG) | (mg < -MAX_MG)).any(axis=0))
+    same = (mg[:, 1:] == mg[:, :-1]) & ((mg[:, 1:] >= STUCK_ABOVE_MG) | (mg[:, 1:] <= -STUCK_ABOVE_MG))
+    if same.any():
+        found["stuck"] = np.logical_or.reduce([_in_long_runs(t_ms, axis) for axis in same])
+    return found
+
+
+def _in_long_runs(t_ms: NDArray[np.float64], same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) True in runs of equal samples of ``STUCK_S`` and more; ``same`` (n - 1,): equal to the one before."""
+    edges = np.flatnonzero(np.diff(same.astype(np.int8), prepend=0, append=0))
+    stuck = np.zeros(len(t_ms), dtype=bool)
+    for first, last in edges.reshape(-1, 2):
+        if t_ms[last] - t_ms[first] >= STUCK_S * 1000:
+            stuck[first : last + 1] = True
+    return stuck
+
+
+def _steps_faults(
+    t_ms: NDArray[np.float64], total: NDArray[Any], read: NDArray[np.bool_]
+) -> dict[Fault, NDArray[np.bool_]]:
+    beyond = total > MAX_STEPS_A_DAY
+    kept = np.flatnonzero(read & ~beyond)
+    found: dict[Fault, NDArray[np.bool_]] = {"range": beyond} if beyond.any() else {}
+    rises = np.diff(total[kept].astype(np.int64))
+    if not (rises > MAX_STEPS_PER_S * COUNTED_TOGETHER_S).any():
+        return found
+    jump = np.zeros(len(total), dtype=bool)
+    last: int | np.integer[Any] = -1
+    # From the last believed reading on, one by one: only a window that holds a jump comes here, with at most 100
+    # readings at the fastest rate.
+    for index in kept:
+        if last >= 0:
+            allowed = MAX_STEPS_PER_S * max((t_ms[index] - t_ms[last]) / 1000, COUNTED_TOGETHER_S)
+            jump[index] = int(total[index]) - int(total[last]) > allowed
+        if not jump[index]:
+            last = index
+    found["jump"] = jump
+    return found

@@ -1,0 +1,28 @@
+"""What is kept of one user between windows: the baseline, and the recent past of each device."""
+
+from dataclasses import dataclass, field
+
+from shared.records.gap import GapReason
+from shared.signal.baseline import Hop, UserBaseline
+from shared.signal.wear import DeviceHistory
+
+
+@dataclass(slots=True, eq=False)
+class UserState:
+    """``check`` a window's newest hop, compute the window with ``baseline``, then ``update`` with the hop."""
+
+    baseline: UserBaseline = field(default_factory=UserBaseline)
+    histories: dict[str, DeviceHistory] = field(default_factory=dict)
+
+    def check(self, device: str, hop: Hop) -> dict[str, GapReason]:
+        """Take the hop into the device's history; the modalities that must not reach the model, and why."""
+        history = self.histories.get(device)
+        if history is None:
+            history = self.histories[device] = DeviceHistory(hop.hop_ms)
+        statistics = hop.statistics
+        history.update(hop.start_ms, statistics.sd_mg, statistics.range_mg, hop.readings_bpm)
+        return history.failed_checks(hop.start_ms)
+
+    def update(self, device: str, hop: Hop) -> None:
+        """Take a hop that was checked into the baseline."""
+        self.baseline.update(hop, self.histories[device])
