@@ -39,7 +39,7 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
     """
     n = modality.grid_n
     if t_ms.size == 0:
-        return _nothing(modality)
+        return empty_signal(modality)
     if np.any(t_ms[1:] <= t_ms[:-1]):
         # np.unique keeps the first of equal stamps, which the log delivered first.
         t_ms, first = np.unique(t_ms, return_index=True)
@@ -100,6 +100,11 @@ def masked_signal(signal: GridSignal) -> GridSignal:
     return GridSignal(np.zeros_like(signal.values), signal.covered, signal.coverage, False)
 
 
-def _nothing(modality: Modality) -> GridSignal:
+@lru_cache
+def empty_signal(modality: Modality) -> GridSignal:
+    """The signal of a modality without a sample; not to be written to."""
     n = modality.grid_n
-    return GridSignal(np.zeros((modality.channels, n)), np.zeros(n, dtype=bool), 0.0, False)
+    values, covered = np.zeros((modality.channels, n)), np.zeros(n, dtype=bool)
+    for array in (values, covered):
+        array.setflags(write=False)
+    return GridSignal(values, covered, 0.0, False)

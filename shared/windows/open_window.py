@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.labels import RESTING
-from shared.modality import BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
+from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
 from shared.records.gap import Gap, GapReason
 from shared.records.samples import SampleRecord
 from shared.signal.baseline import Hop
 from shared.signal.plausibility import Fault, find_faults
-from shared.signal.resample import FloatArray, GridSignal, even_signal, grid_signal, is_reading, masked_signal
+from shared.signal.resample import (
+    FloatArray,
+    GridSignal,
+    empty_signal,
+    even_signal,
+    grid_signal,
+    is_reading,
+    masked_signal,
+)
 from shared.windows.gap_reason import reason_of
 from shared.windows.merge import LogRecord
 
@@ -240,9 +248,14 @@ class OpenWindow:
     def _uneven_signal(self, modality: Modality) -> tuple[GridSignal, GapReason | None]:
         """The signal of whatever came, and why it does not pass where it should."""
         name = modality.name
+        is_expected = name in self.announced or modality is ACCELEROMETER
+        records = self.records.get(name, ())
+        if not records:
+            missing = reason_of(modality, records, name in self.announced, _NONE, _NONE)
+            return empty_signal(modality), missing if is_expected else None
         parts = list(self._parts(modality))
-        t_ms = np.concatenate([np.empty(0), *(part[0] for part in parts)])
-        samples = np.concatenate([np.empty((modality.channels, 0), modality.dtype), *(p[1] for p in parts)], axis=1)
+        t_ms = np.concatenate([part[0] for part in parts])
+        samples = np.concatenate([part[1] for part in parts], axis=1)
         if name in self.repeated:
             self._count_repeated(modality, t_ms)
         if np.any(t_ms[1:] < t_ms[:-1]):
@@ -256,9 +269,9 @@ class OpenWindow:
             if count := int(np.count_nonzero(is_faulty & newest)):
                 self.implausible[name, fault] = count
         signal = grid_signal(modality, self.window_start_ms, t_ms[believed], samples[:, believed])
-        if signal.passes or (name not in self.announced and name != "accelerometer"):
+        if signal.passes or not is_expected:
             return signal, None
-        return signal, reason_of(modality, self.records.get(name, ()), name in self.announced, read, believed)
+        return signal, reason_of(modality, records, name in self.announced, read, believed)
 
     def _parts(self, modality: Modality) -> Iterator[tuple[FloatArray, NDArray[Any]]]:
         """Stamps and samples in the window, record by record: a time that is covered already keeps its first record.
@@ -304,6 +317,7 @@ class OpenWindow:
         return resting
 
 
+_NONE = np.zeros(0, dtype=bool)
 _GRID_MS: dict[str, FloatArray] = {
     modality.name: np.arange(modality.grid_n, dtype=np.float64) * (1000.0 / modality.rate_hz) for modality in MODALITIES
 }

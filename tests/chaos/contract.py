@@ -4,6 +4,7 @@ Standard library and numpy; nothing of the pipeline. What the chaos run holds ag
 contradict the services, so it shares no line with them.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ class Kind:
 
 KINDS = (
     Kind("accelerometer", 40, 250.0, 0.9, 1_000.0),
-    Kind("heart_rate", 1_000, 2_500.0, 0.5, 5_000.0),
+    Kind("heart_rate", 1_000, 10_000.0, 0.5, 10_000.0),
     Kind("steps", 1_000, 2_500.0, 0.5, float(WINDOW_MS)),
 )
 
@@ -46,9 +47,12 @@ class Signal:
 def on_grid(kind: Kind, start_ms: int, t_ms: Floats, values: Floats) -> Signal:
     """Samples ``values`` (channels, n) at ``t_ms`` (n,), in the order of arrival, on the window's grid (section 4)."""
     inside = (t_ms >= start_ms) & (t_ms < start_ms + WINDOW_MS) & ~np.isnan(values).any(axis=0)
+    order = np.argsort(t_ms[inside], kind="stable")
+    t_ms, values = t_ms[inside][order], values[:, inside][:, order]
+    believed = ~implausible(kind, t_ms, values)
     # Of equal stamps the first record wins.
-    t_ms, first = np.unique(t_ms[inside] - start_ms, return_index=True)
-    values = values[:, inside][:, first]
+    t_ms, first = np.unique(t_ms[believed] - start_ms, return_index=True)
+    values = values[:, believed][:, first]
     grid_ms = np.arange(0, WINDOW_MS, kind.step_ms, dtype=np.float64)
     if not len(t_ms):
         return Signal(np.zeros((len(values), len(grid_ms))), np.zeros(len(grid_ms), dtype=bool), 0.0, False)
@@ -62,6 +66,29 @@ def on_grid(kind: Kind, start_ms: int, t_ms: Floats, values: Floats) -> Signal:
     hole_ms = np.diff(t_ms, prepend=0.0, append=float(WINDOW_MS)).max()
     passes = bool(coverage >= kind.min_coverage and hole_ms <= kind.max_hole_ms)
     return Signal(np.stack([np.interp(grid_ms, t_ms, row) for row in values]), covered, coverage, passes)
+
+
+def implausible(kind: Kind, t_ms: Floats, values: Floats) -> NDArray[np.bool_]:
+    """What no body and no sensor on a wrist gives (section 4), of samples in the order of time: no readings."""
+    found = np.zeros(len(t_ms), dtype=bool)
+    if kind.name == "heart_rate":
+        return (values[0] < 25) | (values[0] > 240)
+    if kind.name == "steps":
+        before: tuple[float, float] | None = None
+        for i, (t, total) in enumerate(zip(t_ms, values[0], strict=True)):
+            rise = 0 if before is None else total - before[1]
+            seconds = 0.0 if before is None else (t - before[0]) / 1000
+            found[i] = total > 6 * 86_400 or rise > 6 * max(seconds, 10)
+            before = before if found[i] else (t, total)
+        return found
+    for axis in values:
+        begin = 0
+        for _, run in itertools.groupby(axis):
+            n = len(list(run))
+            if abs(axis[begin]) >= 1_500 and t_ms[begin + n - 1] - t_ms[begin] >= 400:
+                found[begin : begin + n] = True
+            begin += n
+    return found | (np.abs(values) > 17_000).any(axis=0)
 
 
 def features(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.chaos.contract import Floats
 
-ACCEPTED = 202
+ACCEPTED, REFUSED = 202, 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,21 @@ class Seen:
 
 
 def read_uploads(path: Path) -> list[Sent]:
-    """All uploads; the first line of each holds its body."""
-    found: dict[tuple[str, int], Sent] = {}
+    """All uploads that were not refused; the first line of each holds its body.
+
+    What was refused is as if it had not been sent: an event of it is one for which nobody sent the data.
+    """
+    found: dict[tuple[str, str, int], Sent] = {}
     with path.open() as lines:
         for line in lines:
             entry = json.loads(line)
-            key = (entry["user"], entry["upload"])
-            sent = found.setdefault(key, Sent(*key))
+            user, device, number = entry["user"], entry["device"], entry["upload"]
+            sent = found.setdefault((user, device, number), Sent(user, number, device))
             if "body" in entry:
                 body = json.loads(entry["body"])
-                sent.device, sent.parts = body["device"], _parts(body)
+                sent.parts = _parts(body)
             sent.attempts.append(Attempt(entry["began_ms"], entry["ended_ms"], entry["answer"]))
-    return list(found.values())
+    return [sent for sent in found.values() if not any(attempt.answer == REFUSED for attempt in sent.attempts)]
 
 
 def read_events(path: Path) -> list[Seen]:

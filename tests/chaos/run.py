@@ -17,7 +17,7 @@ from tests.chaos.history import read_events, read_uploads, write_lines
 from tests.chaos.network import NumpyNetwork
 from tests.chaos.pipeline import HOP_MS, JWT_KEY, Pipeline, Tail, all_events
 from tests.chaos.schedule import KINDS, SESSION_TIMEOUT_MS, plan
-from tests.chaos.tempers import TEMPERS
+from tests.chaos.tempers import REFUSED_NUMBERS, TEMPERS
 from tests.chaos.watches import Body, Client, Manners, Watch, true_times, whole_cells
 from training.datasets import read_recording
 
@@ -30,6 +30,8 @@ SPAN_MS = 95_000
 """Device time that one upload advances a watch by, at most: those that hold back skip up to 1000 s a minute."""
 SETTLE_S = 120.0
 FINISH_S = 60.0
+HEART_RATES = ("sparse heart rate", "implausible")
+"""Tempers of watches whose recording must have a heart rate."""
 MIN_TIMED = 0.8
 """Of all events: a broker that is away hides some until it is back, not most."""
 
@@ -92,7 +94,9 @@ class Result:
             "watches": self.options.watches,
             "brokers": self.options.brokers,
             "faults": dict(sorted(Counter(done.fault.kind for done in self.executor.done).items())),
-            "client_faults": {name: self.counts[name] for name in ("repeated", "hung up", "cut", "given up")},
+            "client_faults": {
+                name: self.counts[name] for name in ("repeated", "hung up", "cut", "given up", "refused")
+            },
             "uploads_accepted": self.uploads_accepted,
             "windows_expected": self.verdict.windows_expected,
             "windows_uncertain": self.verdict.windows_uncertain,
@@ -184,24 +188,29 @@ def make_watches(options: Options, port: int, log: Any) -> list[Watch]:
     recordings = {path.name: read_recording(path) for path in sorted(RECORDINGS.iterdir()) if path.is_dir()}
     holed = true_times(recordings.pop(HOLED))
     cells: list[list[Body]] = [whole_cells(recording) for recording in recordings.values()]
+    with_heart_rate = [bodies for bodies in cells if "heart_rate" in bodies[0]]
     uploads = options.seconds / options.period_s
     start_ms = int(time.time() * 1000 - uploads * SPAN_MS - 3_600_000) // HOP_MS * HOP_MS
     watches = []
     for number in range(options.watches):
         temper = list(TEMPERS)[number % len(TEMPERS)]
         own = Random(random.random())
-        bodies = holed if temper == "with holes" else own.choice(cells)
+        bodies = holed if temper == "with holes" else own.choice(with_heart_rate if temper in HEART_RATES else cells)
         user = f"{temper.replace(' ', '-')}-{number}"
-        watches.append(
-            Watch(
-                user,
-                Client(port, make_token(JWT_KEY, user)),
-                Manners(abandon=0.0 if temper == "calm" else 0.05),
-                TEMPERS[temper](bodies, start_ms + own.randrange(360) * HOP_MS, own),
-                own,
-                log,
+        begin_ms = start_ms + own.randrange(360) * HOP_MS
+        for device in ("left", "right") if temper == "two watches" else ("",):
+            own = Random(random.random())
+            watches.append(
+                Watch(
+                    user,
+                    Client(port, make_token(JWT_KEY, user)),
+                    Manners(abandon=0.0 if temper == "calm" else 0.05),
+                    TEMPERS[temper]([body | {"device": device or body["device"]} for body in bodies], begin_ms, own),
+                    own,
+                    log,
+                    to_be_refused=REFUSED_NUMBERS if temper == "hostile" else (),
+                )
             )
-        )
     return watches
 
 

@@ -1,5 +1,6 @@
-"""In which order a watch sends what it measured: calm, repeating, reordering, holding back, or with holes."""
+"""What a watch sends in which order: calm, repeating, reordering, holding back, with holes, or worse."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from random import Random
@@ -71,10 +72,79 @@ def with_holes(bodies: list[Body], start_ms: int, random: Random) -> Steps:
         yield [_stamped(bodies, start_ms + turn * length_ms, number)]
 
 
+def sparse_heart_rate(cells: list[Body], start_ms: int, random: Random) -> Steps:
+    """A heart rate every 5 s, or on change: then some uploads have none. Nothing may wait for it."""
+    for number in count():
+        at, body = _stamped(cells, start_ms + number * CELL_MS, number)
+        part = body.pop("heart_rate", None)
+        bpm = next((value for value in part["bpm"] if value), None) if part else None
+        if part and bpm and random.random() < 0.7:
+            body["heart_rate"] = {"t0_ms": part["t0_ms"], "rate_hz": 0.2, "bpm": [bpm]}
+        yield [(at, body)]
+
+
+def implausible(cells: list[Body], start_ms: int, random: Random) -> Steps:
+    """What watches send where they have no reading, and an accelerometer whose range is too small."""
+    for number in count():
+        at, body = _stamped(cells, start_ms + number * CELL_MS, number)
+        if "heart_rate" in body and random.random() < 0.5:
+            bpm = body["heart_rate"]["bpm"]
+            bpm[random.randrange(len(bpm))] = random.choice([255, 254, 0, 24, 241])
+        if "steps" in body and random.random() < 0.3:
+            total = body["steps"]["total"]
+            total[random.randrange(len(total))] = random.choice([65_535, 2**31 - 1, 600_000, 9_000])
+        if random.random() < 0.2:
+            axis = body["accelerometer"][random.choice("xyz")]
+            first = random.randrange(len(axis))
+            for index in range(first, min(len(axis), first + random.randint(1, 30))):
+                axis[index] = random.choice([2_000, -8_000, 32_767]) if index == first else axis[first]
+        yield [(at, body)]
+
+
+LONG_NULLS_S = 3 * 3_600
+DAY_MS = 86_400_000
+
+
+def hostile(cells: list[Body], start_ms: int, random: Random) -> Steps:
+    """Between honest uploads some whose cost is not their size: days of nulls, hours of them, scattered samples."""
+    for number in count():
+        if number in REFUSED_NUMBERS:
+            nulls = {"t0_ms": start_ms - 2 * DAY_MS, "rate_hz": 0.4, "bpm": [None] * 60_000}
+            yield [_foreign(cells, number, {"heart_rate": nulls})]
+        elif number % 25 == 12:
+            begin_ms = start_ms - 2 * DAY_MS + number * 60_000
+            nulls = {"t0_ms": begin_ms, "rate_hz": 1, "bpm": [None] * LONG_NULLS_S}
+            yield [_foreign(cells, number, {"heart_rate": nulls})]
+        elif number % 5 == 3:
+            begin_ms = start_ms - 2 * DAY_MS - random.randrange(DAY_MS // 25) * 25
+            one = {"t0_ms": begin_ms, "rate_hz": 25, "unit": "mg", "x": [1], "y": [2], "z": [1_000]}
+            # The same number each time: as if one upload had parts all over the day.
+            yield [_foreign(cells, number, {"accelerometer": one}, seq=3)]
+        else:
+            yield [_stamped(cells, start_ms + number * CELL_MS, number)]
+
+
+class _EveryTwentyFifth:
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and number % 25 == 7
+
+
+REFUSED_NUMBERS = _EveryTwentyFifth()
+
+
+def _foreign(cells: list[Body], number: int, parts: Body, seq: int | None = None) -> tuple[int, Body]:
+    frame = {"device": cells[0]["device"], "session": "foreign", "seq": number if seq is None else seq}
+    return number, frame | {"sent_at_ms": int(time.time() * 1000)} | parts
+
+
 TEMPERS: dict[str, Callable[[list[Body], int, Random], Steps]] = {
     "calm": calm,
     "repeating": repeating,
     "reordering": reordering,
     "holding back": holding_back,
     "with holes": with_holes,
+    "sparse heart rate": sparse_heart_rate,
+    "implausible": implausible,
+    "hostile": hostile,
+    "two watches": calm,
 }

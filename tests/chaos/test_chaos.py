@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.checker import Verdict
 from tests.chaos.run import Options, run
 
-SHORT: dict[str, Any] = {"watches": 10, "period_s": 0.6, "workers": 1, "linger_s": 12.0}
+SHORT: dict[str, Any] = {"watches": 18, "period_s": 0.6, "workers": 1, "linger_s": 12.0}
 
 
 @pytest.mark.timeout(400)
@@ -20,7 +20,13 @@ async def test_nothing_lost_nothing_twice_nothing_wrong(tmp_path: Path) -> None:
     assert len(result.executor.done) >= 3
     assert result.verdict.windows_expected > 100
     assert result.verdict.windows_uncertain < result.verdict.windows_expected / 5
-    assert {name for name, count in result.counts.items() if count} >= {"hung up", "cut", "repeated", "retried"}
+    assert {name for name, count in result.counts.items() if count} >= {
+        "hung up",
+        "cut",
+        "repeated",
+        "retried",
+        "refused",
+    }
 
 
 @pytest.mark.timeout(300)

@@ -58,6 +58,7 @@ def _line(number: int, x: np.ndarray) -> Line:
     }
     return {
         "user": "u1",
+        "device": "watch",
         "upload": number,
         "began_ms": number * 1000,
         "ended_ms": number * 1000 + 20,

@@ -4,14 +4,14 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TextIO
 
 import msgspec
 
-from tests.chaos.history import ACCEPTED
+from tests.chaos.history import ACCEPTED, REFUSED
 from training.datasets.recording import Recording
 from training.watch import UPLOAD_PERIOD_S, uploads
 
@@ -96,6 +96,8 @@ class Watch:
     steps: Iterator[list[tuple[int, Body]]]
     random: Random
     log: TextIO
+    to_be_refused: Container[int] = ()
+    """Numbers of uploads that the contract does not take."""
     counts: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
     _known: set[int] = field(default_factory=set)
@@ -129,10 +131,13 @@ class Watch:
                 answer = await self.client.post(text.encode(), how)
             finally:
                 self.in_flight -= 1
-            self._note(number, text, began_ms, answer)
+            self._note(number, body["device"], text, began_ms, answer)
             if how != "whole":
                 self.counts["given up" if gives_up else how] += 1
             if answer == ACCEPTED or gives_up:
+                return
+            if answer == REFUSED and number in self.to_be_refused:
+                self.counts["refused"] += 1
                 return
             if isinstance(answer, int) and 400 <= answer < 500 and answer != 429:
                 raise RuntimeError(f"upload {number} of {self.user} is refused with {answer}")
@@ -140,10 +145,11 @@ class Watch:
             self.counts["retried"] += 1
             await asyncio.sleep(self.random.uniform(*RETRY_S))
 
-    def _note(self, number: int, text: str, began_ms: float, answer: int | str) -> None:
+    def _note(self, number: int, device: str, text: str, began_ms: float, answer: int | str) -> None:
         self.counts["attempts"] += 1
         line: Body = {
             "user": self.user,
+            "device": device,
             "upload": number,
             "began_ms": began_ms,
             "ended_ms": time.time() * 1000,
