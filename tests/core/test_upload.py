@@ -133,3 +133,24 @@ def test_the_edges_of_what_is_allowed() -> None:
 def test_what_the_types_say(changes: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         upload(**changes)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "n", "is_taken"),
+    [
+        (1.0, 86_400, True),
+        (1.0, 86_401, False),
+        (5.0, 100_000, True),
+        (0.1, 360, True),
+        (0.1, 361, False),
+        (0.4, 60_000, False),
+    ],
+)
+def test_how_much_time_an_upload_may_span(rate_hz: float, n: int, is_taken: bool) -> None:
+    body = with_part("heart_rate", t0_ms=BASE_MS - 4 * 86_400_000, rate_hz=rate_hz, bpm=[None] * n)
+    if is_taken:
+        assert to_records(body, BASE_MS)
+        return
+    with pytest.raises(InvalidUpload, match="span") as error:
+        to_records(body, BASE_MS)
+    assert (error.value.field, error.value.fault) == ("heart_rate", "span")

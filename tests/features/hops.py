@@ -33,10 +33,10 @@ class Slots:
     def __init__(self) -> None:
         self._users: dict[str, dict[str, ClosedSlots]] = {}
 
-    def close(self, user: str, index: int) -> int:
+    def close(self, user: str, index: int, device: str = DEVICE) -> int:
         """Returns the hour."""
         devices = self._users.setdefault(user, {})
-        return devices.setdefault(DEVICE, ClosedSlots(HOP_MS)).add(window_start_ms(index))
+        return devices.setdefault(device, ClosedSlots(HOP_MS)).add(window_start_ms(index))
 
     def remember(self, user: str, devices: dict[str, ClosedSlots]) -> None:
         for device, closed in devices.items():

@@ -145,3 +145,11 @@ def test_after_a_restart_the_brokers_clock_does_not_step_back():
     assert part.committable() == [(7, BASE_MS + 50), (4, BASE_MS + 40), (9, BASE_MS + 60)]
     take(part, kafka_record(1, 4, BASE_MS + 45))
     assert part.committable()[1] == (5, BASE_MS + 45)
+
+
+@pytest.mark.parametrize(("rate_hz", "n", "is_taken"), [(0.1, 360, True), (0.1, 361, False), (0.4, 60_000, False)])
+def test_a_record_that_spans_more_than_an_upload_may_is_rejected(rate_hz: float, n: int, is_taken: bool):
+    wire = msgspec.msgpack.decode(PERSON.upload(0, 5_000, 0)[1].encode())
+    value = msgspec.msgpack.encode(wire | {"rate_hz": rate_hz, "n": n, "data": bytes(n)})
+    rejected = partition().deliver(1, [kafka_record(1, 0, BASE_MS + 5_000, value, b"u")])
+    assert [item.fault for item in rejected] == ([] if is_taken else ["span"])

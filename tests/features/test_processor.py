@@ -3,6 +3,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
@@ -16,10 +17,12 @@ from services.features.store import BaselineStore
 from services.features.users import Users
 from shared.errors import LostOwnership, RetryLater, Stop
 from shared.health import Health
-from shared.modality import NAMES
+from shared.modality import HEART_RATE, NAMES
 from shared.records.gap import Gap
+from shared.records.samples import SampleRecord
 from shared.records.window import ACCELEROMETER_STATES, decode_window
 from shared.rejected_share import RejectedShare
+from shared.windows.assembler import PART_WINDOWS
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from tests.core.signals import BASE_MS, HOP_MS, LINGER_MS, delivered, fold, wearer, with_ticks
@@ -394,3 +397,58 @@ async def test_too_much_rejected_stops_with_the_dead_letters_out_and_the_commit_
     assert [item.record.offset for item in output.rejected] == list(range(100, 110))
     worker.commit()
     assert worker.position(0)[0] >= 110
+
+
+class Loop:
+    """Counts the turns that the event loop's other tasks get."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    async def run(self) -> None:
+        while True:
+            self.turns += 1
+            await asyncio.sleep(0)
+
+
+def day_of_nulls(offset: int) -> LogRecord:
+    samples = SampleRecord(
+        modality=HEART_RATE,
+        device="watch",
+        session="s",
+        seq=offset,
+        t0_ms=BASE_MS - 86_400_000 + offset,
+        rate_hz=1.0,
+        received_at_ms=BASE_MS,
+        sent_at_ms=BASE_MS,
+        modalities=("heart_rate",),
+        samples=np.zeros((1, 86_400), dtype="u1"),
+    )
+    return LogRecord(BASE_MS, 1, offset, f"u{offset}", samples)
+
+
+async def test_a_day_in_one_record_is_done_piece_by_piece(store, monkeypatch):
+    """Others get their turn, what has closed is published on the way, and what is done so far can be committed."""
+    sizes, checkpoints = [], []
+
+    class Measured(MemoryOutput):
+        async def publish(self, windows, gaps, rejected):
+            sizes.append(len(windows) + len(gaps))
+            await super().publish(windows, gaps, rejected)
+
+    worker = Worker(store, Measured())
+    batch = [as_kafka(day_of_nulls(offset)) for offset in range(2)]
+    ticks = [kafka_record(topic, len(batch) if topic == 1 else 0, BASE_MS + 1) for topic in range(3)]
+
+    async def checkpoint() -> None:
+        checkpoints.append(worker.processor.committable().get(TopicPartition(TOPIC_NAMES[1], 0)))
+
+    loop = Loop()
+    turning = asyncio.create_task(loop.run())
+    await worker.processor.process(poll_of([*batch, *ticks]), checkpoint)
+    turning.cancel()
+    assert loop.turns > 2 * 86_400 // 10 // PART_WINDOWS
+    assert max(sizes) < processor_module.STEP_WINDOWS + 3 * PART_WINDOWS
+    # The first begins on the grid and touches one window more; each window lacks an accelerometer and a heart rate.
+    assert sum(sizes) == 2 * (8_641 + 8_640)
+    assert [commit.offset for commit in checkpoints] == [1, 2]

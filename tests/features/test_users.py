@@ -41,14 +41,14 @@ class Worker:
         for user, devices in (await self.users.ensure(users)).items():
             self.slots.remember(user, devices)
 
-    def publish(self, user: str, seed: int, index: int):
+    def publish(self, user: str, seed: int, index: int, device: str = DEVICE):
         """One window: the baseline that it is computed with."""
-        if window_start_ms(index) in self.slots(user).get(DEVICE, ()):
+        if window_start_ms(index) in self.slots(user).get(device, ()):
             return None
-        self.users.check(user, DEVICE, hop(seed, index))
+        self.users.check(user, device, hop(seed, index))
         used = self.users.get(user, WINDOW_MG)
-        self.users.fold(user, DEVICE, hop(seed, index))
-        self.users.mark_final(user, DEVICE, self.slots.close(user, index))
+        self.users.fold(user, device, hop(seed, index))
+        self.users.mark_final(user, device, self.slots.close(user, index, device))
         return used
 
     async def persist(self) -> bool:
@@ -268,3 +268,37 @@ async def test_who_is_forgotten_comes_back_from_redis_and_who_waits_is_not_forgo
     assert worker.publish("u", 1, 3) == offline(1, range(3)).get("u", WINDOW_MG)
     worker.users.clear()
     assert len(worker.users) == 0
+
+
+async def test_a_write_holds_what_has_changed_however_many_devices_the_user_has(redis_url, redis_prefix):
+    written = []
+
+    class Counting(BaselineStore):
+        async def write(self, writes, *, whole=False):
+            written.extend(writes)
+            return await super().write(writes, whole=whole)
+
+    store = Counting(redis_url, redis_prefix)
+    worker = await reloaded(store, "u")
+    for number in range(50):
+        worker.publish("u", 1, 0, f"watch-{number}")
+    assert await worker.persist()
+    worker.publish("u", 1, 1, "watch-7")
+    assert await worker.persist()
+    last = written[-1]
+    assert ({device for device, _ in last.hours}, set(last.histories), last.old) == ({"watch-7"}, {"watch-7"}, [])
+    await store.delete_all()
+    await store.close()
+
+
+async def test_the_runs_of_each_device_survive_a_restart(store):
+    worker = await reloaded(store, "u")
+    for index in range(20):
+        for device in ("left", "right"):
+            worker.publish("u", len(device), index, device)
+    await worker.persist()
+    again = await reloaded(store, "u")
+    before, after = (each.users._users["u"].state.histories for each in (worker, again))
+    assert before == after
+    assert set(after) == {"left", "right"}
+    assert after["left"] != after["right"]

@@ -11,6 +11,8 @@ from services.features.store import _stored_user
 from shared.errors import InvalidRecord
 from shared.records.window import HEART_RATE_STATES
 from shared.signal.baseline import Hop, UserBaseline
+from shared.signal.wear import DeviceHistory
+from tests.core.folded import Folded
 from tests.core.signals import BASE_MS
 from tests.fuzz.mutations import mutated
 
@@ -26,19 +28,20 @@ HOP = Hop(
 
 
 def valid() -> bytes:
-    baseline = UserBaseline()
-    baseline.update(HOP)
-    return baseline.to_bytes()
+    folded = Folded()
+    folded.update(HOP)
+    return folded.baseline.to_bytes()
 
 
 VALID = valid()
-VERSION_1 = b"\x01" + VALID[1:16] + VALID[40:]
+OLDER = [bytes([version]) + bytes(header - 1) + VALID[4:] for version, header in ((1, 16), (2, 40))]
+HISTORY = DeviceHistory(HOP.hop_ms, 7, 0b1011, 0b11, 0b1, 0b1011, 0b11, 72).to_bytes()
 
 
 @st.composite
 def counts(draw: st.DrawFn) -> bytes:
     """The right length, with numbers of any size at some places."""
-    data = bytearray(draw(st.sampled_from([VALID, VERSION_1])))
+    data = bytearray(draw(st.sampled_from([VALID, *OLDER])))
     for _ in range(draw(st.integers(1, 8))):
         at = draw(st.integers(1, 60) | st.integers(1, len(data) - 8))
         data[at : at + 4] = draw(st.sampled_from([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"]))
@@ -51,18 +54,16 @@ def put(data: bytes, at: int, text: str, *numbers: int) -> bytes:
     return bytes(changed)
 
 
-BASELINES = st.binary(max_size=200) | mutated(VALID) | mutated(VERSION_1) | counts()
+BASELINES = st.binary(max_size=200) | mutated(VALID) | mutated(OLDER[0]) | mutated(OLDER[1]) | counts()
 WINDOW_MG = np.full((3, 500), 100.0)
 
 
 @settings(max_examples=300, deadline=None)
 @given(BASELINES)
 @example(b"")
-@example(put(VALID, 4, "<I", 2**32 - 1))
-@example(put(VALID, 16 + 12, "<I", 2**32 - 1))
-@example(put(VALID, 40, "<512I", *range(512)))
-@example(put(VALID, 40 + 512 * 4, "<512I", *[0] * 512))
-@example(VALID[:40] + b"\xff" * (len(VALID) - 40))
+@example(put(VALID, 4, "<512I", *range(512)))
+@example(put(VALID, 4 + 512 * 4, "<512I", *[0] * 512))
+@example(VALID[:4] + b"\xff" * (len(VALID) - 4))
 def test_a_baseline_that_is_read_can_be_used_and_written(data):
     try:
         baseline = UserBaseline.from_bytes(data)
@@ -73,26 +74,52 @@ def test_a_baseline_that_is_read_can_be_used_and_written(data):
         assert all(-4_096 <= mg <= 4_096 for mg in numbers.accelerometer.mg)
         assert numbers.heart_rate.state in HEART_RATE_STATES
         assert 0 <= numbers.heart_rate.bpm <= 255
-        baseline.suspects(HOP)
-        # Of now, or the one that follows: what is absurd cannot be followed by anything real.
-        follows = baseline.still_until_ms if abs(baseline.still_until_ms) < 2**60 else BASE_MS
-        baseline.update(replace(HOP, start_ms=follows))
+        Folded(baseline).update(HOP)
     assert len(baseline.to_bytes()) == len(VALID)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | mutated(HISTORY) | st.binary(min_size=len(HISTORY) - 1, max_size=len(HISTORY) - 1))
+def test_a_history_that_is_read_can_be_used_and_written(data):
+    try:
+        history = DeviceHistory.from_bytes(HISTORY[:1] + data if len(data) == len(HISTORY) - 1 else data)
+    except InvalidRecord:
+        return
+    folded = Folded()
+    folded.state.histories["watch"] = history
+    for start_ms in (HOP.start_ms, HOP.start_ms + HOP.hop_ms, history.newest_start_ms):
+        folded.update(replace(HOP, start_ms=start_ms))
+    assert len(history.to_bytes()) == len(HISTORY)
 
 
 def test_a_baseline_that_was_halved_is_one():
     """Halving rounds each bin down, so that the axes no longer hold the same number of samples."""
     rng = np.random.default_rng(1)
-    baseline = UserBaseline()
+    folded = Folded()
     for _ in range(2_300):
-        baseline.update(replace(HOP, mg=rng.normal(0, 400, (3, 250))))
+        folded.update(replace(HOP, mg=rng.normal(0, 400, (3, 250))))
+    baseline = folded.baseline
     totals = baseline.accelerometer.sum(axis=1)
     assert totals.max() != totals.min()
     assert UserBaseline.from_bytes(baseline.to_bytes()).to_bytes() == baseline.to_bytes()
 
 
 FIELDS = st.one_of(
-    st.sampled_from([b"seq", b"baseline", b"c|watch|463333", b"c|a|b|1", b"c|", b"c|watch|", b"c|\xff|7", b"other"]),
+    st.sampled_from(
+        [
+            b"seq",
+            b"baseline",
+            b"c|watch|463333",
+            b"c|a|b|1",
+            b"c|",
+            b"c|watch|",
+            b"c|\xff|7",
+            b"h|watch",
+            b"h|",
+            b"h|\xff",
+            b"other",
+        ]
+    ),
     st.sampled_from([b"c|watch|" + b"9" * 5_000, b"c|watch|1e3", b"c|watch|-1", "c|watch|٣".encode(), b"c||1"]),
     st.binary(max_size=12),
 )
