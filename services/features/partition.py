@@ -69,6 +69,10 @@ class Partition:
         """Records of the topic that wait for the others."""
         return self._merge.waiting(topic)
 
+    def waiting_bytes(self, topic: int) -> int:
+        """Bytes of their samples."""
+        return self._merge.waiting_bytes(topic)
+
     def release(self) -> list[LogRecord]:
         """Records whose place in the order is now certain."""
         return list(self._merge.pop())

@@ -16,5 +16,6 @@ class FeaturesSettings(ConsumerSettings):
     commit_interval_ms: int = Field(1_000, ge=50, le=60_000)
     max_poll_records: int = Field(20_000, ge=10, le=100_000)
     max_waiting_records: int = Field(10_000, ge=100, description="of one topic and partition before it is paused")
+    max_waiting_bytes: int = Field(16 * 1024**2, ge=1024, description="of their samples, likewise")
     max_waiting_folds: int = Field(50_000, ge=100, description="hops kept while Redis is away; then consuming waits")
     idle_after_s: float = Field(900.0, ge=1, description="log time after which a silent user leaves memory")

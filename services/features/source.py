@@ -143,15 +143,19 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _hold_back(self) -> None:
         """Pause the topics that run ahead of the others, so that memory stays bounded while one catches up."""
-        limit = self._settings.max_waiting_records
+        settings = self._settings
         for number, partition in self._processor.partitions.items():
             for topic, name in enumerate(self._topic_names):
                 tp = TopicPartition(name, number)
-                waiting = partition.waiting(topic)
-                if waiting > limit and tp not in self._paused:
+                # Of what is allowed, in records and in bytes: a sender chooses both.
+                used = max(
+                    partition.waiting(topic) / settings.max_waiting_records,
+                    partition.waiting_bytes(topic) / settings.max_waiting_bytes,
+                )
+                if used > 1 and tp not in self._paused:
                     self._consumer.pause(tp)
                     self._paused.add(tp)
-                elif waiting < limit // 2 and tp in self._paused:
+                elif used < 0.5 and tp in self._paused:
                     self._consumer.resume(tp)
                     self._paused.discard(tp)
 

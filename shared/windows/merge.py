@@ -38,6 +38,7 @@ class Merge:
         self._waiting: tuple[deque[LogRecord], ...] = tuple(deque() for _ in TOPICS)
         self._delivered_ms = list(floors_ms)
         self._has_delivered = [False for _ in TOPICS]
+        self._bytes = [0 for _ in TOPICS]
 
     def floor_ms(self, topic: int, timestamp_ms: int) -> int:
         """The log time of the topic's next record with this timestamp; to be called once per record, in order."""
@@ -49,10 +50,15 @@ class Merge:
     def push(self, record: LogRecord) -> None:
         """Take the next record of its topic; ``log_ms`` comes from ``floor_ms``."""
         self._waiting[record.topic].append(record)
+        self._bytes[record.topic] += _size(record)
 
     def waiting(self, topic: int) -> int:
         """Records of the topic that wait for the others."""
         return len(self._waiting[topic])
+
+    def waiting_bytes(self, topic: int) -> int:
+        """Bytes of their samples."""
+        return self._bytes[topic]
 
     def pop(self) -> Iterator[LogRecord]:
         """Every record whose place in the order is certain."""
@@ -63,7 +69,9 @@ class Merge:
             log_ms, topic = min(heads)
             if not all(self._waiting[other] or self._is_past(other, log_ms) for other in TOPICS):
                 return
-            yield self._waiting[topic].popleft()
+            record = self._waiting[topic].popleft()
+            self._bytes[topic] -= _size(record)
+            yield record
 
     def _is_past(self, topic: int, log_ms: int) -> bool:
         """Whether the empty topic can no longer deliver a record that goes before another topic's at ``log_ms``.
@@ -72,3 +80,7 @@ class Merge:
         ``log_ms`` is not empty: its record goes after the other's and still waits.)
         """
         return self._has_delivered[topic] and self._delivered_ms[topic] > log_ms
+
+
+def _size(record: LogRecord) -> int:
+    return 0 if record.samples is None else record.samples.samples.nbytes

@@ -72,13 +72,14 @@ def implausible(kind: Kind, t_ms: Floats, values: Floats) -> NDArray[np.bool_]:
     """What no body and no sensor on a wrist gives (section 4), of samples in the order of time: no readings."""
     found = np.zeros(len(t_ms), dtype=bool)
     if kind.name == "heart_rate":
-        return (values[0] < 25) | (values[0] > 240)
+        found = (values[0] < 25) | (values[0] > 240)
+        return found | _lonely(values[0], ~found, 30)
     if kind.name == "steps":
         before: tuple[float, float] | None = None
         for i, (t, total) in enumerate(zip(t_ms, values[0], strict=True)):
             rise = 0 if before is None else total - before[1]
             seconds = 0.0 if before is None else (t - before[0]) / 1000
-            found[i] = total > 6 * 86_400 or rise > 6 * max(seconds, 10)
+            found[i] = total > 6 * 86_400 or rise > max(6 * seconds, 30)
             before = before if found[i] else (t, total)
         return found
     for axis in values:
@@ -88,7 +89,23 @@ def implausible(kind: Kind, t_ms: Floats, values: Floats) -> NDArray[np.bool_]:
             if abs(axis[begin]) >= 1_500 and t_ms[begin + n - 1] - t_ms[begin] >= 400:
                 found[begin : begin + n] = True
             begin += n
+        found |= _lonely(axis, np.ones(len(axis), dtype=bool), 8_000)
     return found | (np.abs(values) > 17_000).any(axis=0)
+
+
+def _lonely(values: Floats, asked: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
+    """Far above or far below both neighbours; at an end, far from the nearest that is not."""
+    found = np.zeros(len(values), dtype=bool)
+    at = [int(i) for i in np.flatnonzero(asked)]
+    if len(at) < 3:
+        return found
+    for left, i, right in zip(at, at[1:], at[2:], strict=False):
+        rises = values[i] - values[left], values[i] - values[right]
+        found[i] = min(rises) > limit or max(rises) < -limit
+    for end, inner in ((at[0], at[1:-1]), (at[-1], at[-2:0:-1])):
+        nearest = next((i for i in inner if not found[i]), None)
+        found[end] = nearest is not None and abs(values[end] - values[nearest]) > limit
+    return found
 
 
 def features(

@@ -89,7 +89,7 @@ def implausible(cells: list[Body], start_ms: int, random: Random) -> Steps:
         at, body = _stamped(cells, start_ms + number * CELL_MS, number)
         if "heart_rate" in body and random.random() < 0.5:
             bpm = body["heart_rate"]["bpm"]
-            bpm[random.randrange(len(bpm))] = random.choice([255, 254, 0, 24, 241])
+            bpm[random.randrange(len(bpm))] = random.choice([255, 254, 0, 24, 241, 200])
         if "steps" in body and random.random() < 0.3:
             total = body["steps"]["total"]
             total[random.randrange(len(total))] = random.choice([65_535, 2**31 - 1, 600_000, 9_000])

@@ -30,7 +30,8 @@ def faults(modality, t_ms, samples, read=None) -> dict[str, list[int]]:
     ("bpm", "is_fault"), [(24, True), (25, False), (240, False), (241, True), (254, True), (255, True)]
 )
 def test_a_heart_rate_that_no_heart_has(bpm: int, is_fault: bool) -> None:
-    assert faults(HEART_RATE, SECONDS_MS, [70, bpm, *[70] * 18]) == ({"range": [1]} if is_fault else {})
+    # Two of them: one alone would be a spike.
+    assert faults(HEART_RATE, SECONDS_MS, [bpm, bpm, *[bpm] * 18]) == ({"range": list(range(20))} if is_fault else {})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_heart_rate_that_no_heart_has(bpm: int, is_fault: bool) -> None:
         ([65_535, 4_000, 4_001, 4_003], {}),  # whatever it was before, a total that falls gives no steps
         ([4_000, 2, 4, 5], {}),  # midnight
         ([4_000, 2**31 - 1, 536_876_864, 4_001], {"range": [1, 2]}),
-        ([100, 160, 161, 222], {"jump": [3]}),  # 60 at once may be 10 s of running, 61 may not
+        ([100, 130, 131, 162], {"jump": [3]}),  # 30 at once may be 10 s of running, 31 may not
     ],
 )
 def test_steps_that_nobody_can_walk(totals: list[int], expected: dict[str, list[int]]) -> None:
@@ -60,6 +61,29 @@ def test_no_reading_is_no_fault_and_proves_nothing() -> None:
     assert faults(HEART_RATE, SECONDS_MS[:4], [70, 0, 71, 72], read) == {}
 
 
+@pytest.mark.parametrize(
+    ("bpm", "expected"),
+    [
+        ([70, 71, 101, 72, 73], {}),
+        ([70, 71, 103, 72, 73], {"spike": [2]}),
+        ([150, 151, 70, 152, 150], {"spike": [2]}),
+        ([70, 71, 150, 151, 152], {}),  # a sensor that has found the pulse again
+        ([200, 71, 72, 73, 74], {"spike": [0]}),
+        ([70, 71, 72, 73, 200], {"spike": [4]}),
+        ([70, 200, 72, 73, 26], {"spike": [1, 4]}),
+        ([70, 200], {}),  # nobody can tell which
+    ],
+)
+def test_a_single_heart_rate_far_from_its_neighbours(bpm: list[int], expected: dict[str, list[int]]) -> None:
+    assert faults(HEART_RATE, SECONDS_MS[: len(bpm)], bpm) == expected
+
+
+def test_a_single_acceleration_far_from_its_neighbours() -> None:
+    mg = np.random.default_rng(1).normal([[0], [0], [1000]], 50, (3, 500))
+    mg[0, 7], mg[1, 200], mg[2, 300:302] = 9_000, -15_000, 12_000
+    assert faults(ACCELEROMETER, GRID_MS, mg) == {"spike": [7, 200]}
+
+
 @pytest.mark.parametrize("value", [2_000, -2_000, 8_000, 16_000])
 @pytest.mark.parametrize(("n", "is_fault"), [(10, False), (11, True), (25, True)])
 def test_an_axis_that_is_stuck_beyond_gravity(value: int, n: int, is_fault: bool) -> None:
@@ -75,8 +99,8 @@ def test_a_watch_that_hangs_still_under_gravity_is_not_stuck() -> None:
 @pytest.mark.parametrize("value", [MAX_MG + 1, -MAX_MG - 1, 32_767, -32_768])
 def test_an_acceleration_beyond_any_watchs_range(value: int) -> None:
     mg = np.random.default_rng(1).normal([[0], [0], [1000]], 50, (3, 500))
-    mg[2, 7] = value
-    assert faults(ACCELEROMETER, GRID_MS, mg) == {"range": [7]}
+    mg[2, 7:9] = value
+    assert faults(ACCELEROMETER, GRID_MS, mg) == {"range": [7, 8]}
 
 
 @pytest.mark.parametrize("folder", sorted(path for path in RECORDINGS.iterdir() if path.is_dir()), ids=lambda p: p.name)
@@ -114,6 +138,7 @@ def fold(sent: list[Upload]) -> Closed:
         ("heart_rate", 255, "range"),
         ("heart_rate", 254, "range"),
         ("heart_rate", 20, "range"),
+        ("heart_rate", 200, "spike"),
         ("steps", 65_535, "jump"),
         ("steps", 2**31 - 1, "range"),
         ("steps", 9_000, "jump"),
@@ -160,10 +185,10 @@ def test_an_implausible_heart_rate_moves_no_baseline() -> None:
 
 def test_the_table_of_faults_is_the_codes() -> None:
     mg = np.zeros((3, 500))
-    mg[0, :20], mg[1, 0] = 2_000, 20_000
+    mg[0, :20], mg[1, 30] = 2_000, 20_000
     found = {
         "accelerometer": faults(ACCELEROMETER, GRID_MS, mg),
-        "heart_rate": faults(HEART_RATE, SECONDS_MS, [255] * 20),
+        "heart_rate": faults(HEART_RATE, SECONDS_MS, [255, 70, 120, *[70] * 17]),
         "steps": faults(STEPS, SECONDS_MS[:4], [1, 9_000, 2**31 - 1, 1]),
     }
     assert {name: set(kinds) for name, kinds in found.items()} == {name: set(kinds) for name, kinds in FAULTS.items()}
