@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.windows.merge import TOPICS, LogRecord, Merge
-from tests.core.signals import place
+from tests.core.signals import place, wearer
 
 Stamps = tuple[list[int], list[int], list[int]]
 
@@ -125,3 +125,17 @@ def test_a_floor_counts_only_for_the_order_not_as_a_delivery() -> None:
     assert [place(record) for record in merge.pop()] == [(50, 0, 7)]
     push(merge, 0, 8, 70)
     assert [place(record) for record in merge.pop()] == [(60, 1, 3)]
+
+
+def test_the_bytes_that_wait_are_those_of_the_samples_that_wait() -> None:
+    merge = Merge()
+    samples = wearer(1).upload(0, 5_000, 0)
+    for topic, part in enumerate(samples):
+        merge.floor_ms(topic, 10)
+        merge.push(LogRecord(10, topic, 0, "u", part))
+    assert [merge.waiting_bytes(topic) for topic in TOPICS] == [3 * 125 * 2, 5, 5 * 4]
+    for topic in TOPICS:
+        merge.floor_ms(topic, 11)
+        merge.push(LogRecord(11, topic, 1))
+    assert len(list(merge.pop())) >= len(samples)
+    assert [merge.waiting_bytes(topic) for topic in TOPICS] == [0, 0, 0]
