@@ -1,5 +1,7 @@
 """An ASGI application served inside a running event loop."""
 
+import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +10,19 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from shared.errors import Stop
-from shared.joined_writes import JoinedWritesProtocol
+from shared.http_limits import DEFAULT_LIMITS, HttpLimits, close_overdue, limited
 
 
 class EmbeddedServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: the service decides when to stop."""
+    """uvicorn with deadlines, without its own signal handlers: the service decides when to stop."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until ``should_exit``."""
+        watching = asyncio.create_task(close_overdue(self.server_state))
+        try:
+            await super().serve(sockets)
+        finally:
+            watching.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,7 +46,17 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def server(app: ASGIApp, *, keep_alive_s: int = 75, grace_s: int = 10) -> EmbeddedServer:
+def allow_open_files(count: int) -> None:
+    """Raise this process's own limit of open files as far as the system lets it: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def server(
+    app: ASGIApp, *, limits: HttpLimits = DEFAULT_LIMITS, keep_alive_s: int = 75, grace_s: int = 10
+) -> EmbeddedServer:
     """A server for ``await server.serve(sockets=[bind(...)])``; set ``should_exit`` to end it.
 
     Watches upload every 5 s: uvicorn's default keep-alive of 5 s would close each connection just before its next use.
@@ -45,7 +65,8 @@ def server(app: ASGIApp, *, keep_alive_s: int = 75, grace_s: int = 10) -> Embedd
     return EmbeddedServer(
         uvicorn.Config(
             app,
-            http=JoinedWritesProtocol,
+            http=limited(limits),
+            ws="none",
             loop="none",
             lifespan="off",
             proxy_headers=False,

@@ -28,6 +28,11 @@ class JoinedWrites:
             pieces, self._pieces = self._pieces, []
             self._transport.write(b"".join(pieces))
 
+    def write_eof(self) -> None:
+        """After what has been written; what the client still sends is read."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         """After what has been written."""
         self._flush()

@@ -91,6 +91,16 @@ CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 NO_MODALITY = "none"
 CLOSED_BY = ("complete", "linger")
 STATUSES = ("202", "400", "401", "413", "415", "422", "429", "500", "503")
+HTTP_REASONS = (
+    "head_too_large",
+    "malformed",
+    "head_timeout",
+    "body_timeout",
+    "connections",
+    "pipelined",
+    "write_timeout",
+    "trailers",
+)
 UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
 REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
 """Why an upload was not taken although nothing is known to be wrong with it."""
@@ -106,6 +116,15 @@ UPLOADS = _counter(
     "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug, the "
     "traceback is in the log.",
     "status",
+)
+HTTP_REFUSED = _counter(
+    "gaitway_http_refused_total",
+    "requests",
+    "Requests and connections that the HTTP server ended before the application saw a whole request",
+    "connections: raise GAITWAY_MAX_CONNECTIONS or add replicas. head_timeout, body_timeout, write_timeout: slow "
+    "clients, or somebody who holds connections open; put a proxy in front. head_too_large, malformed, trailers, "
+    "pipelined: no watch sends that.",
+    "reason",
 )
 UPLOAD_SECONDS = _histogram(
     "gaitway_ingest_upload_seconds",
@@ -495,6 +514,8 @@ for _state in ACCELEROMETER_STATES:
     BASELINES.labels("accelerometer", _state)
 for _state in HEART_RATE_STATES:
     BASELINES.labels("heart_rate", _state)
+for _http_reason in HTTP_REASONS:
+    HTTP_REFUSED.labels(_http_reason)
 for _status in STATUSES:
     UPLOADS.labels(_status)
 for _outcome in ("accepted", "refused"):

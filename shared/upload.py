@@ -19,6 +19,7 @@ MAX_SAMPLES = 100_000
 """Per modality of one upload: more than an hour at 25 Hz; a longer back-fill comes in several uploads."""
 
 # `$` alone would let a line feed at the end through.
+NAME_IN_WORDS = "1 to 64 of the letters A to Z and a to z, the digits, and . _ : -"
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 Stamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
 Axis = Annotated[list[float], msgspec.Meta(min_length=1, max_length=MAX_SAMPLES)]

@@ -29,13 +29,14 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
     if media_type != JSON:
         _check_media_type(media_type or JSON)
     coding = text(headers, b"content-encoding").strip().lower() or "identity"
-    if coding not in ("gzip", "identity"):
+    # RFC 9110, section 8.4.1.3: x-gzip is gzip.
+    if coding not in ("gzip", "x-gzip", "identity"):
         raise InvalidUpload("", f"content encoding {coding!r} is neither gzip nor identity", status=415)
     declared = text(headers, b"content-length")
     if declared.isdecimal() and float(declared) > max_bytes:
         raise too_large(max_bytes)
     body = await _received(receive, max_bytes)
-    return gunzip(body, max_bytes) if coding == "gzip" else body
+    return body if coding == "identity" else gunzip(body, max_bytes)
 
 
 def _check_media_type(content_type: str) -> None:

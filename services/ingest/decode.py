@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from shared.errors import InvalidUpload, UploadFault
-from shared.upload import Upload
+from shared.upload import NAME_IN_WORDS, Upload
 
 MAX_ECHO_CHARS = 200
 """Of what a client sent, in the answer to it: a watch cannot take a large one."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder(Upload)
+_FLOAT_FOR_INT = re.compile(r"Expected `int(?: \| null)?`, got `float`")
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`", re.DOTALL)
 _MEMBER = re.compile(r"Object (?P<how>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 
@@ -49,17 +51,74 @@ def decode_upload(body: bytes) -> Upload:
     """Parse and check what the types can say; ``shared.upload.to_records`` checks the rest.
 
     Raises:
-        InvalidUpload: 400 when it is no JSON, 422 when a field is wrong, NaN and Infinity among them.
+        InvalidUpload: 400 when it is no JSON or a member is there twice, 422 when a field is wrong, NaN and Infinity
+            among them.
     """
+    # RFC 8259, section 8.1: a parser may ignore a byte order mark, which some HTTP libraries write.
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     if not body or body.isspace():
         raise InvalidUpload("", "the body is empty", status=400)
     try:
-        return _decoder.decode(body)
+        upload = _decoder.decode(body)
     except msgspec.ValidationError as error:
+        if _FLOAT_FOR_INT.match(str(error)):
+            return _decode_whole_floats(body)
+        _refuse_repeated(body)
         raise _named(str(error)) from error
     # A string that is not UTF-8 comes as UnicodeDecodeError.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_a_number(body) or InvalidUpload("", str(error)[:MAX_ECHO_CHARS], status=400) from error
+    if body.count(b":") != _count_colons(upload) or b"\\" in body:
+        _refuse_repeated(body)
+    return upload
+
+
+def _count_colons(upload: Upload) -> int:
+    """As many as the body has, unless a member is there twice, is null, or an escape hides something."""
+    n = 4 + upload.device.count(":") + upload.session.count(":") + (upload.utc_offset_min is not None)
+    if upload.accelerometer is not None:
+        n += 7
+    n += 4 * ((upload.heart_rate is not None) + (upload.steps is not None))
+    context = upload.context
+    if context is not None:
+        n += 1 + (context.activity is not None) + (context.intensity is not None)
+    return n
+
+
+def _decode_whole_floats(body: bytes) -> Upload:
+    """For JSON writers that have one type of number: 1.0 is 1."""
+    try:
+        value = json.loads(body, parse_float=_whole_if_it_is, object_pairs_hook=_unique)
+        return msgspec.convert(value, Upload)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _not_a_number(body) or InvalidUpload("", str(error)[:MAX_ECHO_CHARS], status=400) from error
+
+
+def _whole_if_it_is(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**63 else value
+
+
+def _refuse_repeated(body: bytes) -> None:
+    """RFC 8259 leaves open which of two members with one name counts: neither is taken."""
+    try:
+        json.loads(body, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        # What else is wrong with it is told by the first parser.
+        return
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise InvalidUpload(name[:MAX_ECHO_CHARS], "this member is there twice", status=400)
+            seen.add(name)
+    return members
 
 
 def _named(message: str) -> InvalidUpload:
@@ -72,6 +131,8 @@ def _named(message: str) -> InvalidUpload:
         path = f"{path}.{member['name']}" if path else member["name"]
         missing = member["how"] == "missing required"
         what, fault = ("is missing", "missing") if missing else ("unknown field", "unknown_field")
+    elif "matching regex" in what:
+        what = f"must be {NAME_IN_WORDS}"
     return InvalidUpload(path[:MAX_ECHO_CHARS], what[:MAX_ECHO_CHARS], fault=fault)
 
 

@@ -16,11 +16,14 @@ from services.ingest.ticks import tick_until_lost
 from shared import garbage
 from shared.errors import RetryLater
 from shared.health import Health
-from shared.http import bind, server
+from shared.http import allow_open_files, bind, server
+from shared.http_limits import HttpLimits
 from shared.log import configure_logging
 from shared.loop_lag import watch_event_loop
 from shared.topics import ensure_topics
 
+SPARE_FILES = 256
+"""For the brokers' connections and the rest."""
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 5.0
 
@@ -52,7 +55,16 @@ async def serve(settings: IngestSettings) -> None:
         max_waiting_per_user=settings.max_waiting_per_user,
     )
     sock = bind(settings.host, settings.port)
-    http = server(app)
+    limits = HttpLimits(
+        head_bytes=settings.max_head_bytes,
+        headers=settings.max_headers,
+        head_s=settings.head_timeout_s,
+        body_s=settings.body_timeout_s,
+        write_s=settings.write_timeout_s,
+        connections=settings.max_connections,
+    )
+    allow_open_files(settings.max_connections + SPARE_FILES)
+    http = server(app, limits=limits, keep_alive_s=settings.idle_timeout_s)
     garbage.settle()
     logger.info("listening on %s:%d", settings.host, sock.getsockname()[1])
     with _stop_signal() as stop:

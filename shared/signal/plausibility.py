@@ -39,7 +39,7 @@ MAX_MG = 17_000
 MAX_SPIKE_MG = 8_000
 """In the data sets at hand no sample is further from both its neighbours than 4.7 g (WISDM, selfBACK, DSADS)."""
 STUCK_ABOVE_MG = 1_500
-STUCK_S = 0.4
+STUCK_S = 0.6
 """Nothing but gravity pulls a wrist steadily: beyond 1.5 g no axis reads the same for as long as a swing of the arm."""
 
 

@@ -86,7 +86,7 @@ def implausible(kind: Kind, t_ms: Floats, values: Floats) -> NDArray[np.bool_]:
         begin = 0
         for _, run in itertools.groupby(axis):
             n = len(list(run))
-            if abs(axis[begin]) >= 1_500 and t_ms[begin + n - 1] - t_ms[begin] >= 400:
+            if abs(axis[begin]) >= 1_500 and t_ms[begin + n - 1] - t_ms[begin] >= 600:
                 found[begin : begin + n] = True
             begin += n
         found |= _lonely(axis, np.ones(len(axis), dtype=bool), 8_000)
