@@ -45,10 +45,10 @@ class Watch:
 def shift_of(recording: Recording, now_ms: int, speed: float) -> int:
     """How far to move a recording so that its replay ends about when it is over; whole multiples of 20 s.
 
-    At speed 1 that makes it live: its first sample is from now.
+    At speed 1 that makes it live: its first sample is from now. Slower, too: no sample may lie in the future.
     """
     begin_ms, end_ms = _span_ms(recording)
-    target_end_ms = now_ms + (end_ms - begin_ms) / speed
+    target_end_ms = now_ms + (end_ms - begin_ms) / max(speed, 1.0)
     return int((target_end_ms - end_ms) // WINDOW_MS) * WINDOW_MS
 
 

@@ -21,6 +21,9 @@ from training.datasets.recording import Floats, Recording
 UPLOAD_PERIOD_S = 5
 SILENT_AFTER_MS = 60_000
 """A sensor without a reading for longer is off: the watch sends nothing rather than a minute of nulls."""
+MAX_BPM = 255
+MAX_STEPS = 2**31 - 1
+"""What an upload can carry: a number above that is no reading."""
 _UNEVEN_MS = 0.5
 
 
@@ -83,7 +86,7 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
         step_ms = (t[-1] - t[0]) / (len(t) - 1)
         rate_hz = 1000.0 / step_ms
         # Stamps kept with few decimals spread a whole rate by parts per million.
-        rate_hz = float(round(rate_hz)) if abs(rate_hz - round(rate_hz)) < 1e-3 else rate_hz
+        rate_hz = float(round(rate_hz)) if abs(rate_hz - round(rate_hz)) < 1e-3 else float(rate_hz)
         low, high = ACCELEROMETER.upload_rate_hz
         even = np.abs(t - (t[0] + np.arange(len(t)) * 1000.0 / rate_hz)).max() < _UNEVEN_MS
         if even and low <= rate_hz <= high and float(t[0]).is_integer():
@@ -97,7 +100,7 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
 
 
 def _heart_rate_runs(recording: Recording) -> Iterator[_Run]:
-    read = recording.heart_rate_bpm > 0
+    read = (recording.heart_rate_bpm > 0) & (recording.heart_rate_bpm <= MAX_BPM)
     t_ms, bpm = recording.heart_rate_t_ms[read], recording.heart_rate_bpm[read]
     if not len(t_ms):
         return
@@ -107,21 +110,19 @@ def _heart_rate_runs(recording: Recording) -> Iterator[_Run]:
 
 
 def _steps_runs(recording: Recording, reporting: list[_Run]) -> Iterator[_Run]:
-    t_ms, total = recording.steps_t_ms, recording.steps_total
-    if not len(t_ms):
+    counted = (recording.steps_total >= 0) & (recording.steps_total <= MAX_STEPS)
+    t_ms, total = recording.steps_t_ms[counted], recording.steps_total[counted]
+    if not len(t_ms) or not reporting:
         return
-    begin_ms = max(float(np.rint(t_ms[0])), min((run.t0_ms for run in reporting), default=float(np.rint(t_ms[0]))))
-    end_ms = max([float(t_ms[-1]) + 1.0, *(run.end_ms for run in reporting)])
-    seconds_ms = np.arange(np.ceil(begin_ms), end_ms, 1000.0)
-    reports = np.zeros(len(seconds_ms), dtype=bool)
-    for run in reporting:
-        reports |= (seconds_ms >= run.t0_ms) & (seconds_ms < run.end_ms)
+    begin_ms = np.ceil(max(float(np.rint(t_ms[0])), min(run.t0_ms for run in reporting)))
+    # Seconds are counted per run: a pause of months between two of them costs nothing.
+    spans = [np.ceil((np.array([run.t0_ms, run.end_ms]) - begin_ms) / 1000.0) for run in reporting]
+    reported = np.unique(np.concatenate([np.arange(max(first, 0.0), end) for first, end in spans]))
+    seconds_ms = begin_ms + reported * 1000.0
     values = _latest(seconds_ms, t_ms, total.astype(np.float64), within_ms=np.inf)
-    breaks = np.flatnonzero(np.diff(reports.astype(np.int8))) + 1
-    for seconds, part, kept in zip(
-        np.split(seconds_ms, breaks), np.split(values, breaks), np.split(reports, breaks), strict=True
-    ):
-        if len(seconds) and kept[0]:
+    breaks = np.flatnonzero(np.diff(reported) > 1) + 1
+    for seconds, part in zip(np.split(seconds_ms, breaks), np.split(values, breaks), strict=True):
+        if len(seconds):
             yield _Run(float(seconds[0]), 1.0, part)
 
 
