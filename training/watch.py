@@ -17,13 +17,11 @@ from shared.labels import RESTING
 from shared.modality import ACCELEROMETER
 from shared.upload import Accelerometer, Context, HeartRate, Steps, Upload
 from training.datasets.recording import Floats, Recording
+from training.datasets.units import MAX_BPM, MAX_STEPS
 
 UPLOAD_PERIOD_S = 5
 SILENT_AFTER_MS = 60_000
 """A sensor without a reading for longer is off: the watch sends nothing rather than a minute of nulls."""
-MAX_BPM = 255
-MAX_STEPS = 2**31 - 1
-"""What an upload can carry: a number above that is no reading."""
 _UNEVEN_MS = 0.5
 
 
@@ -100,6 +98,7 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
 
 
 def _heart_rate_runs(recording: Recording) -> Iterator[_Run]:
+    # What an upload cannot carry is no reading.
     read = (recording.heart_rate_bpm > 0) & (recording.heart_rate_bpm <= MAX_BPM)
     t_ms, bpm = recording.heart_rate_t_ms[read], recording.heart_rate_bpm[read]
     if not len(t_ms):

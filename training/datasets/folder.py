@@ -24,6 +24,7 @@ from shared.labels import INTENSITIES
 from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
 from training.datasets.series import read_accelerometer, read_series
 from training.datasets.tables import find_table, number, read_json_object, text_rows
+from training.datasets.units import stamp_fault
 
 _FILES = ("accelerometer.csv", "heart_rate.csv", "steps.csv", "labels.csv", "recording.json")
 _TEXT_FIELDS = ("person", "device", "source", "licence")
@@ -52,7 +53,8 @@ def read_recording(path: Path) -> Recording:
 
     Raises:
         DatasetError: a file is missing or malformed, a cell is no finite number, an activity or intensity is unknown,
-            labels overlap, heart rate or steps are negative.
+            labels overlap, a time is no ms since the Unix epoch, acceleration is no mg, heart rate or steps are
+            negative or more than an upload carries.
     """
     accelerometer = find_table(path, "accelerometer.csv")
     if accelerometer is None:
@@ -80,6 +82,8 @@ def _read_labels(folder: Path) -> tuple[Label, ...]:
     for line, cells in text_rows(path, "start_ms,end_ms,activity", "start_ms,end_ms,activity,intensity"):
         start_ms, end_ms = number(path, line, "start_ms", cells[0]), number(path, line, "end_ms", cells[1])
         intensity = cells[3] if len(cells) == 4 and cells[3] else None
+        if fault := stamp_fault("start_ms", np.array([start_ms])) or stamp_fault("end_ms", np.array([end_ms])):
+            raise DatasetError(path, fault[1], line)
         if end_ms <= start_ms:
             raise DatasetError(path, "end_ms is not after start_ms", line)
         if cells[2] not in ACTIVITIES:
