@@ -102,10 +102,7 @@ def run_demo(options: DemoOptions, console: Console) -> bool:
         now_ms = system_clock()
         watches = [make_watch(r, make_token(stack.jwt_key, r.person), now_ms, options.speed) for _, r in recordings]
         play = _Play(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
-        try:
-            asyncio.run(_replay_and_watch(play, stack, options, console))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        asyncio.run(_replay_and_watch(play, stack, options, console))
         result = _summary(play, options, model, time.monotonic() - began_s)
         _print_summary(console, play, result, model)
         if options.summary is not None:

@@ -34,12 +34,16 @@ def find(root: Path) -> list[Source]:
     """Find the recordings of a folder: itself, or each sub-folder with an accelerometer file, by name.
 
     Raises:
-        DatasetError: there is none, or a recording.json is wrong.
+        DatasetError: there is none, one has no accelerometer, or a recording.json is wrong.
     """
     folders = [root] if find_table(root, "accelerometer.csv") else sorted(p for p in root.glob("*") if p.is_dir())
     found = [folder for folder in folders if find_table(folder, "accelerometer.csv")]
     if not found:
         raise DatasetError(root, "no recording here: neither it nor a folder in it has accelerometer.csv[.gz]")
+    for folder in folders:
+        other = next((name for name in ("heart_rate.csv", "steps.csv") if find_table(folder, name)), None)
+        if folder not in found and other:
+            raise DatasetError(folder, f"{other} is there and accelerometer.csv[.gz] is not")
     return [Source(_read_about(folder)["person"], folder.name, partial(read_recording, folder)) for folder in found]
 
 
