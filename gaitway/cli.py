@@ -133,15 +133,20 @@ def replay(
     jwt_key: JwtKey = "",
 ) -> None:
     """Send recordings to a gateway as if they were watches."""
-    from gaitway.replay import make_watch, replay
+    from gaitway.replay import make_watch, replay, users_of
     from gaitway.token import make_token
     from shared.clock import system_clock
     from training.datasets import find_sources
 
     pace = _speed(speed)
     sources = find_sources(dataset, names_of(people))
+    make_token(jwt_key, "nobody")  # a key that is wrong is told before anything is read
+    recordings = [source.read() for source in sources]
     now_ms = system_clock()
-    fleet = [make_watch(s.read(), make_token(jwt_key, s.person), now_ms, pace) for s in sources]
+    fleet = [
+        make_watch(recording, make_token(jwt_key, user), now_ms, pace, user)
+        for recording, user in zip(recordings, users_of(recordings), strict=True)
+    ]
     total = sum(len(watch.uploads) for watch in fleet)
     from rich.progress import Progress
 

@@ -33,6 +33,15 @@ def names_of(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _modalities(text: str) -> set[str]:
+    from shared.modality import NAMES
+
+    wanted = set(names_of(text) or [])
+    if not wanted or wanted - set(NAMES):
+        raise CommandError(f"--modalities: {text!r} is no list of {', '.join(NAMES)}")
+    return wanted
+
+
 @datasets_app.command("inspect")
 def inspect_dataset(
     dataset: Annotated[str, typer.Argument(help=KIND_HELP, metavar="KIND=DIR")],
@@ -84,9 +93,7 @@ def train(
     from shared.modality import NAMES
     from training.train import train_bundle
 
-    wanted = set(names_of(modalities) or [])
-    if not wanted or wanted - set(NAMES):
-        raise CommandError(f"--modalities: {modalities!r} is no list of {', '.join(NAMES)}")
+    wanted = _modalities(modalities)
     train_bundle(
         out,
         datasets,
@@ -213,7 +220,7 @@ def bar(
     from training.corpus import classes_of, read_datasets, split_demo
     from training.measure.boosted import measured
 
-    wanted = set(names_of(modalities) or [])
+    wanted = _modalities(modalities)
     known, _ = split_demo(read_datasets(datasets, label_set))
     for modality in sorted(set(NAMES) - wanted):
         known = known.without(modality)

@@ -5,6 +5,8 @@ most 250 ms apart. Heart rate and steps go out once a second: the latest reading
 none; a counter that reports on change holds its total for as long as the watch reports anything.
 """
 
+import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +40,14 @@ class _Run:
         return self.t0_ms + len(self.values) * 1000.0 / self.rate_hz
 
 
+def as_name(text: str) -> str:
+    """What an upload and a token take for a name: ``text`` itself, or its letters and a hash of the whole."""
+    if re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", text):
+        return text
+    letters = re.sub(r"[^A-Za-z0-9._:-]+", "-", text)[:50]
+    return f"{letters}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def uploads(recording: Recording, *, shift_ms: int = 0, period_s: int = UPLOAD_PERIOD_S) -> Iterator[Upload]:
     """The uploads of one recording in time order, one per period and, after a hole within it, one more.
 
@@ -62,7 +72,7 @@ def uploads(recording: Recording, *, shift_ms: int = 0, period_s: int = UPLOAD_P
             accelerometer, heart_rate, total = (runs[index] if index < len(runs) else None for runs in parts)
             begin_ms = origin_ms + period * period_ms
             yield Upload(
-                device=recording.device,
+                device=as_name(recording.device),
                 session=session,
                 seq=seq,
                 sent_at_ms=sent_at_ms,
