@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gaitway.minutes import Minutes
+from gaitway.minutes import TITLE, Minutes
 from gaitway.predict import Score, by_person, predict
 from gaitway.window_table import row, write_windows
 from shared.model.bundle import load_bundle
@@ -44,6 +44,8 @@ def run_predict(options: PredictOptions, console: Console) -> bool:
             rows += sorted(map(row, predictions), key=lambda cells: int(cells[1]))
         reasons = "" if predictions else ": " + "; ".join(dict.fromkeys(map(why_no_window, recordings)))
         console.print(f"{person}: {len(predictions)} windows{reasons}", soft_wrap=True)
+    # Not the table's own title, which would be folded to the width of a narrow table.
+    console.print(TITLE)
     console.print(minutes.table())
     result = score.summary()
     if result["windows"]:

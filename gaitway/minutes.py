@@ -13,6 +13,7 @@ from training.datasets.recording import Recording
 
 NOT_CLASSIFIED = "not_classified"
 TOTAL = "total"
+TITLE = "Minutes by person and activity (none: recorded, but not classified)"
 PAUSE_MS = 10_000
 _MS = 60_000
 
@@ -51,8 +52,7 @@ class Minutes:
                 float, {name: sum(minutes[name] for minutes in people.values()) for name in self._names}
             )
         names = [name for name in self._names if any(minutes[name] for minutes in people.values())]
-        title = "Minutes by person and activity (none: recorded, but not classified)"
-        table = Table(title=title, **PLAIN | {"padding": (0, 1, 0, 0)})
+        table = Table(**PLAIN | {"padding": (0, 1, 0, 0)})
         table.add_column("person", min_width=max(map(len, people), default=0))
         for name in names:
             heading = "none" if name == NOT_CLASSIFIED else name.replace("_", " ")

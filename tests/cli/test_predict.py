@@ -21,13 +21,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return random_bundle(tmp_path_factory.mktemp("model") / "random")
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def test_minutes_and_windows_of_recordings_without_labels(bundle: Path, tmp_path: Path) -> None:
     wrist(tmp_path / "in", "ann", seconds=120)
     wrist(tmp_path / "in", "bob", seconds=60, still=True)
     outputs = ["--windows", tmp_path / "windows.csv", "--summary", tmp_path / "summary.json"]
     done = gaitway("predict", "--model", bundle, "--dataset", f"recordings={tmp_path / 'in'}", *outputs)
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader((tmp_path / "windows.csv").open()))
+    rows = rows_of(tmp_path / "windows.csv")
     model = load_bundle(bundle)
     names = ["person", "window_start_ms", "activity", "confidence", "label", "detail"]
     assert list(rows[0]) == [*names, *(f"p_{name}" for name in model.classes)]
@@ -69,7 +73,7 @@ def test_windows_of_labelled_recordings_have_a_label_of_the_ten(bundle: Path, tm
     windows = tmp_path / "windows.csv"
     done = gaitway("predict", "--model", bundle, "--dataset", f"recordings={path}", "--windows", windows)
     assert done.returncode == 0, done.stderr
-    found = {(row["label"], row["detail"]) for row in csv.DictReader(windows.open())}
+    found = {(row["label"], row["detail"]) for row in rows_of(windows)}
     assert found == {("washing_hands", ""), ("", ""), ("", "resting")}
 
 
@@ -85,7 +89,7 @@ def test_details_are_what_the_source_calls_it(bundle: Path, tmp_path: Path) -> N
     windows = tmp_path / "windows.csv"
     done = gaitway("predict", "--model", bundle, "--dataset", f"wisdm={tmp_path}", "--windows", windows)
     assert done.returncode == 0, done.stderr
-    found = {(row["label"], row["detail"]) for row in csv.DictReader(windows.open())}
+    found = {(row["label"], row["detail"]) for row in rows_of(windows)}
     assert {("running", "jogging"), ("", "typing")} <= found
 
 
