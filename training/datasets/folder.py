@@ -86,14 +86,14 @@ def _read_labels(folder: Path) -> tuple[Label, ...]:
     for line, cells in text_rows(path, "start_ms,end_ms,activity", "start_ms,end_ms,activity,intensity"):
         start_ms, end_ms = number(path, line, "start_ms", cells[0]), number(path, line, "end_ms", cells[1])
         intensity = cells[3] if len(cells) == 4 and cells[3] else None
-        if fault := stamp_fault("start_ms", np.array([start_ms])) or stamp_fault("end_ms", np.array([end_ms])):
-            raise DatasetError(path, fault[1], line)
         if end_ms <= start_ms:
             raise DatasetError(path, "end_ms is not after start_ms", line)
         if cells[2] not in ACTIVITIES:
             raise DatasetError(path, f"unknown activity {cells[2]!r}, known are {', '.join(ACTIVITIES)}", line)
         if intensity is not None and intensity not in INTENSITIES:
             raise DatasetError(path, f"unknown intensity {intensity!r}, known are {', '.join(INTENSITIES)}", line)
+        if fault := stamp_fault("start_ms", np.array([start_ms])) or stamp_fault("end_ms", np.array([end_ms])):
+            raise DatasetError(path, fault[1], line)
         labels.append((Label(start_ms, end_ms, cells[2], intensity), line))
     labels.sort(key=lambda item: item[0].start_ms)
     for (earlier, _), (later, line) in pairwise(labels):
