@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,9 @@ import typer
 import uvloop
 from rich.console import Console
 
+from gaitway import options
 from gaitway.errors import CommandError
+from gaitway.options import between
 from gaitway.research_cli import Dataset, People, names_of
 from gaitway.research_cli import app as research_app
 
@@ -31,20 +32,22 @@ app.add_typer(research_app)
 PROJECT = Path(__file__).resolve().parent.parent
 RECORDINGS = PROJECT / "examples" / "recordings"
 MODEL = PROJECT / "models" / "default"
+MIN_SPEED = 0.01
+MAX_MINUTES = 7 * 24 * 60
+MAX_HOURS = 10 * 365 * 24
 
-Kafka = Annotated[str, typer.Option(help="Kafka's bootstrap servers, HOST:PORT.", envvar="GAITWAY_KAFKA")]
-Prefix = Annotated[str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX")]
+Kafka = Annotated[
+    str, typer.Option(help="Kafka's bootstrap servers, HOST:PORT.", envvar="GAITWAY_KAFKA", callback=options.brokers)
+]
+Prefix = Annotated[
+    str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX", callback=options.topic_prefix)
+]
 Model = Annotated[Path, typer.Option(help="Folder of a model bundle.")]
 SpeedText = Annotated[str, typer.Option(help="1 is life, 20 twenty times as fast, max as fast as it goes.")]
+Summary = Annotated[
+    Path | None, typer.Option(help="Write the summary as JSON to this file.", callback=options.output_file)
+]
 JwtKey = Annotated[str, typer.Option(help="HS256 key of the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return uvloop.run(work)
-    except BaseExceptionGroup as group:
-        # A task group ends all its tasks with the first failure: that one is the cause.
-        raise group.exceptions[0] from None
 
 
 def _speed(text: str) -> float:
@@ -54,6 +57,8 @@ def _speed(text: str) -> float:
         speed = math.nan
     if not speed > 0:
         raise CommandError(f"--speed: {text!r} is neither a positive number nor max")
+    if speed < MIN_SPEED:
+        raise CommandError(f"--speed: {text!r} is below {MIN_SPEED:g}")
     return speed
 
 
@@ -82,24 +87,30 @@ def serve_inference() -> None:
     from services.inference.settings import InferenceSettings
 
     default = {} if "GAITWAY_MODEL" in os.environ else {"model": MODEL}
-    _run(serve(InferenceSettings.read(**default)))
+    uvloop.run(serve(InferenceSettings.read(**default)))
 
 
 @app.command()
 def demo(
-    watches: Annotated[int | None, typer.Option(min=1, help="How many recordings to replay; all by default.")] = None,
+    watches: Annotated[
+        int | None, typer.Option(help="How many recordings to replay; all by default.", callback=between(1, 10**6))
+    ] = None,
     speed: SpeedText = "20",
-    broker: Annotated[str, typer.Option(help="embedded, or HOST:PORT of a Kafka.")] = "embedded",
-    redis: Annotated[str, typer.Option(help="embedded, or the URL of a Redis.")] = "embedded",
+    broker: Annotated[
+        str, typer.Option(help="embedded, or HOST:PORT of a Kafka.", callback=options.brokers)
+    ] = "embedded",
+    redis: Annotated[
+        str, typer.Option(help="embedded, or the URL of a Redis.", callback=options.redis_url)
+    ] = "embedded",
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
     model: Model = MODEL,
-    summary: Annotated[Path | None, typer.Option(help="Write the summary as JSON to this file.")] = None,
+    summary: Summary = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
 ) -> None:
     """Start the whole pipeline here, replay real people as watches, check every event."""
     from gaitway.demo.run import DemoOptions, run_demo
 
-    options = DemoOptions(
+    chosen = DemoOptions(
         watches=watches,
         speed=_speed(speed),
         broker=broker,
@@ -109,7 +120,7 @@ def demo(
         summary=summary,
         keep=keep,
     )
-    if not run_demo(options, Console()):
+    if not run_demo(chosen, Console()):
         raise typer.Exit(1)
 
 
@@ -117,44 +128,56 @@ def demo(
 def replay(
     dataset: Dataset = f"recordings={RECORDINGS}",
     people: People = None,
-    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8080",
+    url: Annotated[str, typer.Option(help="The gateway.", callback=options.http_url)] = "http://127.0.0.1:8080",
     speed: SpeedText = "1",
     jwt_key: JwtKey = "",
 ) -> None:
     """Send recordings to a gateway as if they were watches."""
-    from gaitway.replay import make_watch, replay
+    from gaitway.replay import make_watch, replay, users_of
     from gaitway.token import make_token
     from shared.clock import system_clock
     from training.datasets import find_sources
 
     pace = _speed(speed)
     sources = find_sources(dataset, names_of(people))
+    make_token(jwt_key, "nobody")  # a key that is wrong is told before anything is read
+    recordings = [source.read() for source in sources]
     now_ms = system_clock()
-    fleet = [make_watch(s.read(), make_token(jwt_key, s.person), now_ms, pace) for s in sources]
+    fleet = [
+        make_watch(recording, make_token(jwt_key, user), now_ms, pace, user)
+        for recording, user in zip(recordings, users_of(recordings), strict=True)
+    ]
     total = sum(len(watch.uploads) for watch in fleet)
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task(f"{len(fleet)} watches", total=total)
-        _run(replay(fleet, url, pace, on_sent=lambda: progress.advance(task)))
+        uvloop.run(replay(fleet, url, pace, on_sent=lambda: progress.advance(task)))
     typer.echo(f"{total} uploads of {len(fleet)} watches accepted, {sum(watch.retries for watch in fleet)} retries")
 
 
 @app.command()
 def load(
-    watches: Annotated[int, typer.Option(min=1, help="How many, each uploading every 5 s.")] = 1000,
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long each uploads.")] = 1.0,
-    ramp_s: Annotated[float, typer.Option(min=0, help="Time over which they join, in s.")] = 0.0,
-    url: Annotated[str | None, typer.Option(help="A running gateway; else everything is started here.")] = None,
+    watches: Annotated[
+        int, typer.Option(help="How many, each uploading every 5 s.", callback=between(1, 10**6))
+    ] = 1000,
+    minutes: Annotated[float, typer.Option(help="How long each uploads.", callback=between(0.1, MAX_MINUTES))] = 1.0,
+    ramp_s: Annotated[float, typer.Option(help="Time over which they join, in s.", callback=between(0, 86_400))] = 0.0,
+    url: Annotated[
+        str | None, typer.Option(help="A running gateway; else everything is started here.", callback=options.http_url)
+    ] = None,
     kafka: Annotated[
-        str | None, typer.Option(help="Where that gateway's events come out; else none are checked.")
+        str | None,
+        typer.Option(help="Where that gateway's events come out; else none are checked.", callback=options.brokers),
     ] = None,
     topic_prefix: Prefix = "",
-    features_workers: Annotated[int, typer.Option(min=1, max=4, help="Of what is started here.")] = 1,
-    connections: Annotated[int, typer.Option(min=1, help="Kept to the gateway, as a load balancer does.")] = 256,
+    features_workers: Annotated[int, typer.Option(help="Of what is started here.", callback=between(1, 4))] = 1,
+    connections: Annotated[
+        int, typer.Option(help="Kept to the gateway, as a load balancer does.", callback=between(1, 65_535))
+    ] = 256,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
     model: Model = MODEL,
-    summary: Annotated[Path | None, typer.Option(help="Write the summary as JSON to this file.")] = None,
+    summary: Summary = None,
     jwt_key: JwtKey = "",
 ) -> None:
     """Replay real recordings as thousands of watches, in open loop; check that every window gets one event."""
@@ -164,10 +187,10 @@ def load(
     console = Console()
 
     def sent_to(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
-        options = LoadOptions(
+        chosen = LoadOptions(
             url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, ramp_s, summary
         )
-        return run_load(options, console)
+        return run_load(chosen, console)
 
     if url is not None:
         result = sent_to(url, jwt_key, kafka)
@@ -181,17 +204,22 @@ def load(
 
 @app.command()
 def observe(
-    watches: Annotated[int, typer.Option(min=1, help="Of a fleet without holes, beside the demo's people.")] = 200,
-    minutes: Annotated[float, typer.Option(min=0.5, help="How long everybody sends.")] = 4.0,
-    pictures: Annotated[Path | None, typer.Option(help="Draw what Prometheus has seen into this folder.")] = None,
+    watches: Annotated[
+        int, typer.Option(help="Of a fleet without holes, beside the demo's people.", callback=between(1, 10**6))
+    ] = 200,
+    minutes: Annotated[float, typer.Option(help="How long everybody sends.", callback=between(0.5, MAX_MINUTES))] = 4.0,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Draw what Prometheus has seen into this folder.", callback=options.output_folder),
+    ] = None,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
     model: Model = MODEL,
 ) -> None:
     """Start everything here with a Prometheus beside it, and answer an operator's five questions from that."""
     from gaitway.observe.run import ObserveOptions, run_observe
 
-    options = ObserveOptions(watches, minutes, recordings, model, pictures)
-    if not run_observe(options, Console()):
+    chosen = ObserveOptions(watches, minutes, recordings, model, pictures)
+    if not run_observe(chosen, Console()):
         raise typer.Exit(1)
 
 
@@ -201,7 +229,7 @@ def canary() -> None:
     from gaitway.canary.run import serve
     from gaitway.canary.settings import CanarySettings
 
-    _run(serve(CanarySettings.read()))
+    uvloop.run(serve(CanarySettings.read()))
 
 
 @app.command()
@@ -209,31 +237,20 @@ def predict(
     dataset: Dataset,
     model: Model = MODEL,
     people: People = None,
-    summary: Annotated[Path | None, typer.Option(help="Write the scores as JSON to this file.")] = None,
+    summary: Summary = None,
+    windows: Annotated[
+        Path | None, typer.Option(help="Write a line per window to this CSV file.", callback=options.output_file)
+    ] = None,
 ) -> None:
-    """Classify recordings offline; UAR and a confusion matrix where labels exist."""
-    from gaitway.predict import Score, by_person
-    from gaitway.predict import predict as predict_person
-    from shared.model.bundle import load_bundle
-    from training.datasets import find_sources
+    """Classify recordings offline: minutes per activity and person; UAR and a confusion matrix where labels exist.
 
-    loaded = load_bundle(model)
-    score = Score(loaded.label_set)
-    for recordings in by_person(find_sources(dataset, names_of(people))):
-        predictions = predict_person(recordings, loaded)
-        for prediction in predictions:
-            score.add(prediction.window.person, prediction.window.activity, prediction.activity)
-        typer.echo(f"{recordings[0].person}: {len(predictions)} windows")
-    result = score.summary()
-    if result["windows"]:
-        Console().print(score.table())
-        typer.echo(
-            f"UAR {result['uar']:.3f}, mean over {len(result['uar_by_person'])} people; model {loaded.name_version}"
-        )
-    else:
-        typer.echo(f"{score.windows} windows, none of them labelled; model {loaded.name_version}")
-    if summary is not None:
-        summary.write_text(json.dumps(result, indent=2) + "\n")
+    Exit code 1 when there is not one window, which has its reason told.
+    """
+    from gaitway.classify import PredictOptions, run_predict
+
+    chosen = PredictOptions(dataset, model, names_of(people), summary, windows)
+    if not run_predict(chosen, Console(markup=False, emoji=False, highlight=False)):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -247,7 +264,7 @@ def events(
     """Show activity events as they come; Ctrl-C ends."""
     from gaitway.tail import tail
 
-    _run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json))
+    uvloop.run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json))
 
 
 @app.command()
@@ -256,9 +273,14 @@ def explain(
     kafka: Kafka = "127.0.0.1:9092",
     topic_prefix: Prefix = "",
     model: Model = MODEL,
-    linger_s: Annotated[float, typer.Option(help="GAITWAY_LINGER_S of the features service.")] = 60.0,
+    linger_s: Annotated[
+        float, typer.Option(help="GAITWAY_LINGER_S of the features service.", callback=between(0.1, 86_400))
+    ] = 60.0,
     hours: Annotated[
-        float | None, typer.Option(min=0, help="Read this much of the log before the window's receipt; else all.")
+        float | None,
+        typer.Option(
+            help="Read this much of the log before the window's receipt; else all.", callback=between(0, MAX_HOURS)
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -267,7 +289,7 @@ def explain(
     from shared.model.bundle import load_bundle
 
     bundle = load_bundle(model)
-    found = _run(explain_event(kafka, topic_prefix, event_id, bundle, linger_s=linger_s, hours=hours))
+    found = uvloop.run(explain_event(kafka, topic_prefix, event_id, bundle, linger_s=linger_s, hours=hours))
     if as_json:
         typer.echo(found.to_json().decode())
     else:
@@ -280,13 +302,18 @@ def explain(
 
 @app.command()
 def broker(
-    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = 9092,
-    redis_port: Annotated[int, typer.Option(help="Port of Valkey.")] = 6379,
-    data: Annotated[Path | None, typer.Option(help="Keep the data in this folder; else it goes at the end.")] = None,
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.", callback=options.port)] = 9092,
+    redis_port: Annotated[int, typer.Option(help="Port of Valkey.", callback=options.port)] = 6379,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Keep the data in this folder; else it goes at the end.", callback=options.output_folder),
+    ] = None,
 ) -> None:
     """Run the embedded Kafka and Valkey alone, until Ctrl-C."""
     from gaitway.embedded import KafkaBroker, ValkeyServer
 
+    if kafka_port == redis_port:
+        raise CommandError(f"--redis-port: {redis_port} is Kafka's port already")
     kafka_data, redis_data = (data / "kafka", data / "valkey") if data else (None, None)
     persistence = {"appendonly": "yes"} if data else {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -310,7 +337,9 @@ def metrics() -> None:
 def token(
     user: Annotated[str, typer.Argument(help="The pseudonymous user id.")],
     jwt_key: JwtKey = "",
-    hours: Annotated[float, typer.Option(help="How long the token holds.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(help="How long the token holds.", callback=between(1 / 3600, MAX_HOURS))
+    ] = 24.0,
 ) -> None:
     """Print a bearer token for a user, signed with the gateway's development key."""
     from gaitway.token import make_token

@@ -54,7 +54,7 @@ class EventReader:
         Raises:
             EventsError: no broker answers there, or it has no such topic.
         """
-        await self._check_topic()
+        await check_topic(self._bootstrap_servers, self._topic)
         consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._bootstrap_servers,
@@ -70,27 +70,12 @@ class EventReader:
                     consumer.seek(tp, offset)
         except KafkaError as error:
             await consumer.stop()
-            raise self._no_answer(error) from error
+            raise _no_answer(self._bootstrap_servers, error) from error
         except BaseException:
             await consumer.stop()
             raise
         self._consumer = consumer
         return self
-
-    async def _check_topic(self) -> None:
-        """A consumer waits 40 s for a topic that is not there before it says so."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
-        try:
-            await admin.start()
-            if self._topic not in await admin.list_topics():
-                raise EventsError(f"Kafka at {self._bootstrap_servers} has no topic {self._topic}")
-        except KafkaError as error:
-            raise self._no_answer(error) from error
-        finally:
-            await admin.close()
-
-    def _no_answer(self, error: KafkaError) -> EventsError:
-        return EventsError(f"Kafka at {self._bootstrap_servers} does not answer: {error}")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,6 +101,27 @@ class EventReader:
                 if event.id == event_id:
                     return event
         return None
+
+
+async def check_topic(bootstrap_servers: str, topic: str) -> None:
+    """Ask for the topic: a consumer waits 40 s for one that is not there before it says so.
+
+    Raises:
+        EventsError: no broker answers there, or it has no such topic.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await admin.start()
+        if topic not in await admin.list_topics():
+            raise EventsError(f"Kafka at {bootstrap_servers} has no topic {topic}")
+    except KafkaError as error:
+        raise _no_answer(bootstrap_servers, error) from error
+    finally:
+        await admin.close()
+
+
+def _no_answer(bootstrap_servers: str, error: KafkaError) -> EventsError:
+    return EventsError(f"Kafka at {bootstrap_servers} does not answer: {error}")
 
 
 def _event(record: Any) -> Event:

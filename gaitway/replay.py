@@ -1,7 +1,7 @@
 """Replay recordings as watches: the uploads of `training.watch` over HTTP, in their own time or faster."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from gaitway.errors import CommandError
 from shared.modality import WINDOW_MS
 from shared.upload import Upload
 from training.datasets.recording import Recording
-from training.watch import uploads
+from training.watch import as_name, uploads
 
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 4.0
@@ -35,20 +35,35 @@ class Watch:
     sent: int = 0
     retries: int = 0
     now_ms: int = 0
+    user: str | None = None
 
     @property
     def name(self) -> str:
-        """The person, who is the user of all uploads."""
-        return self.recording.person
+        """The user of all uploads: the person, where nothing else was said."""
+        return self.user or self.recording.person
+
+
+def users_of(recordings: Iterable[Recording]) -> list[str]:
+    """A user id for each recording: the person's name where that is one, another for a person's second recording.
+
+    Two recordings are replayed at the same time, which nobody can have lived.
+    """
+    users: list[str] = []
+    for recording in recordings:
+        user = as_name(recording.person)
+        while user in users:
+            user = as_name(f"{recording.person} {len(users)}")
+        users.append(user)
+    return users
 
 
 def shift_of(recording: Recording, now_ms: int, speed: float) -> int:
     """How far to move a recording so that its replay ends about when it is over; whole multiples of 20 s.
 
-    At speed 1 that makes it live: its first sample is from now.
+    At speed 1 that makes it live: its first sample is from now. Slower, too: no sample may lie in the future.
     """
     begin_ms, end_ms = _span_ms(recording)
-    target_end_ms = now_ms + (end_ms - begin_ms) / speed
+    target_end_ms = now_ms + (end_ms - begin_ms) / max(speed, 1.0)
     return int((target_end_ms - end_ms) // WINDOW_MS) * WINDOW_MS
 
 
@@ -57,10 +72,10 @@ def _span_ms(recording: Recording) -> tuple[float, float]:
     return min(float(t[0]) for t in times), max(float(t[-1]) for t in times)
 
 
-def make_watch(recording: Recording, token: str, now_ms: int, speed: float) -> Watch:
-    """A watch that is ready to send."""
+def make_watch(recording: Recording, token: str, now_ms: int, speed: float, user: str | None = None) -> Watch:
+    """A watch that is ready to send, as ``user``, whose token it is."""
     shift_ms = shift_of(recording, now_ms, speed)
-    return Watch(recording, token, shift_ms, list(uploads(recording, shift_ms=shift_ms)))
+    return Watch(recording, token, shift_ms, list(uploads(recording, shift_ms=shift_ms)), user=user)
 
 
 async def replay(
@@ -112,6 +127,8 @@ async def _send(client: httpx.AsyncClient, watch: Watch, upload: Upload, give_up
     while True:
         try:
             answer = await client.post("/v1/uploads", content=body, headers=headers)
+        except httpx.UnsupportedProtocol as error:
+            raise ReplayError(f"{client.base_url} is no address of a gateway: {error}") from error
         except httpx.TransportError as error:
             reason = f"{type(error).__name__} {error}".strip()
         else:

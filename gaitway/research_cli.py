@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from gaitway import options
 from gaitway.errors import CommandError
+from gaitway.options import between
 
 app = typer.Typer()
 datasets_app = typer.Typer(help="What data sets hold.", no_args_is_help=True)
@@ -16,9 +18,14 @@ app.add_typer(datasets_app, name="datasets")
 KIND_HELP = "KIND=DIR; KIND is recordings, wisdm, e4, dsads, selfback, stress_predict, harage or garmin."
 Dataset = Annotated[str, typer.Option(help=KIND_HELP, metavar="KIND=DIR")]
 Datasets = Annotated[list[str], typer.Option("--dataset", help=f"{KIND_HELP} May be repeated.", metavar="KIND=DIR")]
-People = Annotated[str | None, typer.Option(help="Only these people, comma-separated.", metavar="A,B")]
+People = Annotated[
+    str | None, typer.Option(help="Only these people, comma-separated.", metavar="A,B", callback=options.names)
+]
 LabelSet = Annotated[Literal["har2", "har7", "har10"], typer.Option()]
-Processes = Annotated[int, typer.Option(min=1, help="How many networks are trained at a time, one thread each.")]
+Seed = Annotated[int, typer.Option(callback=between(0, 2**31 - 1))]
+Processes = Annotated[
+    int, typer.Option(help="How many networks are trained at a time, one thread each.", callback=between(1, 1024))
+]
 
 
 def names_of(text: str | None) -> list[str] | None:
@@ -26,11 +33,22 @@ def names_of(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _modalities(text: str) -> set[str]:
+    from shared.modality import NAMES
+
+    wanted = set(names_of(text) or [])
+    if not wanted or wanted - set(NAMES):
+        raise CommandError(f"--modalities: {text!r} is no list of {', '.join(NAMES)}")
+    return wanted
+
+
 @datasets_app.command("inspect")
 def inspect_dataset(
     dataset: Annotated[str, typer.Argument(help=KIND_HELP, metavar="KIND=DIR")],
     people: People = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write it as JSON to this file, too.")] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write it as JSON to this file, too.", callback=options.output_file)
+    ] = None,
 ) -> None:
     """People, minutes per activity, modalities, coverage and gaps of a data set."""
     from rich.progress import Progress
@@ -52,16 +70,21 @@ def inspect_dataset(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle.", callback=options.output_folder)],
     datasets: Datasets,
     label_set: LabelSet = "har7",
     modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer,heart_rate,steps",
     encoder: Annotated[Literal["cnn", "gru", "multi_scale"], typer.Option()] = "multi_scale",
     fusion: Annotated[Literal["concatenation", "outer_product", "low_rank", "gated"], typer.Option()] = "concatenation",
-    seed: int = 0,
+    seed: Seed = 0,
     processes: Processes = 1,
     study: Annotated[
-        Path | None, typer.Option(help="Folder of a page: calibration, damaged input, cold start.", metavar="DIR")
+        Path | None,
+        typer.Option(
+            help="Folder of a page: calibration, damaged input, cold start.",
+            metavar="DIR",
+            callback=options.output_folder,
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "gaitway-default",
     version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
@@ -70,9 +93,7 @@ def train(
     from shared.modality import NAMES
     from training.train import train_bundle
 
-    wanted = set(names_of(modalities) or [])
-    if not wanted or wanted - set(NAMES):
-        raise CommandError(f"--modalities: {modalities!r} is no list of {', '.join(NAMES)}")
+    wanted = _modalities(modalities)
     train_bundle(
         out,
         datasets,
@@ -92,7 +113,12 @@ def train(
 def experiment(
     task: LabelSet,
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="Folder of the result files; a run that is there is gone on with.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the result files; a run that is there is gone on with.", callback=options.output_folder
+        ),
+    ],
     encoder: Annotated[Literal["cnn", "gru", "both"], typer.Option()] = "both",
     variants: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.", metavar="NAME")] = None,
     outer: Annotated[str, typer.Option(help="loso (leave one subject out), or how many folds by person.")] = "loso",
@@ -100,9 +126,10 @@ def experiment(
         Literal["transductive", "causal"], typer.Option(help="From all of a person's data, or as live.")
     ] = "transductive",
     minutes_per_activity: Annotated[
-        float | None, typer.Option(help="Keep at most so much of each person's data; all by default.")
+        float | None,
+        typer.Option(help="Keep at most so much of each person's data; all by default.", callback=between(0.1, 1e6)),
     ] = None,
-    seed: int = 0,
+    seed: Seed = 0,
     processes: Processes = 1,
 ) -> None:
     """The paper's networks on one data set by nested folds: 22 variants, and it can be interrupted at any time."""
@@ -111,9 +138,7 @@ def experiment(
 
     if outer != "loso" and not (outer.isdecimal() and int(outer) > 1):
         raise CommandError(f"--outer: {outer!r} is neither loso nor a number of folds above 1")
-    if minutes_per_activity is not None and not minutes_per_activity > 0:
-        raise CommandError(f"--minutes-per-activity: {minutes_per_activity:g} is not above 0")
-    options = Experiment(
+    wanted = Experiment(
         task=task,
         dataset=dataset,
         out=out,
@@ -125,13 +150,16 @@ def experiment(
         seed=seed,
         processes=processes,
     )
-    run_experiment(options, Console(stderr=True, highlight=False))
+    run_experiment(wanted, Console(stderr=True, highlight=False))
 
 
 @app.command()
 def report(
     directory: Annotated[Path, typer.Argument(help="Folder of the result files of an experiment.", metavar="DIR")],
-    out: Annotated[Path | None, typer.Option(help="The page [default: README.md in DIR].", metavar="FILE.md")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page [default: README.md in DIR].", metavar="FILE.md", callback=options.output_file),
+    ] = None,
 ) -> None:
     """Tables and confusion matrices of an experiment, finished or not, as Markdown with pictures beside it."""
     from training.report.write import write_report
@@ -142,11 +170,16 @@ def report(
 @app.command()
 def ablation(
     datasets: Datasets,
-    out: Annotated[Path, typer.Option(help="File of JSON lines; a run that is there is gone on with.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="File of JSON lines; a run that is there is gone on with.", callback=options.output_file),
+    ],
     label_set: LabelSet = "har7",
-    seeds: Annotated[int, typer.Option(min=1, help="How many, from 0 on.")] = 3,
-    steps: Annotated[int, typer.Option(min=10, help="Of each training.")] = 600,
-    arms: Annotated[str | None, typer.Option(help="Only these, comma-separated.", metavar="A,B")] = None,
+    seeds: Annotated[int, typer.Option(help="How many, from 0 on.", callback=between(1, 1000))] = 3,
+    steps: Annotated[int, typer.Option(help="Of each training.", callback=between(10, 10**6))] = 600,
+    arms: Annotated[
+        str | None, typer.Option(help="Only these, comma-separated.", metavar="A,B", callback=options.names)
+    ] = None,
     processes: Processes = 1,
 ) -> None:
     """What each step of the default model brings, paired by person; prints the table."""
@@ -180,14 +213,14 @@ def bar(
     label_set: LabelSet = "har7",
     trees: Annotated[Literal["boosted", "forest"], typer.Option()] = "boosted",
     modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """What a network has to beat: trees on hand-crafted features, on the folds that `gaitway train` uses."""
     from shared.modality import NAMES
     from training.corpus import classes_of, read_datasets, split_demo
     from training.measure.boosted import measured
 
-    wanted = set(names_of(modalities) or [])
+    wanted = _modalities(modalities)
     known, _ = split_demo(read_datasets(datasets, label_set))
     for modality in sorted(set(NAMES) - wanted):
         known = known.without(modality)

@@ -1,17 +1,25 @@
 """Settings from the environment: one frozen object per service, read once, every name with one prefix."""
 
 import logging
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import SettingsError
 from shared.records.window import HOPS_MS
-
-PREFIX = "GAITWAY_"
+from shared.variables import PREFIX, check_variables
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
+
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>[0-9]{1,6}))?")
+
+
+def is_broker(text: str) -> bool:
+    """Whether this is the address of a Kafka broker, HOST:PORT; without a port 9092 is meant."""
+    found = _BROKER.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or 9092) <= 65_535
 
 
 class ServiceSettings(BaseSettings):
@@ -34,13 +42,22 @@ class ServiceSettings(BaseSettings):
         if self.hop_ms not in HOPS_MS:
             raise ValueError(f"{PREFIX}HOP_MS must be 10000 or 20000, not {self.hop_ms}")
 
+    @field_validator("kafka")
+    @classmethod
+    def _addresses(cls, servers: str) -> str:
+        for server in servers.split(","):
+            if not is_broker(server.strip()):
+                raise ValueError(f"{server!r} is not HOST:PORT")
+        return servers
+
     @classmethod
     def read(cls, **overrides: Any) -> Self:
         """Settings from the environment, with overrides by field name.
 
         Raises:
-            SettingsError: names each variable that is missing or wrong.
+            SettingsError: names each variable that is missing or wrong, or that begins with GAITWAY_ and is no setting.
         """
+        check_variables(cls.model_fields)
         try:
             return cls(**overrides)
         except ValidationError as error:

@@ -3,8 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from training.datasets import read_recording, write_recording
+import numpy as np
 
+from training.datasets import Recording, read_recording, write_recording
+
+BEGIN_MS = 1_795_000_000_000
 EXAMPLES = Path(__file__).parents[1] / "examples" / "recordings"
 
 
@@ -33,3 +36,25 @@ def cut(name: str, folder: Path, *, from_s: float = 0, to_s: float = 1e9, person
         ),
     )
     return path
+
+
+def wrist(
+    folder: Path,
+    name: str,
+    *,
+    rate_hz: float = 25.0,
+    seconds: float = 45.0,
+    person: str | None = None,
+    still: bool = False,
+    burst_ms: float = 0.0,
+    device: str = "watch",
+) -> Path:
+    """Write ``folder / name``: a swinging wrist of nobody, or one at rest, sampled at a rate; gives its path."""
+    t_ms = np.arange(0, seconds * 1000, 1000 / rate_hz)
+    swing = np.zeros(len(t_ms)) if still else 300 * np.sin(2 * np.pi * 1.8 * t_ms / 1000)
+    mg = np.stack([900 + swing, np.full(len(t_ms), 80.0), 200 - swing / 2], axis=1)
+    if burst_ms:
+        t_ms = np.ceil(t_ms / burst_ms) * burst_ms + np.arange(len(t_ms)) % 50 * 0.01
+    t_ms = np.round(BEGIN_MS + t_ms, 2)
+    write_recording(folder / name, Recording(person or name, device, "made up: a sine", "CC0", t_ms, mg))
+    return folder / name

@@ -5,6 +5,8 @@ most 250 ms apart. Heart rate and steps go out once a second: the latest reading
 none; a counter that reports on change holds its total for as long as the watch reports anything.
 """
 
+import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from shared.labels import RESTING
 from shared.modality import ACCELEROMETER
 from shared.upload import Accelerometer, Context, HeartRate, Steps, Upload
 from training.datasets.recording import Floats, Recording
+from training.datasets.units import MAX_BPM, MAX_STEPS
 
 UPLOAD_PERIOD_S = 5
 SILENT_AFTER_MS = 60_000
@@ -35,6 +38,14 @@ class _Run:
     @property
     def end_ms(self) -> float:
         return self.t0_ms + len(self.values) * 1000.0 / self.rate_hz
+
+
+def as_name(text: str) -> str:
+    """What an upload and a token take for a name: ``text`` itself, or its letters and a hash of the whole."""
+    if re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", text):
+        return text
+    letters = re.sub(r"[^A-Za-z0-9._:-]+", "-", text)[:50]
+    return f"{letters}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def uploads(recording: Recording, *, shift_ms: int = 0, period_s: int = UPLOAD_PERIOD_S) -> Iterator[Upload]:
@@ -61,7 +72,7 @@ def uploads(recording: Recording, *, shift_ms: int = 0, period_s: int = UPLOAD_P
             accelerometer, heart_rate, total = (runs[index] if index < len(runs) else None for runs in parts)
             begin_ms = origin_ms + period * period_ms
             yield Upload(
-                device=recording.device,
+                device=as_name(recording.device),
                 session=session,
                 seq=seq,
                 sent_at_ms=sent_at_ms,
@@ -83,7 +94,7 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
         step_ms = (t[-1] - t[0]) / (len(t) - 1)
         rate_hz = 1000.0 / step_ms
         # Stamps kept with few decimals spread a whole rate by parts per million.
-        rate_hz = float(round(rate_hz)) if abs(rate_hz - round(rate_hz)) < 1e-3 else rate_hz
+        rate_hz = float(round(rate_hz)) if abs(rate_hz - round(rate_hz)) < 1e-3 else float(rate_hz)
         low, high = ACCELEROMETER.upload_rate_hz
         even = np.abs(t - (t[0] + np.arange(len(t)) * 1000.0 / rate_hz)).max() < _UNEVEN_MS
         if even and low <= rate_hz <= high and float(t[0]).is_integer():
@@ -97,7 +108,8 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
 
 
 def _heart_rate_runs(recording: Recording) -> Iterator[_Run]:
-    read = recording.heart_rate_bpm > 0
+    # What an upload cannot carry is no reading.
+    read = (recording.heart_rate_bpm > 0) & (recording.heart_rate_bpm <= MAX_BPM)
     t_ms, bpm = recording.heart_rate_t_ms[read], recording.heart_rate_bpm[read]
     if not len(t_ms):
         return
@@ -107,21 +119,19 @@ def _heart_rate_runs(recording: Recording) -> Iterator[_Run]:
 
 
 def _steps_runs(recording: Recording, reporting: list[_Run]) -> Iterator[_Run]:
-    t_ms, total = recording.steps_t_ms, recording.steps_total
-    if not len(t_ms):
+    counted = (recording.steps_total >= 0) & (recording.steps_total <= MAX_STEPS)
+    t_ms, total = recording.steps_t_ms[counted], recording.steps_total[counted]
+    if not len(t_ms) or not reporting:
         return
-    begin_ms = max(float(np.rint(t_ms[0])), min((run.t0_ms for run in reporting), default=float(np.rint(t_ms[0]))))
-    end_ms = max([float(t_ms[-1]) + 1.0, *(run.end_ms for run in reporting)])
-    seconds_ms = np.arange(np.ceil(begin_ms), end_ms, 1000.0)
-    reports = np.zeros(len(seconds_ms), dtype=bool)
-    for run in reporting:
-        reports |= (seconds_ms >= run.t0_ms) & (seconds_ms < run.end_ms)
+    begin_ms = np.ceil(max(float(np.rint(t_ms[0])), min(run.t0_ms for run in reporting)))
+    # Seconds are counted per run: a pause of months between two of them costs nothing.
+    spans = [np.ceil((np.array([run.t0_ms, run.end_ms]) - begin_ms) / 1000.0) for run in reporting]
+    reported = np.unique(np.concatenate([np.arange(max(first, 0.0), end) for first, end in spans]))
+    seconds_ms = begin_ms + reported * 1000.0
     values = _latest(seconds_ms, t_ms, total.astype(np.float64), within_ms=np.inf)
-    breaks = np.flatnonzero(np.diff(reports.astype(np.int8))) + 1
-    for seconds, part, kept in zip(
-        np.split(seconds_ms, breaks), np.split(values, breaks), np.split(reports, breaks), strict=True
-    ):
-        if len(seconds) and kept[0]:
+    breaks = np.flatnonzero(np.diff(reported) > 1) + 1
+    for seconds, part in zip(np.split(seconds_ms, breaks), np.split(values, breaks), strict=True):
+        if len(seconds):
             yield _Run(float(seconds[0]), 1.0, part)
 
 

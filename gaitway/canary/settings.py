@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from shared.settings import PREFIX, Port, ServiceSettings
+from shared.settings import Port, ServiceSettings
+from shared.variables import PREFIX
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "e4-f01"
 

@@ -22,7 +22,7 @@ from gaitway.demo.table import live_table
 from gaitway.embedded import KAFKA_VERSION
 from gaitway.events import EventReader
 from gaitway.expected import expected_windows
-from gaitway.replay import Watch, make_watch, replay
+from gaitway.replay import Watch, make_watch, replay, users_of
 from gaitway.token import make_token
 from shared.clock import system_clock
 from shared.model.bundle import LoadedModel, load_bundle
@@ -100,12 +100,12 @@ def run_demo(options: DemoOptions, console: Console) -> bool:
     with running_stack(options.broker, options.redis, model=options.model, linger_s=options.linger_s) as stack:
         console.print(f"gateway {stack.url}, Kafka {stack.kafka}, Redis {stack.redis}: all up", soft_wrap=True)
         now_ms = system_clock()
-        watches = [make_watch(r, make_token(stack.jwt_key, r.person), now_ms, options.speed) for _, r in recordings]
+        watches = [
+            make_watch(recording, make_token(stack.jwt_key, user), now_ms, options.speed, user)
+            for (_, recording), user in zip(recordings, users_of(r for _, r in recordings), strict=True)
+        ]
         play = _Play(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
-        try:
-            asyncio.run(_replay_and_watch(play, stack, options, console))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+        asyncio.run(_replay_and_watch(play, stack, options, console))
         result = _summary(play, options, model, time.monotonic() - began_s)
         _print_summary(console, play, result, model)
         if options.summary is not None:

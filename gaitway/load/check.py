@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from gaitway.events import TOPIC
+from gaitway.events import TOPIC, check_topic
 from gaitway.load.fleet import Fleet
 from gaitway.load.library import PERIOD_MS
 from shared.clock import system_clock
@@ -72,7 +72,8 @@ class EventCheck:
         self.seen = Seen([{} for _ in fleet.users])
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Read from now on; ``ready`` is set once nothing can be missed. Raises KafkaError."""
+        """Read from now on; ``ready`` is set once nothing can be missed. Raises EventsError, KafkaError."""
+        await check_topic(self._kafka, self._topic)
         consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._kafka,

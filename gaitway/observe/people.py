@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from gaitway.replay import Watch
+from gaitway.replay import Watch, users_of
 from gaitway.token import make_token
 from shared.upload import Upload
 from training.datasets import find_sources
-from training.datasets.recording import Recording
+from training.datasets.recording import DatasetError, Recording
 from training.watch import UPLOAD_PERIOD_S, uploads
 
 PAUSE_MS = 20_000
@@ -26,16 +26,21 @@ def people(recordings: Path, jwt_key: str, now_ms: int, seconds: float) -> list[
         DatasetError: no recording there, or one that cannot be read.
     """
     found = [source.read() for source in find_sources(f"recordings={recordings}")]
-    return [_watch(recording, make_token(jwt_key, recording.person), now_ms, seconds) for recording in found]
+    return [
+        _watch(recording, user, make_token(jwt_key, user), now_ms, seconds)
+        for recording, user in zip(found, users_of(found), strict=True)
+    ]
 
 
-def _watch(recording: Recording, token: str, now_ms: int, seconds: float) -> Watch:
+def _watch(recording: Recording, user: str, token: str, now_ms: int, seconds: float) -> Watch:
     whole = list(uploads(recording))
+    if not whole:
+        raise DatasetError(recording.person, "no watch could send this recording: no two samples are one signal")
     first = _begin(whole, round(seconds * LEAD * 1000))
     shift_ms = now_ms + UPLOAD_PERIOD_S * 1000 - whole[first].sent_at_ms
     moved = list(uploads(recording, shift_ms=shift_ms))[first:]
     part = [upload for upload in moved if upload.sent_at_ms <= now_ms + seconds * 1000]
-    return Watch(recording, token, shift_ms, list(misbehaving(recording.person, part)))
+    return Watch(recording, token, shift_ms, list(misbehaving(recording.person, part)), user=user)
 
 
 def _begin(whole: Sequence[Upload], lead_ms: int) -> int:

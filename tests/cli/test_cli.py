@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
 from tests.bundles import random_bundle
-from tests.recordings import EXAMPLES, cut
+from tests.recordings import EXAMPLES, cut, wrist
 
 KEY = "a key for tests, of 32 bytes and more"
 NOBODY = "127.0.0.1:1"
@@ -199,6 +199,22 @@ async def test_a_small_demo_and_its_summary(
     assert 0 <= result["uar"] <= 1
     assert "0 missing, 0 duplicates, 0 unexpected, 0 wrong" in " ".join(done.stdout.split())
     await assert_no_trace(kafka, redis_url)
+
+
+def test_a_demo_of_recordings_at_any_rate(kafka: str, redis_url: str, bundle: Path, tmp_path: Path) -> None:
+    """What Apple Watches, Axivities, cheap oscillators and a radio that sends in bursts give; names of any kind."""
+    wrist(tmp_path, "apple", rate_hz=99.65, person="Ann Müller/apple", device="Apple Watch")
+    wrist(tmp_path, "axivity", rate_hz=100.4)
+    wrist(tmp_path, "cheap", rate_hz=24.9)
+    wrist(tmp_path, "band", rate_hz=62.0, burst_ms=240)
+    summary = tmp_path / "summary.json"
+    options = ["--speed", "max", "--recordings", tmp_path, "--model", bundle, "--summary", summary]
+    done = gaitway("demo", "--broker", kafka, "--redis", redis_url, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(summary.read_text())
+    assert result["watches"] == 4
+    assert result["events"] == result["windows_expected"] >= 12
+    assert not any(result[name] for name in ("missing", "duplicates", "unexpected", "wrong"))
 
 
 async def assert_no_trace(kafka: str, redis_url: str) -> None:

@@ -19,7 +19,8 @@ from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
 from shared import topics
 from shared.health import Health, health_routes
-from shared.settings import PREFIX, ServiceSettings
+from shared.settings import ServiceSettings
+from shared.variables import PREFIX
 from tests.deploy import policies
 from tests.deploy.manifests import (
     K8S,

@@ -7,15 +7,20 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gaitway.expected import expected_windows
 from shared.errors import BundleError
 from shared.model.bundle import MANIFEST, read_manifest
+from shared.upload import Upload, to_records
 from tests.bundles import random_bundle
 from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, hostile, mutated
 from training.datasets.folder import read_recording
-from training.datasets.recording import DatasetError, Recording
+from training.datasets.recording import DatasetError, G, Recording
+from training.offline import closed_of
+from training.watch import uploads
 
 ACCELEROMETER = b"t_ms,x,y,z\n" + b"".join(b"%d,12,-33,980\n" % (1_668_000_000_000 + 40 * i) for i in range(8))
 HEART_RATE = b"t_ms,bpm\n1668000000000,72\n1668000001000,\n1668000002000,73.5\n"
@@ -42,6 +47,13 @@ CELLS = [
     b"\x00",
     b"\xff",
     b"0x1",
+    b"-1",
+    b"300",
+    b"40000",
+    b"1668000000",
+    b"1668000000000000",
+    b"1668000000000000000",
+    b"4102444799999",
 ]
 
 
@@ -92,8 +104,71 @@ def test_a_recording_is_read_or_says_what_is_wrong(file):
         assert len(found.accelerometer_t_ms) == len(found.accelerometer_mg)
         assert len(found.steps_t_ms) == len(found.steps_total)
         assert (found.steps_total >= 0).all()
+        for upload in uploads(found):
+            sent = msgspec.json.decode(msgspec.json.encode(upload), type=Upload)
+            to_records(sent, sent.sent_at_ms)
     else:
         assert file[0].removesuffix(".gz") in str(found)
+
+
+UNITS = {"mg": 1.0, "g": 1e-3, "m/s2": G / 1000}
+STAMPS = {"ms": 1.0, "seconds": 1e-3, "µs": 1e3, "ns": 1e6}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rate_hz=st.floats(3, 500),
+    decimals=st.integers(0, 4),
+    jitter=st.sampled_from([0.0, 0.1, 0.5]),
+    burst_ms=st.sampled_from([0, 0, 0, 100, 240, 260]),
+    dropped=st.sampled_from([0.0, 0.0, 0.05, 0.3]),
+    begin_ms=st.integers(0, 20_000),
+    seed=st.integers(0, 9),
+)
+@example(rate_hz=99.65, decimals=1, jitter=0.0, burst_ms=0, dropped=0.0, begin_ms=0, seed=0)
+@example(rate_hz=24.9, decimals=3, jitter=0.0, burst_ms=0, dropped=0.0, begin_ms=0, seed=0)
+@example(rate_hz=62.0, decimals=2, jitter=0.0, burst_ms=240, dropped=0.0, begin_ms=0, seed=0)
+def test_any_rate_is_sent_and_yields_the_windows_that_are_expected(
+    rate_hz, decimals, jitter, burst_ms, dropped, begin_ms, seed
+):
+    random = np.random.default_rng(seed)
+    t_ms = np.arange(0, 45_000, 1000 / rate_hz)
+    t_ms = t_ms[random.random(len(t_ms)) >= dropped]
+    t_ms = np.sort(t_ms + random.uniform(0, jitter * 1000 / rate_hz, len(t_ms)))
+    if burst_ms:
+        # As a radio hands them over: several at a time, with hardly any time between them.
+        t_ms = np.ceil(t_ms / burst_ms) * burst_ms + 0.01 * (np.arange(len(t_ms)) % 100)
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), np.round(1_795_000_000_000 + begin_ms + t_ms, decimals))
+        found = read_recording(Path(folder))
+        for upload in uploads(found):
+            sent = msgspec.json.decode(msgspec.json.encode(upload), type=Upload)
+            to_records(sent, sent.sent_at_ms)
+        starts = [window.window_start_ms for window in closed_of(found).windows]
+        assert sorted(starts) == expected_windows(Path(folder))
+
+
+@settings(max_examples=60, deadline=None)
+@given(unit=st.sampled_from(sorted(UNITS)), stamp=st.sampled_from(sorted(STAMPS)), swing=st.floats(0, 1.5))
+def test_units_are_told_apart(unit, stamp, swing):
+    t_ms = 1_795_000_000_000 + np.arange(0, 20_000, 40.0)
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), t_ms * STAMPS[stamp], UNITS[unit], swing)
+        try:
+            read_recording(Path(folder))
+            said = ""
+        except DatasetError as error:
+            said = str(error)
+    wrong = [name for name in (unit, stamp) if name not in ("mg", "ms")]
+    assert any(f"looks like {name}" in said for name in wrong) if wrong else not said
+
+
+def write(folder: Path, t_ms: np.ndarray, factor: float = 1.0, swing: float = 0.1) -> None:
+    """A wrist's acceleration at these stamps, in mg times ``factor``."""
+    phase = np.arange(len(t_ms)) / 9
+    mg = np.stack([600 + 1000 * swing * np.sin(phase), np.full(len(t_ms), 80.0), 800 + 300 * swing * np.cos(phase)], 1)
+    rows = (",".join(map(repr, row)) for row in np.column_stack([t_ms, mg * factor]).tolist())
+    (folder / "accelerometer.csv").write_text("t_ms,x,y,z\n" + "\n".join(rows) + "\n")
 
 
 def manifest() -> bytes:

@@ -106,7 +106,7 @@ def test_what_cannot_be_run_is_named(people: Path, out: Path, changed: dict, nam
     ("arguments", "named"),
     [
         (["--outer", "one"], "--outer: 'one' is neither loso nor a number of folds above 1"),
-        (["--minutes-per-activity", "0"], "--minutes-per-activity: 0 is not above 0"),
+        (["--minutes-per-activity", "0"], "--minutes-per-activity: 0 is not between 0.1 and 1000000"),
         (["--dataset", "harage=nowhere"], "nowhere: no such file or directory"),
     ],
 )

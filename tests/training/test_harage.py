@@ -58,13 +58,15 @@ def one_file(root: Path, name: str = "sitting", **modalities: object) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(
-        json.dumps({"accelerometer": {"t_ms": [0, 40], "x": [1, 2], "y": [3, 4], "z": [5, 6]}} | modalities)
+        json.dumps(
+            {"accelerometer": {"t_ms": [BASE_MS, BASE_MS + 40], "x": [1, 2], "y": [3, 4], "z": [5, 6]}} | modalities
+        )
     )
     return path
 
 
 def test_null_is_no_reading_and_modalities_may_be_absent(tmp_path):
-    one_file(tmp_path, heart_rate={"t_ms": [0, 1000], "bpm": [None, 71]})
+    one_file(tmp_path, heart_rate={"t_ms": [BASE_MS, BASE_MS + 1000], "bpm": [None, 71]})
     recording = the_one(tmp_path)
     assert recording.heart_rate_bpm.tolist() == [0, 71]
     assert len(recording.steps_total) == 0
@@ -83,25 +85,35 @@ def test_names_of_the_papers_and_ours(tmp_path, name):
         ({"accelerometer": None}, "accelerometer has no samples"),
         ({"accelerometer": {"t_ms": [0], "x": [1], "y": [2]}}, "accelerometer is not an object with t_ms, x, y, z"),
         (
-            {"accelerometer": {"t_ms": [0, 40], "x": [1, 2], "y": [1], "z": [1, 2]}},
+            {"accelerometer": {"t_ms": [BASE_MS, BASE_MS + 40], "x": [1, 2], "y": [1], "z": [1, 2]}},
             "accelerometer has 2 t_ms and 1 y",
         ),
         (
-            {"accelerometer": {"t_ms": [0, 40], "x": [1, 2], "y": [1, "two"], "z": [1, 2]}},
+            {"accelerometer": {"t_ms": [BASE_MS, BASE_MS + 40], "x": [1, 2], "y": [1, "two"], "z": [1, 2]}},
             r"accelerometer.y\[1\] is not a number: 'two'",
         ),
         (
-            {"accelerometer": {"t_ms": [0, 40], "x": [1, 2], "y": [float("nan"), 2], "z": [1, 2]}},
+            {"accelerometer": {"t_ms": [BASE_MS, BASE_MS + 40], "x": [1, 2], "y": [float("nan"), 2], "z": [1, 2]}},
             r"accelerometer.y\[0\] is not a number: 'nan'",
         ),
         (
-            {"accelerometer": {"t_ms": [0, 40], "x": [1, 10**400], "y": [1, 2], "z": [1, 2]}},
+            {"accelerometer": {"t_ms": [BASE_MS, BASE_MS + 40], "x": [1, 10**400], "y": [1, 2], "z": [1, 2]}},
             r"accelerometer.x\[1\] is not a number: '1000",
         ),
-        ({"heart_rate": {"t_ms": [0, 1000], "bpm": [70, -1]}}, r"heart_rate.bpm\[1\]: bpm is -1, expected 0 or more"),
-        ({"steps": {"t_ms": [0], "total": [1.5]}}, r"steps.total\[0\]: total is 1.5, expected a whole number"),
+        (
+            {"heart_rate": {"t_ms": [BASE_MS, BASE_MS + 1000], "bpm": [70, -1]}},
+            r"heart_rate.bpm\[1\]: bpm is -1, expected a number from 0 to 255",
+        ),
+        ({"steps": {"t_ms": [BASE_MS], "total": [1.5]}}, r"steps.total\[0\]: total is 1.5, expected a whole number"),
         ({"steps": {"t_ms": [0], "total": 4}}, "steps.total is not an array"),
         ({"steps": {"t_ms": [[0], [1, 2]], "total": [1, 2]}}, r"steps.t_ms\[0\] is not a number"),
+        ({"heart_rate": {"t_ms": [BASE_MS], "bpm": [300]}}, r"heart_rate.bpm\[0\]: bpm is 300, expected a number"),
+        ({"steps": {"t_ms": [BASE_MS], "total": [2**31]}}, r"steps.total\[0\]: total is 2147483648, expected a whole"),
+        ({"steps": {"t_ms": [BASE_MS / 1000], "total": [4]}}, r"steps.t_ms\[0\]: .* looks like seconds"),
+        (
+            {"accelerometer": {"t_ms": [BASE_MS + 40 * i for i in range(60)]} | {a: [0.6] * 60 for a in "xyz"}},
+            "accelerometer: x,y,z have a median magnitude of 1.04: that looks like g, not mg; multiply by 1000",
+        ),
         ({"gyroscope": {}}, "unknown field 'gyroscope'"),
     ],
 )

@@ -38,6 +38,7 @@ from training.datasets.recording import (
     join_touching,
 )
 from training.datasets.tables import AnyPath, find_table, number, numbers, read_lines, text_rows
+from training.datasets.units import stamp_fault
 
 DEVICE = "empatica-e4"
 
@@ -140,6 +141,8 @@ def _read_signal(path: AnyPath, columns: tuple[str, ...]) -> tuple[Floats, Float
     if len(lines) < 2:
         raise DatasetError(path, "ends before the sample rate in line 2", len(lines) + 1)
     start_s = _time_s(path, 1, lines[0].split(",")[0], "%Y-%m-%d %H:%M:%S")
+    if fault := stamp_fault("start", np.array([start_s * 1000])):
+        raise DatasetError(path, f"{lines[0].split(',')[0]!r} is no time in Unix seconds ({fault[1]})", 1)
     rate_hz = number(path, 2, "rate", lines[1].split(",")[0])
     if rate_hz <= 0:
         raise DatasetError(path, f"sample rate is {rate_hz:g} Hz", 2)

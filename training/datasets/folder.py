@@ -24,6 +24,7 @@ from shared.labels import INTENSITIES
 from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
 from training.datasets.series import read_accelerometer, read_series
 from training.datasets.tables import find_table, number, read_json_object, text_rows
+from training.datasets.units import stamp_fault
 
 _FILES = ("accelerometer.csv", "heart_rate.csv", "steps.csv", "labels.csv", "recording.json")
 _TEXT_FIELDS = ("person", "device", "source", "licence")
@@ -33,12 +34,16 @@ def find(root: Path) -> list[Source]:
     """Find the recordings of a folder: itself, or each sub-folder with an accelerometer file, by name.
 
     Raises:
-        DatasetError: there is none, or a recording.json is wrong.
+        DatasetError: there is none, one has no accelerometer, or a recording.json is wrong.
     """
     folders = [root] if find_table(root, "accelerometer.csv") else sorted(p for p in root.glob("*") if p.is_dir())
     found = [folder for folder in folders if find_table(folder, "accelerometer.csv")]
     if not found:
         raise DatasetError(root, "no recording here: neither it nor a folder in it has accelerometer.csv[.gz]")
+    for folder in folders:
+        other = next((name for name in ("heart_rate.csv", "steps.csv") if find_table(folder, name)), None)
+        if folder not in found and other:
+            raise DatasetError(folder, f"{other} is there and accelerometer.csv[.gz] is not")
     return [Source(_read_about(folder)["person"], folder.name, partial(read_recording, folder)) for folder in found]
 
 
@@ -52,7 +57,8 @@ def read_recording(path: Path) -> Recording:
 
     Raises:
         DatasetError: a file is missing or malformed, a cell is no finite number, an activity or intensity is unknown,
-            labels overlap, heart rate or steps are negative.
+            labels overlap, a time is no ms since the Unix epoch, acceleration is no mg, heart rate or steps are
+            negative or more than an upload carries.
     """
     accelerometer = find_table(path, "accelerometer.csv")
     if accelerometer is None:
@@ -86,6 +92,8 @@ def _read_labels(folder: Path) -> tuple[Label, ...]:
             raise DatasetError(path, f"unknown activity {cells[2]!r}, known are {', '.join(ACTIVITIES)}", line)
         if intensity is not None and intensity not in INTENSITIES:
             raise DatasetError(path, f"unknown intensity {intensity!r}, known are {', '.join(INTENSITIES)}", line)
+        if fault := stamp_fault("start_ms", np.array([start_ms])) or stamp_fault("end_ms", np.array([end_ms])):
+            raise DatasetError(path, fault[1], line)
         labels.append((Label(start_ms, end_ms, cells[2], intensity), line))
     labels.sort(key=lambda item: item[0].start_ms)
     for (earlier, _), (later, line) in pairwise(labels):

@@ -31,6 +31,7 @@ from shared.labels import INTENSITIES
 from training.datasets.recording import ACTIVITIES, DatasetError, Floats, Label, Recording, Source, in_time_order
 from training.datasets.series import first_fault, read_accelerometer, read_series
 from training.datasets.tables import find_table, read_json_object
+from training.datasets.units import range_fault, stamp_fault, unit_fault
 
 DEVICE = "garmin-vivoactive-3"
 SOURCE = "harAGE (Mallol-Ragolta et al. 2021)"
@@ -185,8 +186,15 @@ def _modality(path: object, stated: Any, name: str) -> _Series:
     for column, array in zip(columns, values, strict=True):
         if len(array) != len(t_ms):
             raise DatasetError(path, f"{name} has {len(t_ms)} t_ms and {len(array)} {column}")
+    if fault := stamp_fault("t_ms", t_ms):
+        raise DatasetError(path, f"{name}.t_ms[{fault[0]}]: {fault[1]}")
     if len(columns) > 1:
-        return in_time_order(t_ms, np.stack(values, axis=1))
+        axes = np.stack(values, axis=1)
+        if what := unit_fault(axes):
+            raise DatasetError(path, f"{name}: {what}")
+        if fault := range_fault(axes):
+            raise DatasetError(path, f"{name}[{fault[0]}]: {fault[1]}")
+        return in_time_order(t_ms, axes)
     if fault := first_fault(columns[0], values[0]):
         raise DatasetError(path, f"{name}.{columns[0]}[{fault[0]}]: {fault[1]}")
     return in_time_order(t_ms, values[0])

@@ -4,20 +4,23 @@ import numpy as np
 
 from training.datasets.recording import DatasetError, Floats, in_time_order
 from training.datasets.tables import AnyPath, check_header, numbers, read_lines
-
-MAX_STEPS = 2**31 - 1
-"""What an upload takes."""
+from training.datasets.units import MAX_BPM, MAX_STEPS, range_fault, stamp_fault, unit_fault
 
 
 def read_accelerometer(path: AnyPath) -> tuple[Floats, Floats]:
     """Times (n,) in ms and values (n, 3) in mg, in time order; of rows with the same time the first wins.
 
     Raises:
-        DatasetError: another header, a malformed row, or no row at all.
+        DatasetError: another header, a malformed row, no row at all, stamps that are no ms since the Unix epoch, or
+            values that are no mg with gravity.
     """
     rows = _rows(path, "t_ms", "x", "y", "z")
     if not len(rows):
         raise DatasetError(path, "no samples")
+    if what := unit_fault(rows[:, 1:]):
+        raise DatasetError(path, what)
+    if fault := range_fault(rows[:, 1:]):
+        raise DatasetError(path, fault[1], _line_of(path, fault[0]))
     return in_time_order(rows[:, 0], rows[:, 1:])
 
 
@@ -37,14 +40,16 @@ def read_series(path: AnyPath | None, column: str) -> tuple[Floats, Floats]:
 
 def first_fault(column: str, values: Floats) -> tuple[int, str] | None:
     """Where and why a heart rate or a step total cannot be what it is said to be; None where all can."""
-    wrong = values < 0
+    most = MAX_STEPS if column == "total" else MAX_BPM
+    wrong = (values < 0) | (values > most)
     if column == "total":
-        wrong |= (values != np.rint(values)) | (values > MAX_STEPS)
+        wrong |= values != np.rint(values)
     if not wrong.any():
         return None
     index = int(np.argmax(wrong))
-    expected = f"a whole number from 0 to {MAX_STEPS}" if column == "total" else "0 or more"
-    return index, f"{column} is {values[index]:g}, expected {expected}"
+    kind = "a whole number" if column == "total" else "a number"
+    none = "" if column == "total" else ", or nothing where there was no reading"
+    return index, f"{column} is {values[index]:.10g}, expected {kind} from 0 to {most}{none}"
 
 
 def _rows(path: AnyPath, *columns: str) -> Floats:
@@ -53,7 +58,10 @@ def _rows(path: AnyPath, *columns: str) -> Floats:
     body = lines[1:]
     if columns[-1] == "bpm":
         body = [f"{line}0" if line.rstrip().endswith(",") else line for line in body]
-    return numbers(path, body, columns, first_line=2)
+    rows = numbers(path, body, columns, first_line=2)
+    if fault := stamp_fault("t_ms", rows[:, 0]):
+        raise DatasetError(path, fault[1], _line_of(path, fault[0]))
+    return rows
 
 
 def _line_of(path: AnyPath, row: int) -> int:

@@ -115,7 +115,9 @@ def check_header(file: object, lines: Sequence[str], *headers: str) -> None:
     """
     first = ",".join(cell.strip() for cell in lines[0].split(",")) if lines else ""
     if first not in headers:
-        raise DatasetError(file, f"header is {first!r}, expected {' or '.join(map(repr, headers))}", 1)
+        found = f"header is {first[:80]!r}, expected {' or '.join(map(repr, headers))}"
+        other = next((sign for sign in ";\t" if sign in first), None)
+        raise DatasetError(file, f"{found}, separated by commas and not by {other!r}" if other else found, 1)
 
 
 def text_rows(path: AnyPath, *headers: str) -> Iterator[tuple[int, list[str]]]:
