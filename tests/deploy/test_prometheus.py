@@ -54,6 +54,24 @@ def test_alerts_fire_when_they_should_and_not_before(path: Path) -> None:
     promtool("test", "rules", path)
 
 
+@pytest.mark.parametrize("path", sorted((FOLDER / "tests").glob("*.yml")), ids=lambda path: path.stem)
+def test_rule_groups_are_evaluated_in_the_order_of_the_rule_files(path: Path) -> None:
+    case = read(path)
+    files = [path.parent / name for name in case["rule_files"]]
+    assert case["group_eval_order"] == [group["name"] for file in files for group in read(file)["groups"]]
+
+
+def test_what_a_rule_records_is_recorded_before_it_is_read() -> None:
+    """In the order of the rule files, so in that of the tests."""
+    path = next((FOLDER / "tests").glob("*.yml"))
+    recorded: set[str] = set()
+    for file in (path.parent / name for name in read(path)["rule_files"]):
+        for rule in (rule for group in read(file)["groups"] for rule in group["rules"]):
+            assert set(re.findall(r"\bgaitway:[a-z0-9_:]+", rule["expr"])) <= recorded, rule
+            recorded |= {rule["record"]} if "record" in rule else set()
+    assert recorded
+
+
 def test_every_alert_is_tested_both_ways() -> None:
     fires: dict[bool, set[str]] = {True: set(), False: set()}
     for path in (FOLDER / "tests").glob("*.yml"):
