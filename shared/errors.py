@@ -2,6 +2,7 @@
 
 GaitwayError
 ├── RetryLater        the other side is away: wait, then the same call again
+│   └── Refused           it answers, and refuses: tried again too, but a human must mend it
 ├── InvalidMessage    this input will never work: refuse or dead-letter it, go on
 │   ├── InvalidUpload     with the field that is wrong
 │   └── InvalidRecord     a Kafka record that cannot be read
@@ -30,6 +31,10 @@ class GaitwayError(Exception):
 
 class RetryLater(GaitwayError):
     """A dependency does not answer; the same call may succeed later."""
+
+
+class Refused(RetryLater):
+    """A dependency answers, with what waiting does not mend: a password, a right, a setting."""
 
 
 class InvalidMessage(GaitwayError):

@@ -94,6 +94,7 @@ UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
 REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
 """Why an upload was not taken although nothing is known to be wrong with it."""
 RECORD_FAULTS: tuple[RecordFault, ...] = get_args(RecordFault)
+UNREADABLE = ("wrong_type", "sequence", "too_large", "baseline", "final_windows")
 STAGES = ("device_to_gateway", "gateway_to_window", "window_to_event", "gateway_to_event", "device_to_event")
 
 _of("ingest")
@@ -249,6 +250,15 @@ REDIS_ERRORS = _counter(
     "calls",
     "Calls to Redis that failed",
     "Look at Redis and the way to it. Windows go on; new users have state unavailable until it answers.",
+)
+UNREADABLE_USERS = _counter(
+    "gaitway_features_unreadable_users_total",
+    "users",
+    "What Redis held of a user and could not be used, by reason. Set aside, the user begins anew: wrong_type (no "
+    "hash), sequence (no valid seq), too_large. Kept, but for: baseline, final_windows (of one hour)",
+    "Something else writes to this Redis under GAITWAY_REDIS_PREFIX: find it by what lies under PREFIXset-aside:user:, "
+    "for 7 days. operations.md has the steps.",
+    "reason",
 )
 BASELINES = _gauge(
     "gaitway_features_baselines",
@@ -482,6 +492,8 @@ for _state in ACCELEROMETER_STATES:
     BASELINES.labels("accelerometer", _state)
 for _state in HEART_RATE_STATES:
     BASELINES.labels("heart_rate", _state)
+for _reason in UNREADABLE:
+    UNREADABLE_USERS.labels(_reason)
 for _status in STATUSES:
     UPLOADS.labels(_status)
 for _outcome in ("accepted", "refused"):

@@ -14,7 +14,7 @@ from services.features.partition import Partition, Ready, Rejected
 from services.features.users import Users
 from shared import metrics
 from shared.clock import Clock, system_clock
-from shared.errors import RetryLater
+from shared.errors import Refused, RetryLater
 from shared.health import Health
 from shared.log import traced
 from shared.modality import MODALITIES, NAMES
@@ -195,7 +195,9 @@ class Processor:
         """Fold into Redis; while it is away go on with what is in memory, up to a bound."""
         while not await self._users.persist(self._slots_of):
             waiting = self._users.waiting
-            self._health.waits_for("redis", f"{waiting} folds wait")
+            failure = self._users.failure
+            why = f"{failure}; {waiting} folds wait" if failure else f"{waiting} folds wait"
+            self._health.waits_for("redis", why, refused=isinstance(failure, Refused))
             if waiting < self._max_waiting_folds:
                 return
             await asyncio.sleep(RETRY_S)
