@@ -8,6 +8,8 @@ from aiokafka.structs import TopicPartition
 
 POLL_MS = 200
 """Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
+METADATA_MAX_AGE_MS = 10_000
+"""aiokafka's 5 min are what a consumer would need to notice that a topic is there again."""
 FRESH_MS = 20
 """Of a second poll right after one that brought something: no idle topic."""
 

@@ -21,6 +21,9 @@ from shared.errors import LostOwnership
 from shared.farewell import stop_producer
 from shared.records.ledger import encode_ledger
 
+RESTORE_RECORDS = 5_000
+"""In one transaction: far from its time limit."""
+
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
@@ -68,6 +71,20 @@ class PartitionWriter:
             raise LostOwnership(f"transaction of partition {self._partition}: {error!r}") from error
         self.ledger.committed()
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began_s)
+
+    async def restore(self, ledger: Ledger) -> None:
+        """Write what a ledger whose topic was deleted knows and the new topic does not. Raises KafkaError."""
+        lost = list(ledger.missing_in(self.ledger).items())
+        for start in range(0, len(lost), RESTORE_RECORDS):
+            some = lost[start : start + RESTORE_RECORDS]
+            async with self._producer.transaction():
+                sent = []
+                for ledger_key, bits in some:
+                    key, value = encode_ledger(ledger_key, bits)
+                    sent.append(await self._send(topics.LEDGER, value, key, []))
+                await asyncio.gather(*sent)
+            for ledger_key, bits in some:
+                self.ledger.load(ledger_key, bits)
 
     async def _send(self, topic: topics.TopicSpec, value: bytes | None, key: bytes | None, headers: Headers) -> Any:
         return await self._producer.send(
