@@ -18,9 +18,10 @@ from typing import Literal
 UploadFault = Literal["malformed", "too_large", "media_type", "missing", "unknown_field", "value", "rate", "time"]
 """What is wrong with an upload, as one of a few words that a metric can have as a label."""
 
-RecordFault = Literal["key", "unreadable", "version", "time", "feature_version", "not_finite"]
+RecordFault = Literal["key", "unreadable", "version", "time", "feature_version", "not_finite", "model", "too_large"]
 """The same of a Kafka record: no user as its key, bytes of no contract, a version that is not known, times out of all
-reason, features of another version than the model's, or a model that gives no number for it."""
+reason, features of another version than the model's, a model that gives no number for it or fails on it, or more bytes
+than the topic takes that it is meant for."""
 
 _FAULT_OF: dict[int, UploadFault] = {400: "malformed", 413: "too_large", 415: "media_type"}
 

@@ -398,7 +398,7 @@ LOOP_LAG_SECONDS = _histogram(
 READY = _gauge(
     "gaitway_ready",
     "1 or 0",
-    "Whether a dependency (kafka, redis) answers, as /readyz has it",
+    "Whether a dependency (kafka, redis; topics, commits and transactions of kafka) does its part, as /readyz has it",
     "0: look at that dependency and the way to it; /readyz and the log have its words.",
     "dependency",
 )
@@ -492,8 +492,8 @@ for _state in ACCELEROMETER_STATES:
     BASELINES.labels("accelerometer", _state)
 for _state in HEART_RATE_STATES:
     BASELINES.labels("heart_rate", _state)
-for _reason in UNREADABLE:
-    UNREADABLE_USERS.labels(_reason)
+for _what in UNREADABLE:
+    UNREADABLE_USERS.labels(_what)
 for _status in STATUSES:
     UPLOADS.labels(_status)
 for _outcome in ("accepted", "refused"):

@@ -16,7 +16,7 @@ from shared import metrics
 from shared.clock import Clock, system_clock
 from shared.errors import Refused, RetryLater
 from shared.health import Health
-from shared.log import traced
+from shared.log import Seldom, traced
 from shared.modality import MODALITIES, NAMES
 from shared.records.gap import Gap
 from shared.records.window import ACCELEROMETER_STATES, HEART_RATE_STATES
@@ -78,6 +78,7 @@ class Processor:
         self._clock = clock
         self._partition_of: dict[str, Partition] = {}
         self._persisted = False
+        self._seldom = Seldom(log)
 
     def assign(self, partitions: Mapping[int, Partition]) -> None:
         """Take these partitions over, with nothing in memory."""
@@ -167,8 +168,8 @@ class Processor:
                 break
             except RetryLater as error:
                 # Folded is folded: the same windows again until they are through. Repeats are dropped by inference.
-                self._health.waits_for("kafka", str(error))
-                log.warning("%s; %d windows wait", error, len(windows))
+                self._health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
+                self._seldom.log("publish", logging.WARNING, "%s; %d windows wait", error, len(windows))
                 await asyncio.sleep(RETRY_S)
         self._health.has("kafka")
 

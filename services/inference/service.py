@@ -17,15 +17,16 @@ from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.readback import read_ledgers
 from services.inference.settings import InferenceSettings
-from services.inference.writer import PartitionWriter, close_all, open_producer
+from services.inference.writer import MAX_BATCH_BYTES, PartitionWriter, close_all, open_producer
 from shared import garbage, topics
 from shared.clock import Clock, system_clock
-from shared.errors import LostOwnership, RetryLater
+from shared.errors import LostOwnership, Refused, RetryLater
 from shared.farewell import CLOSE_S, ends, stop_producer
 from shared.header_names import accept_any_header_names
 from shared.health import Health, health_app
 from shared.http import bind, server
-from shared.log import configure_logging
+from shared.kafka_errors import is_refusal
+from shared.log import Seldom, configure_logging
 from shared.loop_lag import watch_event_loop
 from shared.polling import METADATA_MAX_AGE_MS, poll_fresh
 from shared.rejected_share import RejectedShare
@@ -51,6 +52,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._busy = asyncio.Lock()
         self._consumer: Any = None
         self._failure: Exception | None = None
+        self._seldom = Seldom(log)
         used = (topics.WINDOWS, topics.EVENTS, topics.LEDGER, topics.REJECTED)
         self._topics = TopicWatch(settings, used, health, gone=self._keep_ledgers, back=self._restore_ledgers)
         # Of a ledger whose topic was deleted, by partition; what they hold is still true.
@@ -115,8 +117,11 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})
                     self._health.partitions.handled(records)
+                    self._health.has("transactions")
                 except LostOwnership as error:
-                    log.warning("%s: opening the partitions anew", error)
+                    if error.__cause__ is not None and is_refusal(error.__cause__):
+                        self._health.waits_for("transactions", str(error), refused=True)
+                    self._seldom.log("lost", logging.WARNING, "%s: opening the partitions anew", error)
                     await self._open(self._consumer.assignment(), seek=True)
         self._health.progress()
         await pause
@@ -161,8 +166,8 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
                 if seek:
                     await self._seek(assigned)
             except (KafkaError, TimeoutError) as error:
-                self._health.waits_for("kafka", str(error))
-                log.warning("cannot open the partitions: %r; trying again", error)
+                self._health.waits_for("kafka", repr(error), refused=is_refusal(error))
+                self._seldom.log("open", logging.WARNING, "cannot open the partitions: %r; trying again", error)
                 await self._let_go()
                 await asyncio.sleep(RETRY_S)
             else:
@@ -174,10 +179,15 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _writers(self, partitions: list[int]) -> dict[int, PartitionWriter]:
         settings = self._settings
         prefix, model = settings.topic_prefix, self._classifier.name.name_version
+        limits = await topics.message_limits(settings.kafka, prefix, (topics.EVENTS, topics.LEDGER, topics.REJECTED))
+        self._processor.limits = limits
+        batch_bytes = min(MAX_BATCH_BYTES, *limits.values())
         producers: dict[int, AIOKafkaProducer] = {}
         async with contextlib.AsyncExitStack() as opened:
             for partition in partitions:
-                producer = await open_producer(settings.kafka, prefix, partition, settings.transaction_timeout_ms)
+                producer = await open_producer(
+                    settings.kafka, prefix, partition, settings.transaction_timeout_ms, batch_bytes
+                )
                 opened.push_async_callback(stop_producer, producer)
                 producers[partition] = producer
             # After the fence: nothing can be added to these ledgers but by us.
@@ -217,7 +227,7 @@ async def serve(settings: InferenceSettings) -> None:
     watching = asyncio.create_task(watch_event_loop())
     page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
     try:
-        if await _topics_exist(settings, worker.stopping):
+        if await _topics_exist(settings, health, worker.stopping):
             await worker.run()
     finally:
         watching.cancel()
@@ -226,15 +236,17 @@ async def serve(settings: InferenceSettings) -> None:
         await page
 
 
-async def _topics_exist(settings: InferenceSettings, stopping: asyncio.Event) -> bool:
+async def _topics_exist(settings: InferenceSettings, health: Health, stopping: asyncio.Event) -> bool:
     """Wait for the broker; False when the service is told to stop before it answers."""
+    seldom = Seldom(log)
     while not stopping.is_set():
         try:
             await topics.ensure_topics(
                 settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor
             )
         except RetryLater as error:
-            log.warning("%s; trying again", error)
+            health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
+            seldom.log("start", logging.WARNING, "%s; trying again", error)
             await asyncio.sleep(RETRY_S)
         else:
             return True

@@ -19,7 +19,8 @@ from shared.health import Health
 from shared.http import bind, server
 from shared.log import configure_logging
 from shared.loop_lag import watch_event_loop
-from shared.topics import ensure_topics
+from shared.topic_watch import TopicWatch
+from shared.topics import WATCH, ensure_topics
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 5.0
@@ -59,21 +60,24 @@ async def serve(settings: IngestSettings) -> None:
         # HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz.
         serving = asyncio.create_task(http.serve(sockets=[sock]))
         feeding = asyncio.create_task(keep_connected(settings, publisher, health))
+        looking = asyncio.create_task(TopicWatch(settings, tuple(WATCH.values()), health).run())
         stopping = asyncio.create_task(stop.wait())
         watching = asyncio.create_task(watch_event_loop())
         try:
-            await asyncio.wait({serving, feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, feeding, looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             logger.info("stopping")
             stopping.cancel()
             watching.cancel()
+            looking.cancel()
             http.should_exit = True
             await serving
             feeding.cancel()
-            await asyncio.wait({feeding})
+            await asyncio.wait({feeding, looking})
             await publisher.stop()
-    if not feeding.cancelled():
-        feeding.result()
+    for task in (feeding, looking):
+        if not task.cancelled():
+            task.result()
 
 
 async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:

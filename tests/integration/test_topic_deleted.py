@@ -15,6 +15,8 @@ from shared.health import Health
 from shared.topic_watch import TopicWatch
 from tests.bundles import random_bundle
 from tests.inference.windows import window
+from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
+from tests.integration.test_features_kafka import FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import PARTITIONS, events_of, running, send, settings, start_of
 
 
@@ -152,3 +154,26 @@ async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, mon
     assert watch.missing == frozenset()
     assert health.not_ready == {}
     work.cancel()
+
+
+@pytest.mark.parametrize("spec", [topics.WINDOWS, topics.WATCH["steps"]], ids=["windows", "steps"])
+async def test_features_go_on_when_a_topic_of_theirs_is_back(kafka, topic_prefix, redis_url, redis_prefix, spec):
+    await topics.ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
+    worker = FeaturesWorker(kafka, topic_prefix, redis_url, redis_prefix)
+    used = (*topics.WATCH.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
+    watch = TopicWatch(worker.source._settings, used, worker.health, back=worker.source.begin_anew)
+    async with watches(kafka, topic_prefix) as people, worker.running():
+        looking = asyncio.create_task(watch.run())
+        await people.upload(0, 0, 30_000)
+        assert (await windows_until(kafka, topic_prefix, people.windows(0, 0, 30_000))).keys() == people.windows(
+            0, 0, 30_000
+        )
+        await delete(kafka, topic_prefix + spec.name)
+        await until_missing(worker.health, topic_prefix + spec.name)
+        await topics.ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
+        await people.upload(0, 30_000, 60_000)
+        expected = {(user, start) for user, start in people.windows(0, 0, 60_000) if start >= people.base_ms + 30_000}
+        found = await windows_until(kafka, topic_prefix, expected)
+        assert expected <= found.keys()
+        await until_ready(worker.health)
+        looking.cancel()
