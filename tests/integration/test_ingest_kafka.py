@@ -26,6 +26,7 @@ from shared.records.samples import TICK, decode_samples
 from shared.topics import ensure_topics
 from shared.upload import Upload, to_records
 from tests.ingest.uploads import KEY, upload
+from tests.integration.bus import delete, limit
 
 PARTITIONS = 3
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,41 @@ async def test_the_largest_upload_goes_through(kafka, topic_prefix):
         content = json.dumps(body, separators=(",", ":"))
         response = await client.post("/v1/uploads", content=content)
         assert (response.status_code, response.json()) == (202, {"accepted": n})
+
+
+async def test_what_a_topic_does_not_take_is_413_and_the_rest_is_accepted(kafka, topic_prefix):
+    large = fresh()
+    large["accelerometer"] |= {axis: [12] * 2_000 for axis in "xyz"}
+    large["accelerometer"]["t0_ms"] -= 80_000
+    async with Ingest(kafka, topic_prefix).running() as client:
+        await until(client, "/readyz", 200)
+        assert (await client.post("/v1/uploads", json=large)).status_code == 202
+        await limit(kafka, f"{topic_prefix}watch.accelerometer", 5_000)
+        # The first to be refused cannot be told from others in its batch; its producer goes with it.
+        first = await client.post("/v1/uploads", json=large)
+        assert first.status_code in (500, 503, 413)
+        await until(client, "/readyz", 200)
+        async with asyncio.timeout(30):
+            while (answer := await client.post("/v1/uploads", json=large)).status_code != 413:
+                await asyncio.sleep(0.1)
+        assert "watch.accelerometer takes 5000 bytes" in answer.json()["detail"]
+        assert (await client.post("/v1/uploads", json=fresh(1))).status_code == 202
+        assert await status(client, "/readyz") == 200
+
+
+async def test_a_watch_topic_that_was_deleted_is_named_and_made_anew(kafka, topic_prefix):
+    ingest = Ingest(kafka, topic_prefix)
+    async with ingest.running() as client:
+        await until(client, "/readyz", 200)
+        await delete(kafka, f"{topic_prefix}watch.steps")
+        async with asyncio.timeout(30):
+            while "watch.steps" not in (await client.get("/readyz")).json()["waiting"].get("topics", ""):
+                await asyncio.sleep(0.1)
+        await until(client, "/readyz", 200, timeout_s=60)
+        assert (await client.post("/v1/uploads", json=fresh())).status_code == 202
+        code, log = await ingest.end()
+    assert code == 0
+    assert log.count("watch.steps deleted while this service runs") < 5
 
 
 async def test_without_a_broker_it_serves_and_says_so():

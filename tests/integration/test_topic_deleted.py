@@ -15,6 +15,7 @@ from shared.health import Health
 from shared.topic_watch import TopicWatch
 from tests.bundles import random_bundle
 from tests.inference.windows import window
+from tests.integration.bus import delete
 from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
 from tests.integration.test_features_kafka import FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import PARTITIONS, events_of, running, send, settings, start_of
@@ -36,15 +37,6 @@ def classifier(bundle):
 async def bus(kafka, topic_prefix) -> str:
     await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
-
-
-async def delete(kafka: str, *names: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        await admin.delete_topics(list(names))
-    finally:
-        await admin.close()
 
 
 async def create(kafka: str, *created: NewTopic) -> None:
