@@ -2,6 +2,7 @@
 
 GaitwayError
 ├── RetryLater        the other side is away: wait, then the same call again
+│   └── Refused           it answers, and refuses: tried again too, but a human must mend it
 ├── InvalidMessage    this input will never work: refuse or dead-letter it, go on
 │   ├── InvalidUpload     with the field that is wrong
 │   └── InvalidRecord     a Kafka record that cannot be read
@@ -19,10 +20,12 @@ UploadFault = Literal[
 ]
 """What is wrong with an upload, as one of a few words that a metric can have as a label."""
 
-RecordFault = Literal["key", "unreadable", "version", "span", "time", "feature_version", "not_finite"]
+RecordFault = Literal[
+    "key", "unreadable", "version", "span", "time", "feature_version", "not_finite", "model", "too_large"
+]
 """The same of a Kafka record: no user as its key, bytes of no contract, a version that is not known, more time than an
-upload may span, times out of all reason, features of another version than the model's, or a model that gives no
-number for it."""
+upload may span, times out of all reason, features of another version than the model's, a model that gives no number
+for it or fails on it, or more bytes than the topic takes that it is meant for."""
 
 _FAULT_OF: dict[int, UploadFault] = {400: "malformed", 413: "too_large", 415: "media_type"}
 
@@ -33,6 +36,10 @@ class GaitwayError(Exception):
 
 class RetryLater(GaitwayError):
     """A dependency does not answer; the same call may succeed later."""
+
+
+class Refused(RetryLater):
+    """A dependency answers, with what waiting does not mend: a password, a right, a setting."""
 
 
 class InvalidMessage(GaitwayError):

@@ -18,7 +18,8 @@ from shared.progress import PartitionProgress
 class Health:
     """What a service says of itself: alive while it makes progress, ready while its dependencies answer.
 
-    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``). /metrics shows
+    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``). A dependency
+    that is away is no reason to restart; one that answers and refuses for long is. /metrics shows
     the part of the catalogue that is the ``service``'s; without a name all of it.
     """
 
@@ -29,6 +30,7 @@ class Health:
     not_ready: dict[str, str] = field(default_factory=dict)
     partitions: PartitionProgress = field(init=False)
     _last_progress: float | None = None
+    _refused_since: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.partitions = PartitionProgress(self.monotonic, topic_prefix=self.topic_prefix)
@@ -38,26 +40,40 @@ class Health:
         self._last_progress = self.monotonic()
         metrics.PROGRESS_SECONDS.set_to_current_time()
 
-    def waits_for(self, dependency: str, why: str) -> None:
-        """Not ready: ``dependency`` does not answer."""
+    def waits_for(self, dependency: str, why: str, *, refused: bool = False) -> None:
+        """Not ready: ``dependency`` does not answer, or answers with what no retry mends (``refused``)."""
         self.not_ready[dependency] = why
+        if refused:
+            self._refused_since.setdefault(dependency, self.monotonic())
+        else:
+            self._refused_since.pop(dependency, None)
         metrics.READY.labels(dependency).set(0)
 
     def has(self, dependency: str) -> None:
         """``dependency`` answers again."""
         self.not_ready.pop(dependency, None)
+        self._refused_since.pop(dependency, None)
         metrics.READY.labels(dependency).set(1)
 
     @property
     def alive(self) -> bool:
-        """False once the loop or a partition has made no progress for ``stalled_after_s``.
+        """False once the loop or a partition has made no progress, or a dependency refused, for ``stalled_after_s``.
 
         A start-up and an assignment count as progress.
         """
         if self._last_progress is None:
             self._last_progress = self.monotonic()
         loop_s = self.monotonic() - self._last_progress
-        return max(loop_s, self.partitions.oldest_s()) < self.stalled_after_s
+        return max(loop_s, self.partitions.oldest_s()) < self.stalled_after_s and not self.refused()
+
+    def refused(self) -> dict[str, str]:
+        """What has refused for ``stalled_after_s``, and how."""
+        now_s = self.monotonic()
+        return {
+            name: self.not_ready[name]
+            for name, since_s in self._refused_since.items()
+            if now_s - since_s >= self.stalled_after_s
+        }
 
 
 def health_routes(health: Health) -> list[Route]:
@@ -73,6 +89,8 @@ def health_routes(health: Health) -> list[Route]:
         content: dict[str, object] = {"alive": health.alive}
         if stalled := health.partitions.stalled(health.stalled_after_s):
             content["stalled"] = stalled
+        if refused := health.refused():
+            content["refused"] = refused
         return JSONResponse(content, status_code=200 if content["alive"] else 503)
 
     async def readyz(_: Request) -> Response:

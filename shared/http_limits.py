@@ -31,6 +31,10 @@ PARTING_BYTES = 1024 * 1024
 """After a refusal what still comes is read and dropped for a while: a connection that is closed with data unread takes
 the refusal with it."""
 
+RESERVED_CONNECTIONS = 64
+"""Above the limit, for refusals and for whoever asks how the process is: what does not answer is restarted."""
+HEALTH_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
+
 Reason = Literal[
     "head_too_large",
     "malformed",
@@ -93,15 +97,17 @@ class LimitedProtocol(JoinedWritesProtocol):
     _hosts = 0
     _upgrade_at: bytes | None = None
     _is_parting = False
+    _is_excess = False
     _dropped_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse at once where there are too many."""
         super().connection_made(transport)
         self.deadline_s = self.loop.time() + self.limits.head_s
-        if len(self.connections) > self.limits.connections:
-            detail = f"{self.limits.connections} connections are open"
-            self._refuse(Refused(503, "connections", detail))
+        excess = len(self.connections) - self.limits.connections
+        self._is_excess = excess > 0
+        if excess > RESERVED_CONNECTIONS:
+            self._refuse(self._too_many())
 
     def data_received(self, data: bytes) -> None:
         """Piece by piece, so that what the parser buffers by itself stays bounded."""
@@ -183,9 +189,16 @@ class LimitedProtocol(JoinedWritesProtocol):
             return
         self._in_head, self._head_bytes = False, 0
         self.deadline_s = self.loop.time() + self.limits.body_s
+        if self._is_excess and self.url.partition(b"?")[0] not in HEALTH_PATHS:
+            raise self._too_many()
         if len(self.pipeline) >= MAX_PIPELINED:
             raise Refused(429, "pipelined", f"{MAX_PIPELINED} requests wait on this connection already")
         super().on_headers_complete()
+        if self._is_excess:
+            self.cycle.keep_alive = False
+
+    def _too_many(self) -> Refused:
+        return Refused(503, "connections", f"{self.limits.connections} connections are open")
 
     def _head_without_upgrade(self) -> bytes:
         method = self.parser.get_method()

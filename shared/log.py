@@ -76,7 +76,7 @@ class Sparingly:
         self._second = 0
         self._lines = 0
 
-    def log(self, level: int, text: str, *args: object, extra: dict[str, str]) -> None:
+    def log(self, level: int, text: str, *args: object, extra: dict[str, str] | None = None) -> None:
         """Log it, unless this second has had its lines."""
         second = int(time.monotonic())
         if second != self._second:
@@ -86,3 +86,19 @@ class Sparingly:
         self._lines += 1
         if self._lines <= self._lines_per_s:
             self._logger.log(level, text, *args, extra=extra)
+
+
+class Seldom:
+    """The first line of each kind in every ``every_s`` seconds, for what is tried again and again; kinds are few."""
+
+    def __init__(self, logger: logging.Logger, every_s: float = 10.0) -> None:
+        self._logger = logger
+        self._every_s = every_s
+        self._last_s: dict[str, float] = {}
+
+    def log(self, kind: str, level: int, text: str, *args: object) -> None:
+        """Log it, unless a line of the ``kind`` is younger than that."""
+        now_s = time.monotonic()
+        if now_s - self._last_s.get(kind, -self._every_s) >= self._every_s:
+            self._last_s[kind] = now_s
+            self._logger.log(level, text, *args)

@@ -105,6 +105,7 @@ UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
 REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
 """Why an upload was not taken although nothing is known to be wrong with it."""
 RECORD_FAULTS: tuple[RecordFault, ...] = get_args(RecordFault)
+UNREADABLE = ("wrong_type", "sequence", "too_large", "baseline", "final_windows", "history")
 STAGES = ("device_to_gateway", "gateway_to_window", "window_to_event", "gateway_to_event", "device_to_event")
 
 _of("ingest")
@@ -113,8 +114,8 @@ UPLOADS = _counter(
     "uploads",
     "Uploads by HTTP status of the answer",
     "503: /readyz says what is away; watches send again, so nothing is lost while their buffers last. 429: one user "
-    "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug, the "
-    "traceback is in the log.",
+    "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug or a "
+    "refusal of Kafka's (a right, a setting), the log says which.",
     "status",
 )
 HTTP_REFUSED = _counter(
@@ -280,6 +281,15 @@ REDIS_ERRORS = _counter(
     "Calls to Redis that failed",
     "Look at Redis and the way to it. Windows go on; new users have state unavailable until it answers.",
 )
+UNREADABLE_USERS = _counter(
+    "gaitway_features_unreadable_users_total",
+    "users",
+    "What Redis held of a user and could not be used, by reason. Set aside, the user begins anew: wrong_type (no "
+    "hash), sequence (no valid seq), too_large. Kept, but for: baseline, final_windows (of one hour)",
+    "Something else writes to this Redis under GAITWAY_REDIS_PREFIX: find it by what lies under PREFIXset-aside:user:, "
+    "for 7 days. operations.md has the steps.",
+    "reason",
+)
 BASELINES = _gauge(
     "gaitway_features_baselines",
     "users",
@@ -418,7 +428,7 @@ LOOP_LAG_SECONDS = _histogram(
 READY = _gauge(
     "gaitway_ready",
     "1 or 0",
-    "Whether a dependency (kafka, redis) answers, as /readyz has it",
+    "Whether a dependency (kafka, redis; topics, commits and transactions of kafka) does its part, as /readyz has it",
     "0: look at that dependency and the way to it; /readyz and the log have its words.",
     "dependency",
 )
@@ -516,6 +526,8 @@ for _state in HEART_RATE_STATES:
     BASELINES.labels("heart_rate", _state)
 for _http_reason in HTTP_REASONS:
     HTTP_REFUSED.labels(_http_reason)
+for _what in UNREADABLE:
+    UNREADABLE_USERS.labels(_what)
 for _status in STATUSES:
     UPLOADS.labels(_status)
 for _outcome in ("accepted", "refused"):

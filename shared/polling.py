@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Container
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
+
+from shared.errors import Stop
 
 POLL_MS = 200
 """Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
+METADATA_MAX_AGE_MS = 10_000
+"""aiokafka's 5 min are what a consumer would need to notice that a topic is there again."""
 FRESH_MS = 20
 """Of a second poll right after one that brought something: no idle topic."""
 
@@ -20,6 +25,9 @@ async def poll(
     The caller holds the lock that the rebalance listener takes. getmany's own timeout does not bound it: once a
     rebalance has begun it waits for the new assignment, which waits for the listener, which waits for the lock. It is
     cancelled only where it waits, and there it has taken no record.
+
+    Raises:
+        Stop: the consumer may not read on, or cannot.
     """
     try:
         async with asyncio.timeout(2 * POLL_MS / 1000):
@@ -28,6 +36,9 @@ async def poll(
             )
     except TimeoutError:
         return {}
+    except KafkaError as error:
+        # What aiokafka mends by itself it does not tell: a right that is missing, a record that is damaged.
+        raise Stop(f"Kafka: {error!r}: the next records cannot be read") from error
     _return_to_log(consumer, records, ready)
     return records
 

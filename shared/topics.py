@@ -7,7 +7,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidReplicationFactorError, KafkaError, TopicAlreadyExistsError, for_code
 
-from shared.errors import RetryLater, TopicMismatch
+from shared.errors import Refused, RetryLater, TopicMismatch
+from shared.kafka_errors import is_refusal
 from shared.modality import MODALITIES
 
 HOUR_MS = 3_600_000
@@ -63,9 +64,28 @@ async def ensure_topics(
         await _create(admin, {name: wanted[name] for name in missing}, partitions, replication_factor)
         await _check(admin, wanted, partitions)
     except (KafkaError, TimeoutError) as error:
-        raise RetryLater(f"Kafka at {bootstrap_servers}: {error!r}") from error
+        kind = Refused if is_refusal(error) else RetryLater
+        raise kind(f"Kafka at {bootstrap_servers}: {error!r}") from error
     finally:
         await admin.close()
+
+
+async def message_limits(bootstrap_servers: str, prefix: str, specs: tuple[TopicSpec, ...]) -> dict[str, int]:
+    """What each topic takes as one batch at most, in bytes, by name without prefix; raises KafkaError."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+        asked = [ConfigResource(ConfigResourceType.TOPIC, prefix + spec.name) for spec in specs]
+        limits: dict[str, int] = {}
+        for response in await admin.describe_configs(asked):
+            for code, _, _, name, entries, *_ in (resource[:5] for resource in response.resources):
+                if code != 0:
+                    raise for_code(code)(name)
+                settings = {entry[0]: entry[1] for entry in entries}
+                limits[name.removeprefix(prefix)] = int(settings["max.message.bytes"])
+    finally:
+        await admin.close()
+    return limits
 
 
 async def _create(

@@ -87,3 +87,22 @@ async def test_metrics_of_a_service_say_what_it_waits_for(watch):
     assert "gaitway_ingest" not in text
     health.has("kafka")
     assert 'gaitway_ready{dependency="kafka"} 1.0' in (await get(health, "/metrics")).text
+
+
+async def test_a_dependency_that_answers_and_refuses_does_in_the_end(health, watch):
+    health.waits_for("redis", "NOAUTH", refused=True)
+    assert (await get(health, "/healthz")).status_code == 200
+    watch.now_s += 59
+    health.progress()
+    health.waits_for("redis", "NOPERM", refused=True)
+    assert (await get(health, "/healthz")).status_code == 200
+    watch.now_s += 1
+    response = await get(health, "/healthz")
+    assert (response.status_code, response.json()) == (503, {"alive": False, "refused": {"redis": "NOPERM"}})
+    health.waits_for("redis", "away")
+    assert (await get(health, "/healthz")).status_code == 200
+    health.waits_for("redis", "NOPERM", refused=True)
+    health.has("redis")
+    watch.now_s += 59
+    health.progress()
+    assert (await get(health, "/healthz")).json() == {"alive": True}

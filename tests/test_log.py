@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.log import Sparingly, configure_logging, traced
+from shared.log import Seldom, Sparingly, configure_logging, traced
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -88,3 +88,17 @@ def test_a_flood_is_a_few_lines_and_a_number(caplog, monkeypatch):
         "7 more lines of that kind were left out",
         "after",
     ]
+
+
+def test_what_is_tried_again_and_again_is_told_once_in_a_while_by_kind(monkeypatch, caplog):
+    now_s = 100.0
+    monkeypatch.setattr("shared.log.time.monotonic", lambda: now_s)
+    seldom = Seldom(logging.getLogger("again"), every_s=10.0)
+    for number in range(5):
+        seldom.log("read", logging.WARNING, "read %d", number)
+        seldom.log("write", logging.WARNING, "write %d", number)
+    now_s = 109.9
+    seldom.log("read", logging.WARNING, "too soon")
+    now_s = 110.0
+    seldom.log("read", logging.WARNING, "read on")
+    assert [record.getMessage() for record in caplog.records] == ["read 0", "write 0", "read on"]

@@ -16,12 +16,13 @@ from services.features.source import Batch, BatchSource
 from services.features.store import BaselineStore
 from services.features.users import Users
 from shared import garbage, topics
-from shared.errors import RetryLater, Stop
+from shared.errors import Refused, RetryLater, Stop
 from shared.health import Health, health_app
 from shared.http import bind, server
-from shared.log import configure_logging
+from shared.log import Seldom, configure_logging
 from shared.loop_lag import watch_event_loop
 from shared.rejected_share import RejectedShare
+from shared.topic_watch import TopicWatch
 
 log = logging.getLogger("gaitway.features")
 
@@ -89,6 +90,8 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
                 await app.crash(Stop("the fold has failed"))
                 raise
 
+    used = (*topics.WATCH.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
+    watched = TopicWatch(settings, used, health, back=source.begin_anew)
     http = server(health_app(health))
     sock = bind(settings.health_host, settings.health_port)
 
@@ -103,7 +106,7 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
     @app.task  # type: ignore[untyped-decorator]
     async def start() -> None:
         try:
-            await _when_ready(settings, publisher)
+            await _when_ready(settings, publisher, health)
         except Stop as error:
             app.end(error)
             return
@@ -111,6 +114,10 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
         # Faust's own consumer would do this on its first assignment; without it every channel stays shut.
         app.flow_control.resume()
         await app.add_runtime_dependency(source)
+        try:
+            await watched.run()
+        except Stop as error:
+            app.end(error)
 
     @app.on_before_shutdown.connect
     async def stop(*_: Any, **__: Any) -> None:
@@ -122,7 +129,8 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
     return app
 
 
-async def _when_ready(settings: FeaturesSettings, publisher: Publisher) -> None:
+async def _when_ready(settings: FeaturesSettings, publisher: Publisher, health: Health) -> None:
+    seldom = Seldom(log)
     while True:
         try:
             await topics.ensure_topics(
@@ -130,7 +138,8 @@ async def _when_ready(settings: FeaturesSettings, publisher: Publisher) -> None:
             )
             await publisher.start()
         except RetryLater as error:
-            log.warning("%s; trying again", error)
+            health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
+            seldom.log("start", logging.WARNING, "%s; trying again", error)
             await asyncio.sleep(1.0)
         else:
             return

@@ -15,9 +15,9 @@ from services.features.partition import Partition, Ready, Rejected
 from services.features.users import Users
 from shared import metrics
 from shared.clock import Clock, system_clock
-from shared.errors import RetryLater
+from shared.errors import Refused, RetryLater
 from shared.health import Health
-from shared.log import traced
+from shared.log import Seldom, traced
 from shared.modality import MODALITIES, NAMES
 from shared.records.gap import Gap
 from shared.records.window import ACCELEROMETER_STATES, HEART_RATE_STATES
@@ -96,6 +96,7 @@ class Processor:
         self._clock = clock
         self._partition_of: dict[str, Partition] = {}
         self._persisted = False
+        self._seldom = Seldom(log)
 
     def assign(self, partitions: Mapping[int, Partition]) -> None:
         """Take these partitions over, with nothing in memory."""
@@ -212,8 +213,8 @@ class Processor:
                 break
             except RetryLater as error:
                 # Folded is folded: the same windows again until they are through. Repeats are dropped by inference.
-                self._health.waits_for("kafka", str(error))
-                log.warning("%s; %d windows wait", error, len(windows))
+                self._health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
+                self._seldom.log("publish", logging.WARNING, "%s; %d windows wait", error, len(windows))
                 await asyncio.sleep(RETRY_S)
         self._health.has("kafka")
 
@@ -240,7 +241,9 @@ class Processor:
         """Fold into Redis; while it is away go on with what is in memory, up to a bound."""
         while not await self._users.persist(self._slots_of):
             waiting = self._users.waiting
-            self._health.waits_for("redis", f"{waiting} folds wait")
+            failure = self._users.failure
+            why = f"{failure}; {waiting} folds wait" if failure else f"{waiting} folds wait"
+            self._health.waits_for("redis", why, refused=isinstance(failure, Refused))
             if waiting < self._max_waiting_folds:
                 return
             await asyncio.sleep(RETRY_S)

@@ -21,11 +21,14 @@ from mode import Service
 from services.features.partition import Partition
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
+from shared import topics
 from shared.errors import LostOwnership, Stop
 from shared.farewell import CLOSE_S, ends
 from shared.header_names import accept_any_header_names
 from shared.health import Health
-from shared.polling import poll
+from shared.kafka_errors import is_refusal
+from shared.log import Seldom
+from shared.polling import METADATA_MAX_AGE_MS, poll
 from shared.windows.holds import Position
 
 log = logging.getLogger("gaitway.features")
@@ -43,6 +46,8 @@ class Batch:
     generation: int
     records: Mapping[TopicPartition, Sequence[Any]]
     handled: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: Stop | None = None
+    """Why there will be no further batch."""
 
 
 class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
@@ -69,6 +74,12 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self._last_commit_s = self._last_round_s = time.monotonic()
         self._paused: set[TopicPartition] = set()
         self._consumer: Any = None
+        self._anew = False
+        self._seldom = Seldom(log)
+
+    def begin_anew(self, back: frozenset[str]) -> None:
+        """These topics were deleted and are there again: their offsets are others, and no state fits them."""
+        self._anew = self._anew or not back.isdisjoint(spec.name for spec in topics.WATCH.values())
 
     async def on_start(self) -> None:
         """Join the group; the broker's topics exist by now."""
@@ -83,6 +94,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             session_timeout_ms=self._settings.session_timeout_ms,
             heartbeat_interval_ms=max(300, self._settings.session_timeout_ms // 5),
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         self._consumer.subscribe(self._topic_names, listener=self)
         await self._consumer.start()
@@ -101,7 +113,10 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def _next(self) -> Batch:
         # A rebalance waits for the poll, so that no poll spans one.
         async with self._busy:
-            records = await poll(self._consumer, self._settings.max_poll_records, self._processor.partitions)
+            try:
+                records = await poll(self._consumer, self._settings.max_poll_records, self._processor.partitions)
+            except Stop as error:
+                return Batch(self._generation, {}, failure=error)
             return Batch(self._generation, records)
 
     async def handle(self, batch: Batch) -> None:
@@ -114,11 +129,17 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             batch.handled.set()
 
     async def _handle(self, batch: Batch) -> None:
+        if batch.failure is not None:
+            raise batch.failure
+        if self._anew:
+            self._anew = False
+            await self._begin(self._consumer.assignment())
+            return
         try:
             await self._processor.process(batch.records, self._checkpoint)
             self._health.partitions.handled(batch.records)
         except LostOwnership as error:
-            log.warning("%s: beginning again from the last commit", error)
+            self._seldom.log("lost", logging.WARNING, "%s: beginning again from the last commit", error)
             await self._begin(self._consumer.assignment())
             return
         except Stop:
@@ -168,9 +189,12 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             # The group has moved on; the new owner begins where the last commit stands.
-            log.warning("commit refused: %s", error)
+            self._seldom.log("commit", logging.WARNING, "commit refused: %s", error)
         except KafkaError as error:
-            log.warning("commit failed, the next one covers it: %s", error)
+            self._health.waits_for("commits", repr(error), refused=is_refusal(error))
+            self._seldom.log("commit", logging.WARNING, "commit failed, the next one covers it: %r", error)
+        else:
+            self._health.has("commits")
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Finish the batch in hand, acknowledge it, let go of everything."""
@@ -222,7 +246,9 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             except (KafkaError, TimeoutError) as error:
                 if self.should_stop:
                     raise
-                log.warning("the group's commits cannot be read: %r; trying again", error)
+                self._health.waits_for("kafka", repr(error), refused=is_refusal(error))
+                text = "the group's commits cannot be read: %r; trying again"
+                self._seldom.log("committed", logging.WARNING, text, error)
                 await asyncio.sleep(RETRY_S)
 
     async def _committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:

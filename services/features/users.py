@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from services.features.store import CONFLICT, EMPTY, WRITTEN, BaselineStore, StoredUser, UserWrite, batches
 from shared import metrics, plant
 from shared.errors import LostOwnership, RetryLater
+from shared.log import Seldom
 from shared.modality import WINDOW_MS
 from shared.records.gap import GapReason
 from shared.records.window import Baseline
@@ -56,6 +57,9 @@ class Users:
         # Those of them with something to write, and those that could not be read: few of many.
         self._dirty: dict[str, _User] = {}
         self._unknown: set[str] = set()
+        self._seldom = Seldom(log)
+        self.failure: RetryLater | None = None
+        """Why Redis did not take or give what it was last asked for; None when it did."""
 
     def __len__(self) -> int:
         return len(self._users)
@@ -81,7 +85,8 @@ class Users:
             stored = await self._store.load(missing)
         except RetryLater as error:
             metrics.REDIS_ERRORS.inc()
-            log.warning("%s; %d users go on with no baseline", error, len(missing))
+            self.failure = error
+            self._seldom.log("load", logging.WARNING, "%s; %d users go on with no baseline", error, len(missing))
             for user in missing:
                 self._users.setdefault(user, _User(0, UserState(), known=False))
             self._unknown.update(missing)
@@ -148,20 +153,29 @@ class Users:
             LostOwnership: another worker has written one of the users since.
         """
         dirty = [(name, user) for name, user in self._dirty.items() if user.known]
+        failure: RetryLater | None = None
         try:
             for some in batches(dirty):
-                empty = await self._write(some, slots_of, whole=False)
+                empty, refused = await self._write(some, slots_of, whole=False)
                 if empty:
-                    log.warning("Redis has lost %d users (a flush?): writing them again", len(empty))
-                    await self._write(empty, slots_of, whole=True)
+                    self._seldom.log("lost", logging.WARNING, "Redis has lost %d users: writing them again", len(empty))
+                    _, again = await self._write(empty, slots_of, whole=True)
+                    refused = refused or again
+                failure = failure or refused
         except RetryLater as error:
+            failure = error
+        if failure is not None:
             metrics.REDIS_ERRORS.inc()
-            log.warning("%s; %d folds wait", error, self.waiting)
-            return False
-        return not self.unknown()
+            self._seldom.log("write", logging.WARNING, "%s; %d folds wait", failure, self.waiting)
+        # Of users that could not be read `ensure` has said why.
+        if failure is not None or not self._unknown:
+            self.failure = failure
+        return not self._dirty and not self._unknown
 
-    async def _write(self, some: Sequence[_Named], slots_of: SlotsOf, *, whole: bool) -> list[_Named]:
-        """Write some users; returns those that Redis no longer has."""
+    async def _write(
+        self, some: Sequence[_Named], slots_of: SlotsOf, *, whole: bool
+    ) -> tuple[list[_Named], RetryLater | None]:
+        """Write some users; returns those that Redis no longer has, and why it did not take others, if so."""
         outcomes = await self._store.write(
             [_user_write(name, user, slots_of, whole=whole) for name, user in some], whole=whole
         )
@@ -172,7 +186,8 @@ class Users:
                 user.seq = (0 if whole else user.seq) + 1
                 user.changed, user.checked = set(), set()
                 del self._dirty[name]
-        return [named for named, outcome in zip(some, outcomes, strict=True) if outcome == EMPTY]
+        refused = next((outcome for outcome in outcomes if isinstance(outcome, RetryLater)), None)
+        return [named for named, outcome in zip(some, outcomes, strict=True) if outcome == EMPTY], refused
 
     def unknown(self) -> list[str]:
         """Users that Redis could not be asked for."""

@@ -1,6 +1,7 @@
 """The model off the event loop."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +13,19 @@ from numpy.typing import NDArray
 
 from services.inference.events import ModelName
 from shared import metrics
+from shared.errors import BundleError, InvalidRecord
+from shared.modality import MODALITIES
 from shared.model.bundle import load_bundle
 from shared.records.window import WindowRecord
+
+log = logging.getLogger("gaitway.inference")
 
 
 class Classifier:
     """A bundle and the one thread that runs it: torch on the event loop would stop heartbeats."""
 
     def __init__(self, bundle: Path, threads: int) -> None:
-        """Raises BundleError."""
+        """Raises BundleError, also when the model fails on a window of zeros."""
         torch.set_num_threads(threads)
         self._model = load_bundle(bundle)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -28,9 +33,43 @@ class Classifier:
         self.classes = tuple(self._model.classes)
         self.feature_version = self._model.manifest.feature_version
         self.reference = self._model.manifest.reference
+        self._try_out()
 
-    async def classify(self, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
-        """(n, classes) probabilities."""
+    def _try_out(self) -> None:
+        """Raises BundleError when the model fails on what any model takes."""
+        features = {m.name: np.zeros(m.feature_shape, dtype=np.float16) for m in MODALITIES}
+        try:
+            answer = self._model.probabilities([features], [dict.fromkeys(features, True)], [(0, 0, 0)])
+        except Exception as error:
+            raise BundleError(f"the model fails on a window of zeros: {error!r}") from error
+        if not np.isfinite(answer).all():
+            raise BundleError("the model gives no finite probability for a window of zeros")
+
+    async def classify(self, windows: Sequence[WindowRecord]) -> list[NDArray[np.float64] | InvalidRecord]:
+        """(classes,) probabilities of each window, or why the model has none for it.
+
+        Raises:
+            BundleError: the model fails on anything.
+        """
+        try:
+            return list(await self._run(windows))
+        except MemoryError:
+            raise
+        except Exception as error:
+            log.error("the model has failed on %d windows: %r; taking them one by one", len(windows), error)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._try_out)
+        return [await self._alone(window) for window in windows]
+
+    async def _alone(self, window: WindowRecord) -> NDArray[np.float64] | InvalidRecord:
+        try:
+            probabilities: NDArray[np.float64] = (await self._run([window]))[0]
+            return probabilities
+        except MemoryError:
+            raise
+        except Exception as error:
+            return InvalidRecord(f"the model fails on it: {error!r}", fault="model")
+
+    async def _run(self, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
         began_s = time.perf_counter()
         probabilities = await asyncio.get_running_loop().run_in_executor(
             self._thread,

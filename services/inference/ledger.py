@@ -54,6 +54,11 @@ class Ledger:
         self._staged = {}
         self._forget_old()
 
+    def missing_in(self, other: "Ledger") -> dict[LedgerKey, int]:
+        """The records that ``other`` would need to hold all that this ledger holds."""
+        whole = {key: bits | other._bits.get(key, 0) for key, bits in self._bits.items()}
+        return {key: bits for key, bits in whole.items() if bits != other._bits.get(key, 0)}
+
     def discard(self) -> None:
         """The transaction was aborted."""
         self._staged = {}

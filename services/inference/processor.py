@@ -13,9 +13,10 @@ from services.inference.drift import Drift
 from services.inference.events import activity_event, to_message
 from services.inference.ledger import AHEAD_MS
 from services.inference.writer import Outgoing, PartitionWriter
-from shared import metrics
+from shared import metrics, topics
 from shared.clock import Clock
 from shared.errors import InvalidRecord
+from shared.kafka_errors import record_bytes
 from shared.labels import UNKNOWN
 from shared.log import traced
 from shared.records.decoding import traceparent_of, user_of
@@ -47,6 +48,8 @@ class Processor:
 
     def __init__(self, classifier: Classifier, clock: Clock, rejected_share: RejectedShare) -> None:
         self.writers: dict[int, PartitionWriter] = {}
+        self.limits: dict[str, int] = {}
+        """Bytes that a topic takes as one record, by its name without prefix; any number where it is not there."""
         self._classifier = classifier
         self._clock = clock
         self._rejected_share = rejected_share
@@ -110,19 +113,26 @@ class Processor:
         return _Task(record, user, window)
 
     def _emit(
-        self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any], out: Outgoing
+        self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any] | InvalidRecord, out: Outgoing
     ) -> ActivityEvent | None:
         """The event, which is then in ``out``; None where the model has no number for the window."""
-        if not np.isfinite(probabilities).all():
+        if not isinstance(probabilities, InvalidRecord) and not np.isfinite(probabilities).all():
+            probabilities = InvalidRecord("the model gives no finite probability for it", fault="not_finite")
+        if isinstance(probabilities, InvalidRecord):
             self.writers[partition].ledger.unstage(task.user, task.window)
-            error = InvalidRecord("the model gives no finite probability for it", fault="not_finite")
-            self._reject(task.record, error, out)
+            self._reject(task.record, probabilities, out)
             return None
         now_ms = self._clock()
         by_class = dict(zip(self._classifier.classes, probabilities.tolist(), strict=True))
         event = activity_event(task.user, task.window, by_class, self._classifier.name, now_ms)
         trace = traceparent_of(task.record.headers)
         headers, value = to_message(event, trace)
+        size, limit = record_bytes(task.user.encode(), value, headers), self.limits.get(topics.EVENTS.name)
+        if limit is not None and size > limit:
+            self.writers[partition].ledger.unstage(task.user, task.window)
+            detail = f"its event has {size} bytes, {topics.EVENTS.name} takes {limit}"
+            self._reject(task.record, InvalidRecord(detail, fault="too_large"), out)
+            return None
         out.events.append((task.user.encode(), headers, value))
         self._count(event, task)
         if log.isEnabledFor(logging.DEBUG):
@@ -147,4 +157,8 @@ class Processor:
         headers = rejection_headers("inference", str(error), record.topic, record.partition, record.offset)
         # aiokafka sends no record that has neither key nor value.
         value = b"" if record.key is None and record.value is None else record.value
+        limit = self.limits.get(topics.REJECTED.name)
+        if limit is not None and record_bytes(record.key, value, headers) > limit:
+            log.error("%s takes only the key and the headers of it", topics.REJECTED.name)
+            value = b""
         out.rejected.append((record.key, headers, value))

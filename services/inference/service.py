@@ -13,21 +13,24 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from services.inference.classifier import Classifier
+from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.readback import read_ledgers
 from services.inference.settings import InferenceSettings
-from services.inference.writer import PartitionWriter, close_all, open_producer
+from services.inference.writer import MAX_BATCH_BYTES, PartitionWriter, close_all, open_producer
 from shared import garbage, topics
 from shared.clock import Clock, system_clock
-from shared.errors import LostOwnership, RetryLater
+from shared.errors import LostOwnership, Refused, RetryLater
 from shared.farewell import CLOSE_S, ends, stop_producer
 from shared.header_names import accept_any_header_names
 from shared.health import Health, health_app
 from shared.http import bind, server
-from shared.log import configure_logging
+from shared.kafka_errors import is_refusal
+from shared.log import Seldom, configure_logging
 from shared.loop_lag import watch_event_loop
-from shared.polling import poll_fresh
+from shared.polling import METADATA_MAX_AGE_MS, poll_fresh
 from shared.rejected_share import RejectedShare
+from shared.topic_watch import TopicWatch
 
 log = logging.getLogger("gaitway.inference")
 
@@ -49,6 +52,12 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._busy = asyncio.Lock()
         self._consumer: Any = None
         self._failure: Exception | None = None
+        self._seldom = Seldom(log)
+        used = (topics.WINDOWS, topics.EVENTS, topics.LEDGER, topics.REJECTED)
+        self._topics = TopicWatch(settings, used, health, gone=self._keep_ledgers, back=self._restore_ledgers)
+        # Of a ledger whose topic was deleted, by partition; what they hold is still true.
+        self._kept: dict[int, Ledger] = {}
+        self._restoring = False
         self.stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -66,22 +75,27 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=max(300, settings.session_timeout_ms // 5),
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
         self._health.has("kafka")
         watching = asyncio.create_task(self._health.partitions.watch(self._consumer))
         cycles = asyncio.create_task(self._cycles())
+        looking = asyncio.create_task(self._topics.run())
         stopping = asyncio.create_task(self.stopping.wait())
         try:
-            await asyncio.wait({cycles, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if cycles.done():
-                cycles.result()
+            await asyncio.wait({cycles, looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for failed in (cycles, looking):
+                if failed.done():
+                    failed.result()
             # A transaction that waits for a broker that is away must not hold up the exit: its windows come again.
             await ends(cycles, STOP_S)
         finally:
             stopping.cancel()
             watching.cancel()
+            looking.cancel()
+            cycles.cancel()
             await self._let_go()
             await ends(self._consumer.stop(), CLOSE_S)
 
@@ -96,13 +110,18 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
         # A rebalance waits for the cycle, so that no poll spans one.
         async with self._busy:
+            if self._restoring:
+                await self._open(self._consumer.assignment(), seek=True)
             records = await poll_fresh(self._consumer, self._settings.max_poll_records, self._processor.writers)
             if records:
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})
                     self._health.partitions.handled(records)
+                    self._health.has("transactions")
                 except LostOwnership as error:
-                    log.warning("%s: opening the partitions anew", error)
+                    if error.__cause__ is not None and is_refusal(error.__cause__):
+                        self._health.waits_for("transactions", str(error), refused=True)
+                    self._seldom.log("lost", logging.WARNING, "%s: opening the partitions anew", error)
                     await self._open(self._consumer.assignment(), seek=True)
         self._health.progress()
         await pause
@@ -121,6 +140,13 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
                 # aiokafka would log it and go on, with no partition open: alive, and doing nothing.
                 self._failure = error
 
+    def _keep_ledgers(self, gone: frozenset[str]) -> None:
+        if topics.LEDGER.name in gone:
+            self._kept = {number: writer.ledger for number, writer in self._processor.writers.items()}
+
+    def _restore_ledgers(self, back: frozenset[str]) -> None:
+        self._restoring = self._restoring or topics.LEDGER.name in back
+
     async def _let_go(self) -> None:
         writers, self._processor.writers = list(self._processor.writers.values()), {}
         await close_all(writers)
@@ -128,16 +154,24 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _open(self, assigned: set[TopicPartition], *, seek: bool) -> None:
         await self._let_go()
         while assigned and not self.stopping.is_set():
+            if self._topics.missing:
+                # Neither fence nor ledger can be had without them.
+                await asyncio.sleep(RETRY_S)
+                continue
             try:
                 self._processor.writers = await self._writers(sorted(tp.partition for tp in assigned))
+                for number, ledger in self._kept.items():
+                    if number in self._processor.writers:
+                        await self._processor.writers[number].restore(ledger)
                 if seek:
                     await self._seek(assigned)
             except (KafkaError, TimeoutError) as error:
-                self._health.waits_for("kafka", str(error))
-                log.warning("cannot open the partitions: %r; trying again", error)
+                self._health.waits_for("kafka", repr(error), refused=is_refusal(error))
+                self._seldom.log("open", logging.WARNING, "cannot open the partitions: %r; trying again", error)
                 await self._let_go()
                 await asyncio.sleep(RETRY_S)
             else:
+                self._kept, self._restoring = {}, False
                 break
         self._health.has("kafka")
         log.info("partitions %s", ",".join(str(tp.partition) for tp in sorted(assigned)) or "none")
@@ -145,10 +179,15 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _writers(self, partitions: list[int]) -> dict[int, PartitionWriter]:
         settings = self._settings
         prefix, model = settings.topic_prefix, self._classifier.name.name_version
+        limits = await topics.message_limits(settings.kafka, prefix, (topics.EVENTS, topics.LEDGER, topics.REJECTED))
+        self._processor.limits = limits
+        batch_bytes = min(MAX_BATCH_BYTES, *limits.values())
         producers: dict[int, AIOKafkaProducer] = {}
         async with contextlib.AsyncExitStack() as opened:
             for partition in partitions:
-                producer = await open_producer(settings.kafka, prefix, partition, settings.transaction_timeout_ms)
+                producer = await open_producer(
+                    settings.kafka, prefix, partition, settings.transaction_timeout_ms, batch_bytes
+                )
                 opened.push_async_callback(stop_producer, producer)
                 producers[partition] = producer
             # After the fence: nothing can be added to these ledgers but by us.
@@ -188,7 +227,7 @@ async def serve(settings: InferenceSettings) -> None:
     watching = asyncio.create_task(watch_event_loop())
     page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
     try:
-        if await _topics_exist(settings, worker.stopping):
+        if await _topics_exist(settings, health, worker.stopping):
             await worker.run()
     finally:
         watching.cancel()
@@ -197,15 +236,17 @@ async def serve(settings: InferenceSettings) -> None:
         await page
 
 
-async def _topics_exist(settings: InferenceSettings, stopping: asyncio.Event) -> bool:
+async def _topics_exist(settings: InferenceSettings, health: Health, stopping: asyncio.Event) -> bool:
     """Wait for the broker; False when the service is told to stop before it answers."""
+    seldom = Seldom(log)
     while not stopping.is_set():
         try:
             await topics.ensure_topics(
                 settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor
             )
         except RetryLater as error:
-            log.warning("%s; trying again", error)
+            health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
+            seldom.log("start", logging.WARNING, "%s; trying again", error)
             await asyncio.sleep(RETRY_S)
         else:
             return True

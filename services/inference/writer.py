@@ -21,6 +21,10 @@ from shared.errors import LostOwnership
 from shared.farewell import stop_producer
 from shared.records.ledger import encode_ledger
 
+MAX_BATCH_BYTES = 256 * 1024
+RESTORE_RECORDS = 5_000
+"""In one transaction: far from its time limit."""
+
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
@@ -59,7 +63,9 @@ class PartitionWriter:
                     key, value = encode_ledger(ledger_key, bits)
                     sent.append(await self._send(topics.LEDGER, value, key, []))
                 sent += [await self._send(topics.REJECTED, value, key, headers) for key, headers, value in out.rejected]
-                await asyncio.gather(*sent)
+                for outcome in await asyncio.gather(*sent, return_exceptions=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
                 source = TopicPartition(self._prefix + topics.WINDOWS.name, self._partition)
                 await self._producer.send_offsets_to_transaction({source: out.next_offset}, self._group)
         except (KafkaError, IllegalOperation, AssertionError) as error:
@@ -68,6 +74,20 @@ class PartitionWriter:
             raise LostOwnership(f"transaction of partition {self._partition}: {error!r}") from error
         self.ledger.committed()
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began_s)
+
+    async def restore(self, ledger: Ledger) -> None:
+        """Write what a ledger whose topic was deleted knows and the new topic does not. Raises KafkaError."""
+        lost = list(ledger.missing_in(self.ledger).items())
+        for start in range(0, len(lost), RESTORE_RECORDS):
+            some = lost[start : start + RESTORE_RECORDS]
+            async with self._producer.transaction():
+                sent = []
+                for ledger_key, bits in some:
+                    key, value = encode_ledger(ledger_key, bits)
+                    sent.append(await self._send(topics.LEDGER, value, key, []))
+                await asyncio.gather(*sent)
+            for ledger_key, bits in some:
+                self.ledger.load(ledger_key, bits)
 
     async def _send(self, topic: topics.TopicSpec, value: bytes | None, key: bytes | None, headers: Headers) -> Any:
         return await self._producer.send(
@@ -80,7 +100,11 @@ class PartitionWriter:
 
 
 async def open_producer(
-    bootstrap_servers: str, prefix: str, partition: int, transaction_timeout_ms: int
+    bootstrap_servers: str,
+    prefix: str,
+    partition: int,
+    transaction_timeout_ms: int,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> AIOKafkaProducer:
     """Start the partition's transactional producer: from here on its predecessor is fenced. Raises KafkaError."""
     producer = AIOKafkaProducer(
@@ -90,7 +114,7 @@ async def open_producer(
         acks="all",
         enable_idempotence=True,
         linger_ms=0,
-        max_batch_size=256 * 1024,
+        max_batch_size=max_batch_bytes,
         max_request_size=topics.MAX_REJECTED_BYTES,
         # The default of 100 ms is what makes back-to-back transactions slow: a commit marker is on its way.
         retry_backoff_ms=5,

@@ -18,9 +18,10 @@ from shared.errors import RetryLater
 from shared.health import Health
 from shared.http import allow_open_files, bind, server
 from shared.http_limits import HttpLimits
-from shared.log import configure_logging
+from shared.log import Seldom, configure_logging
 from shared.loop_lag import watch_event_loop
-from shared.topics import ensure_topics
+from shared.topic_watch import TopicWatch
+from shared.topics import WATCH, ensure_topics
 
 SPARE_FILES = 256
 """For the brokers' connections and the rest."""
@@ -71,21 +72,24 @@ async def serve(settings: IngestSettings) -> None:
         # HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz.
         serving = asyncio.create_task(http.serve(sockets=[sock]))
         feeding = asyncio.create_task(keep_connected(settings, publisher, health))
+        looking = asyncio.create_task(TopicWatch(settings, tuple(WATCH.values()), health).run())
         stopping = asyncio.create_task(stop.wait())
         watching = asyncio.create_task(watch_event_loop())
         try:
-            await asyncio.wait({serving, feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, feeding, looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             logger.info("stopping")
             stopping.cancel()
             watching.cancel()
+            looking.cancel()
             http.should_exit = True
             await serving
             feeding.cancel()
-            await asyncio.wait({feeding})
+            await asyncio.wait({feeding, looking})
             await publisher.stop()
-    if not feeding.cancelled():
-        feeding.result()
+    for task in (feeding, looking):
+        if not task.cancelled():
+            task.result()
 
 
 async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
@@ -96,19 +100,29 @@ async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, he
     """
     while True:
         await _connect(settings, publisher, health)
-        await tick_until_lost(publisher.tick, health, settings.tick_ms / 1000)
-        logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
+        ticking = asyncio.ensure_future(tick_until_lost(publisher.tick, health, settings.tick_ms / 1000))
+        spent = asyncio.ensure_future(publisher.spent())
+        try:
+            await asyncio.wait({ticking, spent}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ticking.cancel()
+            spent.cancel()
+        if not spent.done():
+            logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
         await publisher.drop()
+        # A refusal that stays must not make a producer a moment.
+        await asyncio.sleep(FIRST_RETRY_S)
 
 
 async def _connect(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
     wait_s = FIRST_RETRY_S
+    seldom = Seldom(logger)
     while True:
         try:
             await ensure_topics(settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor)
             await publisher.start()
         except RetryLater as error:
-            logger.warning("%s; again in %.1f s", error, wait_s)
+            seldom.log("connect", logging.WARNING, "%s; again in %.1f s", error, wait_s)
             health.waits_for("kafka", str(error))
             # A broker that is away is no reason to restart this process.
             health.progress()

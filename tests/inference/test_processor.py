@@ -15,7 +15,7 @@ from services.inference.drift import MIN_EVENTS
 from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.writer import Outgoing
-from shared.errors import LostOwnership, Stop
+from shared.errors import BundleError, LostOwnership, Stop
 from shared.labels import HAR7, UNKNOWN
 from shared.metrics import RECORD_FAULTS
 from shared.modality import MODALITIES, NAMES
@@ -61,10 +61,27 @@ class NanClassifier(Classifier):
 
     bad_ms: frozenset[int] = frozenset()
 
-    async def classify(self, windows: Sequence[WindowRecord]) -> np.ndarray:
-        probabilities = await super().classify(windows)
+    async def _run(self, windows: Sequence[WindowRecord]) -> np.ndarray:
+        probabilities = await super()._run(windows)
         probabilities[[w.window_start_ms in self.bad_ms for w in windows]] = np.nan
         return probabilities
+
+
+class FailingClassifier(Classifier):
+    """Whose model raises at the windows that start at ``bad_ms``, and at all of them when it is ``broken``."""
+
+    bad_ms: frozenset[int] = frozenset()
+    broken = False
+
+    async def _run(self, windows: Sequence[WindowRecord]) -> np.ndarray:
+        if self.broken or any(window.window_start_ms in self.bad_ms for window in windows):
+            raise RuntimeError("shapes do not match")
+        return await super()._run(windows)
+
+    def _try_out(self) -> None:
+        if self.broken:
+            raise BundleError("the model fails on a window of zeros")
+        super()._try_out()
 
 
 class Worker:
@@ -283,6 +300,34 @@ async def test_no_finite_probability_is_rejected_and_takes_no_slot(bundle):
     classifier.bad_ms = frozenset()
     await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
     assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 20_000, 10_000]
+    classifier.close()
+
+
+async def test_a_window_on_which_the_model_fails_is_rejected_and_the_others_have_their_events(bundle):
+    classifier = FailingClassifier(bundle, threads=1)
+    classifier.bad_ms = frozenset({BASE_MS + 10_000})
+    worker = Worker(classifier)
+    writer = await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
+    assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 20_000]
+    [(_, headers, value)] = writer.rejected
+    assert b"shapes do not match" in headers["reason"]
+    assert value == window(1).encode()
+    assert writer.committed[-1].next_offset == 3
+    classifier.bad_ms = frozenset()
+    await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
+    assert [e["window_start_ms"] - BASE_MS for e in writer.events] == [0, 20_000, 10_000]
+    classifier.close()
+
+
+async def test_a_model_that_fails_on_everything_stops_the_service_and_rejects_nothing(bundle):
+    classifier = FailingClassifier(bundle, threads=1)
+    classifier.broken = True
+    worker = Worker(classifier)
+    with pytest.raises(Stop, match="window of zeros"):
+        await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
+    assert worker.writers[0].committed == []
+    with pytest.raises(BundleError):
+        type("Broken", (FailingClassifier,), {"broken": True})(bundle, threads=1)
     classifier.close()
 
 

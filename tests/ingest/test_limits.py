@@ -16,7 +16,7 @@ from services.ingest.auth import TokenVerifier, make_token
 from services.ingest.publisher import MemoryPublisher
 from shared.health import Health
 from shared.http import EmbeddedServer, bind, server
-from shared.http_limits import MAX_PIPELINED, PIECE_BYTES, HttpLimits
+from shared.http_limits import MAX_PIPELINED, PIECE_BYTES, RESERVED_CONNECTIONS, HttpLimits
 from tests.ingest.uploads import KEY, NOW_MS, upload
 
 BODY = json.dumps(upload()).encode()
@@ -307,9 +307,22 @@ async def test_one_connection_more_than_allowed_is_answered_503(start: Start) ->
             writer.write(framed(BODY))
             assert (await answer(reader))[0] == 202
         async with gateway.connected() as (reader, writer):
+            writer.write(framed(BODY))
             status, _, headers = await answer(reader)
             assert (status, headers["retry-after"]) == (503, "5")
             assert await reader.read() == b""
+        # Who asks how the process is gets an answer, and no more than that.
+        async with gateway.connected() as (reader, writer):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await answer(reader))[0] == 200
+            assert await reader.read() == b""
+        more = [await open_ones.enter_async_context(gateway.connected()) for _ in range(RESERVED_CONNECTIONS)]
+        async with gateway.connected() as (reader, writer):
+            assert (await answer(reader))[0] == 503
+        for _, writer in more:
+            writer.transport.abort()
+        while len(gateway.server.server_state.connections) > 3:
+            await asyncio.sleep(0.01)
         # Who is in goes on.
         kept[0][1].write(framed(BODY))
         assert (await answer(kept[0][0]))[0] == 202

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
+from redis.asyncio import Redis
 
 from services.features import source as source_module
 from services.features.processor import Processor
@@ -313,6 +314,39 @@ async def test_who_finds_another_writer_begins_again_at_the_last_commit(kafka, b
     assert "beginning again from the last commit" in caplog.text
     assert windows.keys() == expected
     assert all(len(values) == 1 for values in windows.values())
+
+
+async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus, redis_url, redis_prefix, caplog):
+    expected: set[tuple[str, int]] = set()
+    async with watches(kafka, bus) as people, Redis.from_url(redis_url) as client:
+        await client.rpush(f"{redis_prefix}user:u0", "no", "user")
+        worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
+        async with worker.running():
+            for round_ms in (0, 30_000):
+                for person in range(PARTITIONS):
+                    await people.upload(person, round_ms, round_ms + 30_000)
+                    expected |= people.windows(person, 0, round_ms + 30_000)
+                await windows_until(kafka, bus, expected)
+                before = await commits(kafka, f"{bus}features")
+                if round_ms == 0:
+                    # The key of one whose state is in memory is another program's by now.
+                    await client.set(f"{redis_prefix}user:u1", "x")
+
+            async def commits_move() -> bool:
+                now = await commits(kafka, f"{bus}features")
+                return (
+                    all(now[tp].offset > commit.offset for tp, commit in before.items())
+                    and "redis" not in worker.health.not_ready
+                )
+
+            async with asyncio.timeout(30):
+                while not await commits_move():
+                    await asyncio.sleep(0.1)
+        assert set(await windows_until(kafka, bus, expected)) == expected
+        assert await client.lrange(f"{redis_prefix}set-aside:user:u0", 0, -1) == [b"no", b"user"]
+        assert await client.get(f"{redis_prefix}set-aside:user:u1") == b"x"
+        assert [await client.type(f"{redis_prefix}user:u{person}") for person in range(PARTITIONS)] == [b"hash"] * 4
+    assert len([record for record in caplog.records if "is no user" in record.getMessage()]) == 2
 
 
 async def test_commits_that_cannot_be_read_at_once_are_read_later(kafka, bus, redis_url, redis_prefix, monkeypatch):
