@@ -11,14 +11,17 @@ PREFIX = "GAITWAY_"
 
 SETTINGS = frozenset(
     [
+        "BODY_TIMEOUT_S",
         "BUFFER_BYTES",
         "COMMIT_INTERVAL_MS",
         "GATEWAY",
+        "HEAD_TIMEOUT_S",
         "HEALTH_HOST",
         "HEALTH_PORT",
         "HOP_MS",
         "HOST",
         "IDLE_AFTER_S",
+        "IDLE_TIMEOUT_S",
         "INSTANCE",
         "JWT_KEY",
         "KAFKA",
@@ -28,8 +31,12 @@ SETTINGS = frozenset(
         "LOG_FORMAT",
         "LOG_LEVEL",
         "MAX_BODY_BYTES",
+        "MAX_CONNECTIONS",
+        "MAX_HEADERS",
+        "MAX_HEAD_BYTES",
         "MAX_POLL_RECORDS",
         "MAX_REJECTED_SHARE",
+        "MAX_WAITING_BYTES",
         "MAX_WAITING_FOLDS",
         "MAX_WAITING_PER_USER",
         "MAX_WAITING_RECORDS",
@@ -52,6 +59,7 @@ SETTINGS = frozenset(
         "TORCH_THREADS",
         "TRANSACTION_INTERVAL_MS",
         "TRANSACTION_TIMEOUT_MS",
+        "WRITE_TIMEOUT_S",
     ]
 )
 """Of all services, which share one environment: what another one reads is no mistake. A test holds it complete."""

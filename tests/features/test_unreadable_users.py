@@ -105,7 +105,7 @@ async def test_a_user_in_memory_whose_key_becomes_something_else_loses_nothing(s
     assert worker.users.failure is None
     again = await reloaded(store, "bad", "good")
     for user in ("bad", "good"):
-        assert again.users._users[user].baseline.to_bytes() == worker.users._users[user].baseline.to_bytes()
+        assert again.users._users[user].state.baseline.to_bytes() == worker.users._users[user].state.baseline.to_bytes()
         assert [again.publish(user, 1, index) for index in (0, 1)] == [None, None]
 
 
