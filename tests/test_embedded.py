@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import select
@@ -25,7 +26,7 @@ starter = threading.Thread(target=server.start)
 starter.start()
 starter.join()  # the thread that started the server is gone, the server must not be
 print(server.pid, server.port, server.data_dir, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -130,16 +131,16 @@ def test_a_server_dies_with_its_killed_parent(server: str) -> None:
         pid, port, data_dir = parent.stdout.readline().split()
         child = os.pidfd_open(int(pid))
         try:
-            socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+            socket.create_connection(("127.0.0.1", int(port)), timeout=30).close()
             parent.kill()
-            assert select.select([child], [], [], 10)[0], "the server outlived its parent"
+            assert select.select([child], [], [], 60)[0], "the server outlived its parent"
         finally:
             os.close(child)
     wait_until_gone(Path(data_dir.decode()))
 
 
 def wait_until_gone(folder: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while folder.exists():
         assert time.monotonic() < deadline, f"{folder} was left behind"
         time.sleep(0.02)
@@ -201,8 +202,22 @@ def test_free_ports_differ_and_are_not_those_of_outgoing_connections() -> None:
     assert max(ports) < 32768
 
 
+def test_two_processes_get_no_port_in_common() -> None:
+    # Enough that two draws of 10,000 at random would meet.
+    draw = "from gaitway.embedded import free_port; import sys; print(*(free_port() for _ in range(800)), flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", draw]
+    with contextlib.ExitStack() as running:
+        processes = [
+            running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(2)
+        ]
+        drawn = [set(process.stdout.readline().split()) for process in processes if process.stdout]
+    assert [len(ports) for ports in drawn] == [800, 800]
+    assert drawn[0].isdisjoint(drawn[1])
+
+
 def test_a_fixture_server_of_each_kind_answers(kafka: str, redis_url: str) -> None:
     host, port = kafka.split(":")
-    socket.create_connection((host, int(port)), timeout=5).close()
+    socket.create_connection((host, int(port)), timeout=30).close()
     with Redis.from_url(redis_url) as client:
         assert client.ping()

@@ -56,7 +56,7 @@ async def test_pipelined_requests_and_a_last_one_are_answered_in_order():
     reader, writer = await asyncio.open_connection(*sock.getsockname()[:2])
     head = "GET /{} HTTP/1.1\r\nHost: h\r\n{}\r\n"
     writer.write((head.format("aa", "") + head.format("bb", "") + head.format("cc", "Connection: close\r\n")).encode())
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     await writer.wait_closed()
     http.should_exit = True

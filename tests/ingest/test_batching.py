@@ -94,10 +94,10 @@ async def test_a_full_flight_leaves_at_once():
     large = bytes(FLIGHT_BYTES // 2)
     first = asyncio.create_task(batcher.send(0, [message("a", large)]))
     second = asyncio.create_task(batcher.send(0, [message("a", large)]))
-    await asyncio.wait_for(first, 1)
+    await asyncio.wait_for(first, 30)
     assert not second.done()
     await batcher.flush()
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, 30)
     assert [len(batch) for _, _, batch in producer.sent] == [1, 1]
 
 
