@@ -204,7 +204,10 @@ def test_free_ports_differ_and_are_not_those_of_outgoing_connections() -> None:
 
 def test_two_processes_get_no_port_in_common() -> None:
     # Enough that two draws of 10,000 at random would meet.
-    draw = "from gaitway.embedded import free_port; import sys; print(*(free_port() for _ in range(800)), flush=True); sys.stdin.read()"
+    draw = (
+        "import sys; from gaitway.embedded import free_port; "
+        "print(*(free_port() for _ in range(800)), flush=True); sys.stdin.read()"
+    )
     command = [sys.executable, "-c", draw]
     with contextlib.ExitStack() as running:
         processes = [
