@@ -293,10 +293,15 @@ class LimitedProtocol(JoinedWritesProtocol):
         if self._dropped_bytes > PARTING_BYTES:
             self.transport.abort()
 
-    def eof_received(self) -> None:
-        """The client has nothing more to say."""
-        if self._is_parting:
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client has nothing more to say; True where it is still to be answered."""
+        cycle = self.cycle
+        if self._is_parting or cycle is None or cycle.response_complete or not self._in_head:
+            # By way of ours: the event loop would close the connection before an answer that has just been written.
             self.transport.close()
+            return False
+        cycle.keep_alive = False
+        return True
 
 
 def _count(reason: Reason) -> None:

@@ -355,6 +355,16 @@ async def test_some_requests_in_one_go_are_answered_in_order(start: Start) -> No
         assert [(await answer(reader))[0] for _ in range(3)] == [202, 404, 202]
 
 
+async def test_a_client_that_ends_its_side_is_still_answered(start: Start) -> None:
+    gateway = await start()
+    async with gateway.connected() as (reader, writer):
+        writer.write(framed(BODY) * 2)
+        writer.write_eof()
+        assert [(await answer(reader))[0] for _ in range(2)] == [202, 202]
+        assert await reader.read() == b""
+    assert len(gateway.publisher.published) == 6
+
+
 async def test_a_client_that_does_not_read_is_ended(start: Start) -> None:
     gateway = await start(write_s=0.3)
     before = refused("write_timeout")
