@@ -29,6 +29,13 @@ print(server.pid, server.port, server.data_dir, flush=True)
 time.sleep(600)
 """
 
+DRAW = """
+import sys
+from gaitway.embedded import free_port
+print(*(free_port() for _ in range(800)), flush=True)
+sys.stdin.read()
+"""
+
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[KafkaBroker]:
@@ -204,11 +211,7 @@ def test_free_ports_differ_and_are_not_those_of_outgoing_connections() -> None:
 
 def test_two_processes_get_no_port_in_common() -> None:
     # Enough that two draws of 10,000 at random would meet.
-    draw = (
-        "import sys; from gaitway.embedded import free_port; "
-        "print(*(free_port() for _ in range(800)), flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", draw]
+    command = [sys.executable, "-c", DRAW]
     with contextlib.ExitStack() as running:
         processes = [
             running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))

@@ -32,7 +32,7 @@ class ServerProcess(ABC):
     log_name: str
     ready_line: str
     """What the server logs once it serves; unlike an open port it cannot be somebody else's."""
-    start_timeout_s: ClassVar[float] = 60.0
+    start_timeout_s: ClassVar[float] = 120.0
 
     def __init__(self, data_dir: Path | str | None = None, *, port: int | None = None, host: str = "127.0.0.1") -> None:
         self.host = host

@@ -66,10 +66,12 @@ class Questions:
         for stage in sorted(counts, key=lambda stage: quantiles[0.5].get(stage, math.nan)):
             table.add_row(stage, *(_seconds(values.get(stage)) for values in quantiles.values()), _count(counts[stage]))
         p99 = quantiles[0.99].get("gateway_to_event", math.nan)
-        canary = self._one(f'sum(increase(gaitway_canary_windows_total{{outcome="right"}}{self._range}))')
+        canary = self._by("outcome", f"sum by (outcome) (increase(gaitway_canary_windows_total{self._range}))")
         told = f"{within:.1%} of events within {OBJECTIVE_S:g} s of the gateway's receipt, p99 {_seconds(p99)}"
-        if canary > 0:
-            told += f"; the canary watch got {_count(canary)} right events in time"
+        if windows := sum(canary.values()):
+            told += (
+                f"; of the canary watch's {_count(windows)} windows {_count(canary['right'])} got a right event in time"
+            )
         return Answer("How late are events?", told, p99, table)
 
     def gaps(self) -> Answer:

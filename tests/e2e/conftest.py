@@ -40,6 +40,16 @@ def even(recordings: dict[str, Path]) -> dict[str, Path]:
     return {person: path for person, path in recordings.items() if person != "garmin-1"}
 
 
+@pytest.fixture(scope="session")
+def two_parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    """Of the same people: a minute and a half, half a minute of nothing, two and a half minutes."""
+    early, late = tmp_path_factory.mktemp("early"), tmp_path_factory.mktemp("late")
+    return {
+        name: (cut(name, early, to_s=90 - off_s), cut(name, late, from_s=120, to_s=270 - off_s))
+        for name, off_s in (("e4-S03", 2), ("wisdm-1600", 5))
+    }
+
+
 @pytest.fixture
 def start_pipeline(
     tmp_path: Path, stack: Stack, topic_prefix: str, redis_prefix: str, bundle: Path

@@ -30,7 +30,9 @@ from training.watch import uploads
 
 JWT_KEY = "a key for tests, of 32 bytes and more"
 PARTITIONS = 4
-STOP_S = 10.0
+STOP_S = 60.0
+"""All of these time limits end a test that hangs; a busy machine is far from them."""
+HTTP_S = 30.0
 ABSTAIN_BELOW = 0.3
 """Of the bundle in these tests."""
 
@@ -51,6 +53,36 @@ class Event:
     @property
     def window(self) -> WindowKey:
         return self.data["user"], self.data["window_start_ms"]
+
+
+@dataclass(frozen=True, slots=True)
+class TwoParts:
+    """Watches whose recordings have a pause that no window spans: between ``early`` and ``late`` a test may wait for as
+    long as it takes, and what it does then it does in the middle of the stream.
+    """
+
+    folders: dict[str, tuple[Path, Path]]
+    early: list[Watch]
+    late: list[Watch]
+
+    @property
+    def expected(self) -> set[WindowKey]:
+        """The windows of the contract, by code that shares nothing with the services."""
+        return {
+            (watch.name, start)
+            for watch in self.early
+            for folder in self.folders[watch.name]
+            for start in expected_windows(folder, shift_ms=watch.shift_ms)
+        }
+
+    @property
+    def offline(self) -> dict[WindowKey, OfflineWindow]:
+        """The windows of the offline path, both parts of a person on one baseline."""
+        return {
+            (early.name, window.raw.window_start_ms + early.shift_ms): window
+            for early, late in zip(self.early, self.late, strict=True)
+            for window in offline_windows([early.recording, late.recording])
+        }
 
 
 class Pipeline:
@@ -112,7 +144,13 @@ class Pipeline:
             return make_watch(recording, token, time.time_ns() // 1_000_000, speed)
         return Watch(recording, token, shift_ms, list(uploads(recording, shift_ms=shift_ms)))
 
-    async def settle(self, timeout_s: float = 90) -> None:
+    def in_two_parts(self, parts: dict[str, tuple[Path, Path]]) -> TwoParts:
+        """Watches with these recordings, by person."""
+        early = [self.watch(first) for first, _ in parts.values()]
+        late = [self.watch(parts[watch.name][1], shift_ms=watch.shift_ms) for watch in early]
+        return TwoParts(parts, early, late)
+
+    async def settle(self, timeout_s: float = 150) -> None:
         """Return once all that was sent so far is folded, and all that this gave is classified."""
         watch = [spec.name for spec in topics.WATCH.values()]
         await self._catch_up("features", await self.end_offsets(*watch), timeout_s)
@@ -197,14 +235,14 @@ class Pipeline:
 
     async def metric(self, service: str, name: str) -> float:
         """Sum over the labels of one of the service's counters."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=HTTP_S) as client:
             page = (await client.get(f"{self.services[service].url}/metrics")).text
         samples = [line.rsplit(" ", 1) for line in page.splitlines() if line.partition("{")[0].split(" ")[0] == name]
         return sum(float(value) for _, value in samples)
 
     async def readiness(self, service: str) -> tuple[int, dict[str, str]]:
         """Status and reasons of /readyz."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=HTTP_S) as client:
             answer = await client.get(f"{self.services[service].url}/readyz")
         return answer.status_code, answer.json()["waiting"]
 
@@ -216,7 +254,7 @@ def start_all(servers: Collection[ServerProcess]) -> None:
 
 
 async def terminate(server: ServerProcess) -> int:
-    """SIGTERM; the exit code (negative: the signal that ended it), TimeoutError after 10 s. Its data stay."""
+    """SIGTERM; the exit code (negative: the signal that ended it), TimeoutError when it does not end. Its data stay."""
     pid = server.pid
     os.kill(pid, signal.SIGTERM)
 
@@ -229,7 +267,7 @@ async def terminate(server: ServerProcess) -> int:
     return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 60, *, pause_s: float = 0.05) -> None:
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = 120, *, pause_s: float = 0.05) -> None:
     """Wait for a condition, plain or awaitable; TimeoutError says what did not happen."""
     deadline_s = time.monotonic() + timeout_s
     while True:

@@ -25,7 +25,7 @@ from gaitway.token import make_token
 from shared import topics
 from shared.modality import ACCELEROMETER, NAMES
 from shared.records.samples import TICK, SampleRecord
-from tests.e2e.harness import JWT_KEY, until
+from tests.e2e.harness import HTTP_S, JWT_KEY, until
 from tests.integration.bus import commits, producer, read
 
 MIB = 1024**2
@@ -68,13 +68,9 @@ def resident_mib(pid: int, what: str = "VmRSS") -> float:
 
 
 async def metric(service: ServiceProcess, name: str) -> float:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=HTTP_S) as client:
         page = (await client.get(f"{service.url}/metrics")).text
-    samples = [
-        line.rsplit(" ", 1)
-        for line in page.splitlines()
-        if name in (line.rsplit(" ", 1)[0], line.partition("{")[0].split(" ")[0])
-    ]
+    samples = [line.rsplit(" ", 1) for line in page.splitlines() if line.partition("{")[0].split(" ")[0] == name]
     return sum(float(value) for _, value in samples)
 
 
@@ -108,7 +104,7 @@ async def offer(url: str, uploads: int, *, at_a_time: int) -> Answers:
     seqs = iter(range(uploads))
     limits = httpx.Limits(max_connections=at_a_time, max_keepalive_connections=at_a_time)
     payloads = [body(seq) for seq in range(8)]
-    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=HTTP_S, trust_env=False, limits=limits) as client:
 
         async def send() -> None:
             for seq in seqs:
@@ -146,10 +142,8 @@ async def test_a_stopped_broker_is_no_memory_of_the_gateway(
             return (await offer(ingest.url, 1, at_a_time=1)).by_status[202] == 1
 
         began_s = time.monotonic()
-        await until(is_accepted, "uploads to be accepted again", 30)
+        await until(is_accepted, "uploads to be accepted again")
         again_s = time.monotonic() - began_s
-        within_5_s = await metric(ingest, 'gaitway_ingest_upload_seconds_bucket{le="5.0"}')
-        in_all = await metric(ingest, "gaitway_ingest_upload_seconds_count")
     print(
         f"\ningest: offered {offered_mib:.1f} MiB to a buffer of {BUFFER_BYTES / MIB:.0f} MiB over {CONNECTIONS} "
         f"connections: {dict(answers.by_status)}, {answers.buffer_full} of them refused at once; "
@@ -160,8 +154,6 @@ async def test_a_stopped_broker_is_no_memory_of_the_gateway(
     assert answers.without_retry_after == 0
     # 1 MiB has room for 35 of the 200 uploads that are under way at a time.
     assert answers.buffer_full > uploads / 2
-    # Answered within the bound of 3 s, whatever else the two cores had to do.
-    assert within_5_s == in_all
     assert growth_mib < MAX_GROWTH_MIB
 
 
@@ -225,7 +217,7 @@ async def test_a_topic_far_ahead_waits_in_kafka(
             async def runs_ahead() -> bool:
                 return await waiting() > MAX_WAITING
 
-            await until(runs_ahead, "the topic to run ahead", 30)
+            await until(runs_ahead, "the topic to run ahead")
             most, peak_mib, deadline_s = 0.0, 0.0, time.monotonic() + 4
             while time.monotonic() < deadline_s:
                 most, peak_mib = max(most, await waiting()), max(peak_mib, resident_mib(features.pid))
@@ -242,7 +234,7 @@ async def test_a_topic_far_ahead_waits_in_kafka(
                 held = await commits(kafka, f"{topic_prefix}features")
                 return max((o.offset for tp, o in held.items() if tp.topic == names[0]), default=0) > end
 
-            await until(all_folded, "everything to be folded", 40, pause_s=0.5)
+            await until(all_folded, "everything to be folded", pause_s=0.5)
             took_s = time.monotonic() - began_s
             folded = await metric(features, "gaitway_features_records_total")
             top_mib = resident_mib(features.pid, "VmHWM")

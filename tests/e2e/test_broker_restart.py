@@ -10,9 +10,9 @@ import pytest
 
 from gaitway.embedded import FAST_RESTART, KafkaBroker
 from gaitway.replay import Watch, replay
-from tests.e2e.harness import Pipeline, assert_once_each, assert_same_baselines, expected, offline, terminate, until
+from tests.e2e.harness import Pipeline, assert_once_each, assert_same_baselines, terminate, until
 
-SPEED = 12.0
+SPEED = 25.0
 
 
 @pytest.fixture
@@ -22,19 +22,21 @@ def broker() -> Iterator[KafkaBroker]:
 
 
 async def test_kill_9_of_the_broker_in_mid_stream(
-    broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path]
+    broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], two_parts: dict[str, tuple[Path, Path]]
 ) -> None:
     # While the broker is away the log stands still; its time does not. On a busy machine it is away for a while.
     pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=45)
     lives = {name: server.pid for name, server in pipeline.services.items()}
-    watches = [pipeline.watch(path, speed=SPEED) for path in even.values()]
+    watches = pipeline.in_two_parts(two_parts)
     async with pipeline.tail() as seen:
-        sending = asyncio.create_task(replay(watches, pipeline.url, SPEED))
+        await replay(watches.early, pipeline.url, float("inf"))
         await until(lambda: len(seen) >= 6, "the first events")
+        sending = asyncio.create_task(replay(watches.late, pipeline.url, SPEED))
+        await until(lambda: all(watch.sent for watch in watches.late), "uploads of the late part")
         before_kill = len(seen)
         broker.kill()
         assert not sending.done()
-        answer = await upload_once(pipeline, watches[0])
+        answer = await upload_once(pipeline, watches.early[0])
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         await asyncio.to_thread(broker.start)
@@ -43,10 +45,10 @@ async def test_kill_9_of_the_broker_in_mid_stream(
     events = await pipeline.events()
 
     assert {name: server.pid for name, server in pipeline.services.items()} == lives
-    assert sum(watch.retries for watch in watches) > 0
+    assert sum(watch.retries for watch in watches.late) > 0
     assert 0 < before_kill < len(events)
-    assert_once_each(events, expected(even, watches))
-    assert_same_baselines(events, offline(watches))
+    assert_once_each(events, watches.expected)
+    assert_same_baselines(events, watches.offline)
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in mid-batch"])
@@ -72,5 +74,5 @@ async def upload_once(pipeline: Pipeline, watch: Watch) -> httpx.Response:
     """An upload that the watch has sent already: what becomes of it changes nothing."""
     headers = {"Authorization": f"Bearer {watch.token}"}
     body = msgspec.json.encode(watch.uploads[0])
-    async with httpx.AsyncClient(base_url=pipeline.url, timeout=10, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=pipeline.url, timeout=30, trust_env=False) as client:
         return await client.post("/v1/uploads", content=body, headers=headers)

@@ -23,7 +23,7 @@ from gaitway.replay import make_watch, replay
 from gaitway.token import make_token
 from shared import topics
 from tests.debian import program
-from tests.e2e.harness import JWT_KEY, Pipeline, until
+from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, until
 from training.datasets import read_recording
 
 RULES = sorted((FOLDER.parents[1] / "prometheus" / "rules").glob("*.yml"))
@@ -87,7 +87,7 @@ async def send(pipeline: Pipeline, recordings: dict[str, Path]) -> None:
         await replay(watches, pipeline.url, math.inf)
         # A watch that did not hear the answers.
         await replay(watches[-1:], pipeline.url, math.inf)
-        async with httpx.AsyncClient(base_url=pipeline.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=pipeline.url, trust_env=False, timeout=HTTP_S) as client:
             for token, body in (("none", b"{}"), (bad, b"{"), (bad, b'{"device": "d", "speed": 1}')):
                 await client.post("/v1/uploads", content=body, headers={"Authorization": f"Bearer {token}"})
         await send_junk(pipeline)
@@ -154,7 +154,7 @@ async def test_every_query_of_every_dashboard_has_an_answer(
 
 def assert_rules_are_evaluated(url: str) -> None:
     """promtool sees a wrong join of real series as little as a rule that takes too long."""
-    groups = httpx.get(f"{url}/api/v1/rules", trust_env=False).json()["data"]["groups"]
+    groups = httpx.get(f"{url}/api/v1/rules", trust_env=False, timeout=HTTP_S).json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 20
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}

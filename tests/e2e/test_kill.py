@@ -19,14 +19,13 @@ from tests.e2e.harness import (
     assert_once_each,
     assert_same_baselines,
     expected,
-    offline,
     start_all,
     terminate,
     until,
 )
 
 SPEED = 25.0
-"""Three minutes take seven seconds: enough for a service to come back, so that uploads find it dead and alive."""
+"""The late part takes six seconds: enough for a service to come back, so that uploads find it dead and alive."""
 BEFORE = 8
 """Events to wait for before the blow."""
 
@@ -34,42 +33,45 @@ BEFORE = 8
 @pytest.mark.parametrize(
     "victims", [("features",), ("inference",), ("features", "inference")], ids=lambda names: "+".join(names)
 )
-async def test_kill_9_in_mid_stream(pipeline: Pipeline, even: dict[str, Path], victims: tuple[str, ...]) -> None:
-    watches = [pipeline.watch(path, speed=SPEED) for path in even.values()]
-    wanted = expected(even, watches)
+async def test_kill_9_in_mid_stream(
+    pipeline: Pipeline, two_parts: dict[str, tuple[Path, Path]], victims: tuple[str, ...]
+) -> None:
+    watches = pipeline.in_two_parts(two_parts)
     servers = [pipeline.services[name] for name in victims]
     async with pipeline.tail() as seen:
-        sending = asyncio.create_task(replay(watches, pipeline.url, SPEED))
+        await replay(watches.early, pipeline.url, float("inf"))
         await until(lambda: len(seen) >= BEFORE, "the first events")
+        sending = asyncio.create_task(replay(watches.late, pipeline.url, SPEED))
+        await until(lambda: all(watch.sent for watch in watches.late), "uploads of the late part")
         first_lives = [server.pid for server in servers]
         killed_at_ms = time.time() * 1000
         for server in servers:
             server.kill()
         assert not sending.done()
-        sent_at_kill = sum(watch.sent for watch in watches)
         await asyncio.to_thread(start_all, servers)
         await sending
     await pipeline.settle()
     events = await pipeline.events()
 
     assert all(server.pid != pid for server, pid in zip(servers, first_lives, strict=True))
-    assert 0 < sent_at_kill < sum(len(watch.uploads) for watch in watches)
     assert {event.data["published_at_ms"] < killed_at_ms for event in events} == {True, False}
-    assert_once_each(events, wanted)
-    assert_same_baselines(events, offline(watches))
+    assert_once_each(events, watches.expected)
+    assert_same_baselines(events, watches.offline)
 
 
 async def test_sigterm_of_each_service_in_mid_stream(
-    start_pipeline: Callable[..., Pipeline], even: dict[str, Path]
+    start_pipeline: Callable[..., Pipeline], two_parts: dict[str, tuple[Path, Path]]
 ) -> None:
     # Without the gateway there are no uploads, and when it is back the log's time has moved on by as much.
-    pipeline = start_pipeline(linger_s=15)
-    watches = [pipeline.watch(path, speed=SPEED / 2) for path in even.values()]
+    pipeline = start_pipeline(linger_s=30)
+    watches = pipeline.in_two_parts(two_parts)
     servers = (pipeline.features, pipeline.inference, pipeline.ingest)
     async with pipeline.tail() as seen:
-        sending = asyncio.create_task(replay(watches, pipeline.url, SPEED / 2))
-        await until(lambda: len(seen) >= BEFORE / 2, "the first events")
-        codes = [await terminate(server) for server in servers]
+        await replay(watches.early, pipeline.url, float("inf"))
+        await until(lambda: len(seen) >= BEFORE, "the first events")
+        sending = asyncio.create_task(replay(watches.late, pipeline.url, SPEED))
+        await until(lambda: all(watch.sent for watch in watches.late), "uploads of the late part")
+        codes = await asyncio.gather(*(terminate(server) for server in servers))
         assert not sending.done()
         before = len(seen)
         await asyncio.to_thread(start_all, servers)
@@ -79,8 +81,8 @@ async def test_sigterm_of_each_service_in_mid_stream(
 
     assert codes == [0, 0, 0]
     assert 0 < before < len(events)
-    assert_once_each(events, expected(even, watches))
-    assert_same_baselines(events, offline(watches))
+    assert_once_each(events, watches.expected)
+    assert_same_baselines(events, watches.offline)
 
 
 @pytest.mark.parametrize("redis_is_empty", [False, True], ids=["baselines kept", "baselines lost"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 from gaitway.load.check import EventCheck
 from gaitway.load.fleet import Fleet
@@ -36,6 +37,8 @@ async def test_what_belongs_to_others_is_not_counted(pipeline: Pipeline):
     check = EventCheck(Fleet(["nobody"], [b""], [b""], 0), pipeline.kafka, pipeline.prefix)
     ready = asyncio.Event()
     reading = asyncio.create_task(check.run(ready))
-    await asyncio.wait_for(ready.wait(), 20)
+    await asyncio.wait_for(ready.wait(), 60)
     reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
     assert check.seen.events == 0

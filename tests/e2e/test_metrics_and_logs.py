@@ -13,12 +13,12 @@ from gaitway.demo import processes
 from gaitway.replay import replay
 from shared import topics
 from shared.metrics import CATALOGUE, SERVICES, STAGES
-from tests.e2e.harness import Event, Pipeline, until
+from tests.e2e.harness import HTTP_S, Event, Pipeline, until
 
 
 async def samples(pipeline: Pipeline, service: str) -> dict[str, list[Any]]:
     """What a scrape gives, by the catalogue's names."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=HTTP_S) as client:
         page = (await client.get(f"{pipeline.services[service].url}/metrics")).text
     found: dict[str, list[Any]] = {}
     for family in text_string_to_metric_families(page):
@@ -57,7 +57,9 @@ async def test_a_scrape_has_every_metric_and_a_trace_leads_through_everything(
 
 async def refused(pipeline: Pipeline, token: str) -> httpx.Response:
     """The answer to an upload of nothing."""
-    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with httpx.AsyncClient(
+        trust_env=False, timeout=HTTP_S, headers={"Authorization": f"Bearer {token}"}
+    ) as client:
         return await client.post(f"{pipeline.url}/v1/uploads", json={})
 
 

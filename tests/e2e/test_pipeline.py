@@ -76,7 +76,7 @@ def traces_of(watch: Watch, window_start_ms: int) -> set[str]:
 
 
 async def send(pipeline: Pipeline, watch: Watch) -> None:
-    async with httpx.AsyncClient(base_url=pipeline.url, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=pipeline.url, trust_env=False, timeout=30) as client:
         for upload in watch.uploads:
             headers = {"Authorization": f"Bearer {watch.token}", "traceparent": traceparent(watch.name, upload)}
             answer = await client.post("/v1/uploads", content=msgspec.json.encode(upload), headers=headers)

@@ -55,16 +55,22 @@ def baselines_of(events: list[Event], user: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_windows_go_on_without_redis(
-    start_pipeline: Callable[..., Pipeline], valkey: ValkeyServer, even: dict[str, Path], how: str
+    start_pipeline: Callable[..., Pipeline],
+    valkey: ValkeyServer,
+    even: dict[str, Path],
+    two_parts: dict[str, tuple[Path, Path]],
+    how: str,
 ) -> None:
     pipeline = start_pipeline(redis=valkey.url, linger_s=10)
     # One user whose baseline is in memory when Redis goes, and one who comes while it is away.
-    known = pipeline.watch(even["e4-S03"], speed=SPEED)
+    known = pipeline.in_two_parts({"e4-S03": two_parts["e4-S03"]})
     stranger = pipeline.watch(even["wisdm-1600"])
-    users = [known, stranger]
+    wanted = known.expected | expected(even, [stranger])
     async with pipeline.tail() as seen:
-        sending = asyncio.create_task(replay([known], pipeline.url, SPEED))
+        await replay(known.early, pipeline.url, float("inf"))
         await until(lambda: len(seen) >= 3, "the first events")
+        sending = asyncio.create_task(replay(known.late, pipeline.url, SPEED))
+        await until(lambda: known.late[0].sent, "uploads of the late part")
         leave(valkey, how)
         before = len(seen)
         assert not sending.done()
@@ -75,9 +81,9 @@ async def test_windows_go_on_without_redis(
 
         await until(says_so, "/readyz of features to miss Redis")
         await replay([stranger], pipeline.url, float("inf"))
-        await until(lambda: {user for user, _ in seen[before:]} == {u.name for u in users}, "events")
+        await until(lambda: {user for user, _ in seen[before:]} == {"e4-S03", stranger.name}, "events")
         await sending
-        await until(lambda: expected(even, users) <= set(seen), "all events without Redis")
+        await until(lambda: wanted <= set(seen), "all events without Redis")
         await come_back(valkey, how)
 
     async def is_ready() -> bool:
@@ -87,10 +93,10 @@ async def test_windows_go_on_without_redis(
     await pipeline.settle()
     events = await pipeline.events()
 
-    assert_once_each(events, expected(even, users))
+    assert_once_each(events, wanted)
     assert set(baselines_of(events, stranger.name)) == {("unavailable", "unavailable")}
     # In memory the baseline has followed the user all the time.
-    assert_same_baselines((event for event in events if event.key == known.name), offline([known]))
+    assert_same_baselines((event for event in events if event.key == "e4-S03"), known.offline)
 
 
 async def test_a_flush_is_a_cold_start(

@@ -28,7 +28,7 @@ async def read(
         consumer.assign(wanted)
         ends = await consumer.end_offsets(wanted)
         found: list[ConsumerRecord] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while any([await consumer.position(tp) < ends[tp] for tp in wanted]):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += records
@@ -38,7 +38,7 @@ async def read(
 
 
 async def read_until(
-    kafka: str, topic: str, partitions: int, enough: Callable[[list[ConsumerRecord]], bool], timeout_s: float = 30
+    kafka: str, topic: str, partitions: int, enough: Callable[[list[ConsumerRecord]], bool], timeout_s: float = 90
 ) -> list[ConsumerRecord]:
     """Read until ``enough`` says so; what there is when the time is up, so that the test says what is missing."""
     deadline_s = asyncio.get_running_loop().time() + timeout_s

@@ -149,7 +149,7 @@ async def test_a_paused_worker_that_wakes_up_cannot_publish(kafka, bus, classifi
         patch.setattr(writer, "AIOKafkaProducer", Pausing)
         paused = await Owner.open(kafka, bus, classifier)
     work = asyncio.create_task(paused.publish(window(0), window(1), next_offset=9))
-    await asyncio.wait_for(Pausing.written.wait(), 10)
+    await asyncio.wait_for(Pausing.written.wait(), 60)
     successor = await Owner.open(kafka, bus, classifier)
     await successor.publish(window(0), next_offset=1)
     Pausing.woken.set()
@@ -196,7 +196,7 @@ async def running(kafka: str, prefix: str, classifier: Classifier, **changes: ob
         yield worker
     finally:
         worker.stopping.set()
-        await asyncio.wait_for(work, 20)
+        await asyncio.wait_for(work, 60)
 
 
 async def send(
@@ -252,7 +252,7 @@ async def test_two_workers_share_the_partitions_and_take_over(kafka, bus, classi
         async with running(kafka, bus, classifier, instance="b") as second:
             # Windows come all the while: what a poll finds during a rebalance must not hold it up.
             sent = 1
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 while not (len(first._processor.writers) == len(second._processor.writers) == 1) or sent < 20:
                     await send(kafka, bus, window(sent).encode(), partition=sent % PARTITIONS)
                     sent += 1
@@ -313,4 +313,4 @@ async def test_what_cannot_be_opened_for_good_ends_the_worker(kafka, bus, classi
     monkeypatch.setattr(service, "read_ledgers", broken)
     worker = Worker(settings(kafka, bus), classifier, Health(), system_clock)
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(worker.run(), 20)
+        await asyncio.wait_for(worker.run(), 60)

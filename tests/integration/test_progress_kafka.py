@@ -8,6 +8,8 @@ from shared import progress as progress_module
 from shared import topics
 from shared.clock import system_clock
 from shared.health import Health
+from shared.progress import PartitionProgress
+from tests.e2e.harness import until
 from tests.inference.windows import window
 from tests.integration.bus import read_until
 from tests.integration.test_features_kafka import FeaturesWorker, watches
@@ -29,20 +31,40 @@ def _look_often(monkeypatch):
     monkeypatch.setattr(progress_module, "ASK_EVERY_S", 0.05)
 
 
-async def alive_within(health: Health, alive: bool, timeout_s: float = 15) -> bool:
-    """Whether liveness becomes that while the loop turns."""
+async def is_alive_again(health: Health) -> None:
+    await until(lambda: health.alive, "liveness")
+
+
+class HangingPolls:
+    """In the place of a consumer's getmany: the loop turns, and reads nothing."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, **_: object) -> dict[object, object]:
+        self.calls += 1
+        await asyncio.sleep(0.05)
+        return {}
+
+    async def begun(self) -> None:
+        """Return once what was under way before is over."""
+        await until(lambda: self.calls > 1, "a poll that reads nothing")
+
+
+async def looks(progress: PartitionProgress, count: int) -> None:
+    """Return after so many looks at the partitions."""
+    look, seen = progress.look, 0
+
+    async def counting(consumer: object) -> None:
+        nonlocal seen
+        await look(consumer)
+        seen += 1
+
+    progress.look = counting
     try:
-        async with asyncio.timeout(timeout_s):
-            while health.alive != alive:
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        return False
-    return True
-
-
-async def hangs(*args, **kwargs):
-    await asyncio.sleep(0.05)
-    return {}
+        await until(lambda: seen >= count, "a look at the partitions")
+    finally:
+        progress.look = look
 
 
 async def test_features_that_reads_nothing_of_a_growing_log_is_not_alive(kafka, topic_prefix, redis_url, redis_prefix):
@@ -54,17 +76,18 @@ async def test_features_that_reads_nothing_of_a_growing_log_is_not_alive(kafka, 
     async with watches(kafka, topic_prefix), worker.running():
         await worker.owns(4)
         watch.now_s += 61
-        assert await alive_within(worker.health, True)
-        worker.source._consumer.getmany = hangs
-        await asyncio.sleep(0.5)
+        await is_alive_again(worker.health)
+        worker.source._consumer.getmany = polls = HangingPolls()
+        await polls.begun()
+        await looks(worker.health.partitions, 2)  # the first one may still see what was read before
         watch.now_s += 61
-        await asyncio.sleep(0.5)
+        # The loop itself goes on turning all the while.
+        await until(lambda: watch.now_s == worker.health._last_progress, "the loop to turn")
+        await looks(worker.health.partitions, 2)
         assert not worker.health.alive
         assert len(worker.health.partitions.stalled(60)) == 12
-        # The loop itself goes on turning all the while.
-        assert watch.now_s == worker.health._last_progress
         del worker.source._consumer.getmany
-        assert await alive_within(worker.health, True)
+        await is_alive_again(worker.health)
 
 
 async def test_inference_is_alive_while_idle_and_not_while_hung(kafka, topic_prefix, tmp_path):
@@ -83,20 +106,20 @@ async def test_inference_is_alive_while_idle_and_not_while_hung(kafka, topic_pre
         await read_until(kafka, topic_prefix + topics.EVENTS.name, 2, lambda found: len(found) == 1)
         for _ in range(3):
             watch.now_s += 61
-            assert await alive_within(health, True)
-        worker._consumer.getmany = hangs
-        await asyncio.sleep(0.5)  # the poll under way still reads
+            await is_alive_again(health)
+        worker._consumer.getmany = polls = HangingPolls()
+        await polls.begun()
         await send(kafka, topic_prefix, window(1).encode())
-        await asyncio.sleep(0.5)
+        await looks(health.partitions, 2)
         watch.now_s += 61
-        await asyncio.sleep(0.5)
-        assert not health.alive
         # The loop itself goes on turning all the while.
-        assert watch.now_s == health._last_progress
+        await until(lambda: watch.now_s == health._last_progress, "the loop to turn")
+        await looks(health.partitions, 2)
+        assert not health.alive
         assert health.partitions.stalled(60) == [f"{topic_prefix}activity.windows/0"]
         del worker._consumer.getmany
-        assert await alive_within(health, True)
+        await is_alive_again(health)
     finally:
         worker.stopping.set()
-        await asyncio.wait_for(work, 20)
+        await asyncio.wait_for(work, 60)
         classifier.close()

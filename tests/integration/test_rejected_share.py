@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -47,14 +46,12 @@ async def ticking(kafka: str, prefix: str) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def ends_with_one_line(service: str, settings: dict[str, object]) -> None:
-    began_s = time.monotonic()
     ended = await asyncio.to_thread(serve, service, **settings)
     assert ended.returncode == 1, ended.stderr
     last = ended.stderr.splitlines()[-1]
     assert last.startswith("gaitway: ")
     assert "records were rejected, 50% may be: watch.rejected holds them and says why" in last
     assert "Traceback" not in ended.stderr
-    assert time.monotonic() - began_s < 50
 
 
 async def dead_letters(kafka: str, prefix: str) -> list[int]:
