@@ -103,8 +103,8 @@ UPLOADS = _counter(
     "uploads",
     "Uploads by HTTP status of the answer",
     "503: /readyz says what is away; watches send again, so nothing is lost while their buffers last. 429: one user "
-    "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug, the "
-    "traceback is in the log.",
+    "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug or a "
+    "refusal of Kafka's (a right, a setting), the log says which.",
     "status",
 )
 UPLOAD_SECONDS = _histogram(

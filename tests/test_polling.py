@@ -3,7 +3,9 @@ import time
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
 
+from shared.errors import Stop
 from shared.polling import POLL_MS, poll, poll_fresh
 from tests.inference.windows import kafka_window
 
@@ -73,3 +75,12 @@ async def test_a_second_poll_brings_what_has_come_since_the_buffer_was_filled():
     fresh = await poll_fresh(consumer, 100, {0, 1})
     assert {tp: [record.offset for record in records] for tp, records in fresh.items()} == {MINE: [5, 6, 7], NEW: [1]}
     assert await poll_fresh(consumer, 100, {0, 1}) == {}
+
+
+async def test_what_the_consumer_may_not_read_stops_the_service_by_name():
+    class Refused(MemoryConsumer):
+        async def getmany(self, *, timeout_ms: int, max_records: int):
+            raise TopicAuthorizationFailedError("activity.windows")
+
+    with pytest.raises(Stop, match=r"TopicAuthorizationFailedError.*activity\.windows"):
+        await poll(Refused(), 100, {0})

@@ -91,6 +91,7 @@ def pipeline() -> Dashboard:
                 [
                     Query("sum(gaitway_features_folds_waiting)", "folds waiting"),
                     Query(rate("gaitway_features_redis_errors_total"), "errors a second"),
+                    Query(rate("gaitway_features_unreadable_users_total", "reason"), "users set aside: {{reason}}"),
                 ],
                 "none",
                 "Folds wait while Redis is away; at GAITWAY_MAX_WAITING_FOLDS (50,000) consuming waits too. Runbook "

@@ -173,8 +173,9 @@ class BaselineStore:
         key, aside = self._key(user), f"{self._prefix}set-aside:user:{user}"
         if await self._move(keys=[key, aside], args=[SET_ASIDE_MS, reason, seq]):
             metrics.UNREADABLE_USERS.labels(reason).inc()
-            text = "%r in Redis is no user (%s): kept as %r for 7 days, the user begins anew"
-            self._sparingly.log(logging.ERROR, text, key, reason, aside)
+            # No log line names a user: who looks for the key finds it in Redis.
+            text = "a key of Redis is no user (%s): kept for 7 days under %sset-aside:user:, the user begins anew"
+            self._sparingly.log(logging.ERROR, text, reason, self._prefix)
 
     async def _set_large_aside(self, users: Sequence[str]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:

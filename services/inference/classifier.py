@@ -62,7 +62,7 @@ class Classifier:
 
     async def _alone(self, window: WindowRecord) -> NDArray[np.float64] | InvalidRecord:
         try:
-            (probabilities,) = await self._run([window])
+            probabilities: NDArray[np.float64] = (await self._run([window]))[0]
             return probabilities
         except MemoryError:
             raise

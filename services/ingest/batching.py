@@ -13,6 +13,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared.errors import RetryLater
+from shared.kafka_errors import as_retry
+from shared.log import Seldom
 
 logger = logging.getLogger("gaitway.ingest.batching")
 
@@ -49,21 +51,27 @@ class _Flight:
     size: int = 0
     passengers: "list[asyncio.Future[None]]" = field(default_factory=list)
 
-    def settle(self, refusal: str | None) -> None:
+    def settle(self, refusal: RetryLater | None) -> None:
         """Tell everybody; one who has gone away meanwhile is not there any more."""
         for passenger in self.passengers:
             if not passenger.done():
                 if refusal is None:
                     passenger.set_result(None)
                 else:
-                    passenger.set_exception(RetryLater(refusal))
+                    passenger.set_exception(type(refusal)(*refusal.args))
 
 
 class Batcher:
     """``send`` through one producer. All flights that are open leave together, so that one request takes them."""
 
-    def __init__(self, producer: AIOKafkaProducer, linger_s: float, timeout_s: float) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, linger_s: float, timeout_s: float, flight_bytes: int = FLIGHT_BYTES
+    ) -> None:
         self.producer = producer
+        self.spent = asyncio.Event()
+        """The broker has refused a batch for good: its sequence numbers are missing, so all that follows is refused."""
+        self._flight_bytes = flight_bytes
+        self._seldom = Seldom(logger)
         self.waiting_bytes = 0
         self._linger_s = linger_s
         self._timeout_s = timeout_s
@@ -76,11 +84,12 @@ class Batcher:
         """Returns once all replicas have all messages.
 
         Raises:
-            RetryLater: no acknowledgement within the bound, or a refusal; some of them may have arrived.
+            RetryLater: no acknowledgement within the bound, or a refusal (Refused, where no retry helps); some of them
+                may have arrived.
         """
         size = sum(message.size for message in messages)
         flight = self._open.get(partition)
-        if flight is not None and flight.size + size > FLIGHT_BYTES:
+        if flight is not None and flight.size + size > self._flight_bytes:
             self._depart(self._open.pop(partition))
             flight = None
         if flight is None:
@@ -116,18 +125,21 @@ class Batcher:
         task.add_done_callback(self._flying.discard)
 
     async def _fly(self, flight: _Flight) -> None:
-        refusal: str | None = "the gateway stops"
+        refusal: RetryLater | None = RetryLater("the gateway stops")
         try:
             async with asyncio.timeout_at(flight.deadline_s):
                 await self._deliver(flight)
             refusal = None
         except TimeoutError:
-            refusal = f"Kafka has not acknowledged within {self._timeout_s:g} s"
+            refusal = RetryLater(f"Kafka has not acknowledged within {self._timeout_s:g} s")
         except KafkaError as error:
-            refusal = f"Kafka: {error!r}"
+            refusal = as_retry(error)
+            if not error.retriable:
+                self._seldom.log("refused", logging.ERROR, "a batch was refused, a new producer follows: %s", refusal)
+                self.spent.set()
         except Exception as error:
             logger.exception("a batch could not be sent")
-            refusal = f"the producer failed: {error!r}"
+            refusal = RetryLater(f"the producer failed: {error!r}")
         finally:
             # The producer takes one batch per partition: one that it has no place for is given up here.
             self.waiting_bytes -= sum(flight.sizes.values())

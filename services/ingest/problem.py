@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from services.ingest.errors import TooManyRequests, Unauthorised
-from shared.errors import InvalidMessage, InvalidUpload, RetryLater
+from shared.errors import InvalidMessage, InvalidUpload, Refused, RetryLater
 from shared.metrics import NO_MODALITY
 from shared.modality import NAMES
 
@@ -42,7 +42,8 @@ def refusal(error: InvalidMessage | RetryLater) -> Response:
         headers = {"Accept-Encoding": "gzip"} if error.status == 415 else None
         field = error.field or "body" if error.status in (400, 422) else ""
         return problem(error.status, error.detail, field=field, headers=headers)
-    status = 429 if isinstance(error, TooManyRequests) else 503
+    # Refused by Kafka for good: for an operator's eyes. The watch keeps what it has, and sends it again all the same.
+    status = 429 if isinstance(error, TooManyRequests) else 500 if isinstance(error, Refused) else 503
     return problem(status, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
 
 

@@ -11,14 +11,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from services.ingest.batching import BATCH_BYTES, Batcher, Message
+from services.ingest.batching import BATCH_BYTES, FLIGHT_BYTES, Batcher, Message
 from services.ingest.settings import IngestSettings
 from services.ingest.trace import HEADER
 from shared import plant
-from shared.errors import RetryLater
+from shared.errors import InvalidUpload, Refused, RetryLater
 from shared.farewell import drop_producer
+from shared.kafka_errors import is_refusal, record_bytes
 from shared.records.samples import TICK, SampleRecord
-from shared.topics import WATCH
+from shared.topics import WATCH, message_limits
 
 logger = logging.getLogger("gaitway.ingest.publisher")
 
@@ -61,6 +62,7 @@ class KafkaPublisher:
         self._settings = settings
         self._topics = {name: settings.topic_prefix + spec.name for name, spec in WATCH.items()}
         self._batcher: Batcher | None = None
+        self._limits: dict[str, int] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -78,6 +80,7 @@ class KafkaPublisher:
         )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
+                limits = await message_limits(self._settings.kafka, self._settings.topic_prefix, tuple(WATCH.values()))
                 await producer.start()
                 # Now, not within the bounded time of the first upload.
                 for topic in self._topics.values():
@@ -85,24 +88,32 @@ class KafkaPublisher:
         except BaseException as error:
             await drop_producer(producer)
             if isinstance(error, KafkaError | TimeoutError):
-                raise RetryLater(f"Kafka at {self._settings.kafka} does not answer: {error!r}") from error
+                kind = Refused if is_refusal(error) else RetryLater
+                raise kind(f"Kafka at {self._settings.kafka} does not answer: {error!r}") from error
             raise
-        self._batcher = Batcher(producer, self._settings.linger_ms / 1000, self._settings.publish_timeout_ms / 1000)
+        self._limits = {self._settings.topic_prefix + name: size for name, size in limits.items()}
+        flight_bytes = min(FLIGHT_BYTES, *self._limits.values())
+        self._batcher = Batcher(
+            producer, self._settings.linger_ms / 1000, self._settings.publish_timeout_ms / 1000, flight_bytes
+        )
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
         """One record per modality, key = user; returns once all replicas have them.
 
         Raises:
             RetryLater: no acknowledgement within the bound, no connection, or too much is waiting already.
+            InvalidUpload: a record is larger than its topic takes.
         """
         batcher = self._connected()
         if batcher.waiting_bytes >= self._settings.buffer_bytes:
             raise RetryLater(f"{batcher.waiting_bytes} bytes already wait for Kafka")
         key, headers = user.encode(), [(HEADER, traceparent)]
-        sending = batcher.send(
-            partition_of(user, self._settings.partitions),
-            [Message(self._topics[record.modality.name], key, record.encode(), headers) for record in records],
-        )
+        messages = [Message(self._topics[record.modality.name], key, record.encode(), headers) for record in records]
+        for message in messages:
+            limit = self._limits[message.topic]
+            if message.size > limit and record_bytes(key, message.value, headers) > limit:
+                raise InvalidUpload("", f"{message.topic} takes {limit} bytes of a modality at once", status=413)
+        sending = batcher.send(partition_of(user, self._settings.partitions), messages)
         if plant.is_planted("ack-early"):
             plant.forget(sending)
             return
@@ -117,6 +128,10 @@ class KafkaPublisher:
         ticks = [Message(topic, None, TICK, []) for topic in self._topics.values()]
         await asyncio.gather(*(batcher.send(partition, ticks) for partition in range(partitions)))
         return partitions * len(ticks)
+
+    async def spent(self) -> None:
+        """Returns when this producer can send no more, and another must be started."""
+        await self._connected().spent.wait()
 
     def _connected(self) -> Batcher:
         if self._batcher is None:

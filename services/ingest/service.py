@@ -17,7 +17,7 @@ from shared import garbage
 from shared.errors import RetryLater
 from shared.health import Health
 from shared.http import bind, server
-from shared.log import configure_logging
+from shared.log import Seldom, configure_logging
 from shared.loop_lag import watch_event_loop
 from shared.topic_watch import TopicWatch
 from shared.topics import WATCH, ensure_topics
@@ -88,19 +88,29 @@ async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, he
     """
     while True:
         await _connect(settings, publisher, health)
-        await tick_until_lost(publisher.tick, health, settings.tick_ms / 1000)
-        logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
+        ticking = asyncio.ensure_future(tick_until_lost(publisher.tick, health, settings.tick_ms / 1000))
+        spent = asyncio.ensure_future(publisher.spent())
+        try:
+            await asyncio.wait({ticking, spent}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ticking.cancel()
+            spent.cancel()
+        if not spent.done():
+            logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
         await publisher.drop()
+        # A refusal that stays must not make a producer a moment.
+        await asyncio.sleep(FIRST_RETRY_S)
 
 
 async def _connect(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
     wait_s = FIRST_RETRY_S
+    seldom = Seldom(logger)
     while True:
         try:
             await ensure_topics(settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor)
             await publisher.start()
         except RetryLater as error:
-            logger.warning("%s; again in %.1f s", error, wait_s)
+            seldom.log("connect", logging.WARNING, "%s; again in %.1f s", error, wait_s)
             health.waits_for("kafka", str(error))
             # A broker that is away is no reason to restart this process.
             health.progress()

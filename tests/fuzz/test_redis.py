@@ -1,13 +1,16 @@
-"""What Redis gives back: a user's hash of any content is a user or a cold start, and never ends the service."""
+"""What Redis gives back: a user's key of any type and content is a user or a cold start, and stops nobody's writes."""
 
+import asyncio
+import secrets
 import struct
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
-from services.features.store import _stored_user
+from services.features.store import WRITTEN, BaselineStore, UserWrite, _stored_user
 from shared.errors import InvalidRecord
 from shared.records.window import HEART_RATE_STATES
 from shared.signal.baseline import Hop, UserBaseline
@@ -113,3 +116,65 @@ def test_a_hash_of_any_content_is_a_user(reply):
     assert user.seq >= 0
     assert all(device and hour >= 0 and bits >= 0 for (device, hour), bits in user.hours.items())
     user.baseline.get(WINDOW_MG)
+
+
+VALUES = st.binary(max_size=20) | st.sampled_from([b"7", b"007", b"-1", b"9" * 30, VALID])
+KEYS = st.one_of(
+    st.tuples(st.just("set"), VALUES),
+    st.tuples(st.just("rpush"), VALUES),
+    st.tuples(st.just("sadd"), VALUES),
+    st.tuples(st.just("pfadd"), VALUES),
+    st.tuples(st.just("zadd"), VALUES),
+    st.tuples(st.just("xadd"), VALUES),
+    st.tuples(st.just("hset"), st.dictionaries(FIELDS, VALUES, min_size=1, max_size=4)),
+)
+
+
+async def put(client: Redis, key: str, kind: str, content: bytes | dict[bytes, bytes]) -> None:
+    if kind == "hset":
+        await client.hset(key, mapping=content)
+    elif kind == "zadd":
+        await client.zadd(key, {content: 1})
+    elif kind == "xadd":
+        await client.xadd(key, {b"field": content})
+    else:
+        await getattr(client, kind)(key, content)
+
+
+async def read_and_written(redis_url: str, keys: list[tuple[str, bytes | dict[bytes, bytes]]], *, before: bool) -> None:
+    store = BaselineStore(redis_url, f"fuzz{secrets.token_hex(4)}:")
+    users = [f"u{number}" for number in range(len(keys))]
+    async with Redis.from_url(redis_url) as client:
+
+        async def spoil() -> None:
+            for user, (kind, content) in zip(users, keys, strict=True):
+                await client.delete(store._key(user))
+                await put(client, store._key(user), kind, content)
+
+        async def write(seqs: list[int], *, whole: bool = False) -> list[object]:
+            writes = [UserWrite(user, seq, VALID, {}, []) for user, seq in zip(users, seqs, strict=True)]
+            return await store.write(writes, whole=whole)
+
+        if before:
+            await spoil()
+        loaded = await store.load([*users, "good"])
+        assert loaded["good"].seq == 0
+        seqs = [loaded[user].seq for user in users]
+        assert await write(seqs) == [WRITTEN] * len(users)
+        if not before:
+            # Under a worker that has them in memory: what is no user is lost, and written whole; what may be one is
+            # another worker's, and read again.
+            await spoil()
+            await write([seq + 1 for seq in seqs])
+            seqs = [stored.seq for stored in (await store.load(users)).values()]
+            assert await write(seqs) == [WRITTEN] * len(users)
+        await store.delete_all()
+    await store.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(keys=st.lists(KEYS, min_size=1, max_size=4), before=st.booleans())
+@example(keys=[("hset", {b"seq": b"7"})], before=True)
+@example(keys=[("hset", {b"seq": b"007", b"baseline": VALID})], before=True)
+def test_a_key_of_any_type_and_content_can_be_read_and_then_written(redis_url, keys, before):
+    asyncio.run(read_and_written(redis_url, keys, before=before))

@@ -2,10 +2,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaError, NotLeaderForPartitionError
+from aiokafka.errors import KafkaError, NotLeaderForPartitionError, TopicAuthorizationFailedError
 
 from services.ingest.batching import FLIGHT_BYTES, RECORD_OVERHEAD_BYTES, Batcher, Message
-from shared.errors import RetryLater
+from shared.errors import Refused, RetryLater
 
 
 class Batch(list[bytes]):
@@ -110,3 +110,17 @@ async def test_one_who_goes_away_takes_nobody_along():
     await staying
     assert leaving.cancelled()
     assert producer.sent == [("a", 0, [b"0", b"1"])]
+
+
+async def test_what_the_broker_refuses_for_good_is_no_outage_and_needs_a_new_producer():
+    producer = Producer()
+    batcher = Batcher(producer, 0.001, 1)
+    producer.outcome = {"a": NotLeaderForPartitionError()}
+    with pytest.raises(RetryLater) as caught:
+        await batcher.send(0, [message("a", b"1")])
+    assert not isinstance(caught.value, Refused)
+    assert not batcher.spent.is_set()
+    producer.outcome = {"a": TopicAuthorizationFailedError("a")}
+    with pytest.raises(Refused, match="TopicAuthorizationFailed"):
+        await batcher.send(0, [message("a", b"1")])
+    assert batcher.spent.is_set()

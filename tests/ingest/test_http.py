@@ -15,7 +15,7 @@ from services.ingest.auth import TokenVerifier, make_token
 from services.ingest.problem import MEDIA_TYPE
 from services.ingest.publisher import MemoryPublisher
 from services.ingest.trace import traceparent
-from shared.errors import RetryLater
+from shared.errors import Refused, RetryLater
 from shared.health import Health
 from shared.log import Sparingly
 from shared.records.samples import SampleRecord
@@ -281,6 +281,12 @@ async def test_a_bug_says_its_trace_to_the_client_and_to_the_log(health, caplog)
         response = await client.post("/v1/uploads", content=BODY)
     assert (response.status_code, response.headers["traceresponse"]) == (500, TRACE)
     assert [record.trace_id for record in caplog.records if record.name == "gaitway.ingest.uploads"] == [TRACE[3:35]]
+
+
+async def test_what_kafka_refuses_for_good_is_no_503(client, publisher):
+    publisher.error = Refused("Kafka: TopicAuthorizationFailedError")
+    answer = await client.post("/v1/uploads", content=BODY)
+    assert (answer.status_code, answer.headers["retry-after"]) == (500, "5")
 
 
 def rejected(page: str, modality: str, reason: str) -> float:

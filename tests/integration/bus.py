@@ -7,6 +7,7 @@ from unittest import mock
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import OffsetAndMetadata
 
@@ -90,3 +91,27 @@ async def batches_of_any_names() -> AsyncIterator[BytesName]:
 
 def headers_of(record: ConsumerRecord) -> dict[str, bytes]:
     return dict(record.headers)
+
+
+async def limit(kafka: str, topic: str, size: int) -> None:
+    """Have the topic take batches of so many bytes at most."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        found = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        entries = {entry[0]: entry[1] for entry in found[0].resources[0][4] if entry[1]}
+        kept = {key: entries[key] for key in ("cleanup.policy", "retention.ms", "message.timestamp.type")}
+        changed = kept | {"max.message.bytes": str(size)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=changed)])
+    finally:
+        await admin.close()
+
+
+async def delete(kafka: str, *names: str) -> None:
+    """Delete topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics(list(names))
+    finally:
+        await admin.close()

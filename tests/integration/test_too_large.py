@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from services.inference.classifier import Classifier
 from shared import topics
@@ -12,7 +10,7 @@ from shared.kafka_errors import record_bytes
 from shared.records.window import decode_window
 from tests.bundles import random_bundle
 from tests.inference.windows import window
-from tests.integration.bus import headers_of, read, read_until
+from tests.integration.bus import headers_of, limit, read, read_until
 from tests.integration.test_features_kafka import PARTITIONS, FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import events_of, running, send, start_of
 
@@ -28,19 +26,6 @@ def classifier(tmp_path):
     classifier = Classifier(random_bundle(tmp_path / "random"), threads=1)
     yield classifier
     classifier.close()
-
-
-async def limit(kafka: str, topic: str, size: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        found = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-        entries = {entry[0]: entry[1] for entry in found[0].resources[0][4] if entry[1]}
-        kept = {key: entries[key] for key in ("cleanup.policy", "retention.ms")}
-        changed = kept | {"max.message.bytes": str(size)}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=changed)])
-    finally:
-        await admin.close()
 
 
 async def test_an_event_that_is_too_large_is_rejected_and_the_others_go_on(kafka, bus, classifier):

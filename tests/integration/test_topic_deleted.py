@@ -15,6 +15,7 @@ from shared.health import Health
 from shared.topic_watch import TopicWatch
 from tests.bundles import random_bundle
 from tests.inference.windows import window
+from tests.integration.bus import delete, read_until
 from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
 from tests.integration.test_features_kafka import FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import PARTITIONS, events_of, running, send, settings, start_of
@@ -36,15 +37,6 @@ def classifier(bundle):
 async def bus(kafka, topic_prefix) -> str:
     await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
-
-
-async def delete(kafka: str, *names: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        await admin.delete_topics(list(names))
-    finally:
-        await admin.close()
 
 
 async def create(kafka: str, *created: NewTopic) -> None:
@@ -93,6 +85,8 @@ async def test_a_ledger_that_was_deleted_is_written_again(kafka, bus, classifier
         await until_missing(worker._health, bus + topics.LEDGER.name)
         await topics.ensure_topics(kafka, bus, PARTITIONS, 1)
         await until_ready(worker._health)
+        found = await read_until(kafka, bus + topics.LEDGER.name, PARTITIONS, lambda found: len(found) > 0)
+        assert [record.partition for record in found] == [0]
         await send(kafka, bus, window(3).encode())
         assert await events_of(kafka, bus, 4) == start_of(*range(4))
     # The next worker reads what the first one has written again.
