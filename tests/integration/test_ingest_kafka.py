@@ -1,5 +1,4 @@
 import asyncio
-import contextlib
 import json
 import os
 import signal
