@@ -74,11 +74,15 @@ def data_quality() -> Dashboard:
                     Query(
                         f"topk(8, {rate('gaitway_features_gaps_total', 'modality, reason')})",
                         "{{modality}}: {{reason}}",
-                    )
+                    ),
+                    Query(
+                        rate("gaitway_features_implausible_samples_total", "modality, fault"),
+                        "{{modality}}: samples, {{fault}}",
+                    ),
                 ],
                 "cps",
-                "The eight most frequent. Read watch.gaps for the users and devices of a kind: the same device again "
-                "and again is that device, every device of a model is its app.",
+                "The eight most frequent, and the samples that no body gives. Read watch.gaps for the users and devices "
+                "of a kind: the same device again and again is that device, every device of a model is its app.",
             ),
             lines(
                 "Which modalities do windows have?",

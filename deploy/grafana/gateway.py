@@ -70,10 +70,14 @@ def gateway() -> Dashboard:
             ),
             lines(
                 "Why are uploads refused?",
-                [Query(rate("gaitway_ingest_rejected_uploads_total", "reason"), "{{reason}}")],
+                [
+                    Query(rate("gaitway_ingest_rejected_uploads_total", "reason"), "{{reason}}"),
+                    Query(rate("gaitway_http_refused_total", "reason"), "HTTP: {{reason}}"),
+                ],
                 "reqps",
-                "unauthorised: tokens or the key. unavailable, too_many_requests: ours. time: clocks. The others: an "
-                "app that breaks the format; ingest's log and the answer name the field.",
+                "HTTP: ended before it was a whole request, see docs/operations.md. unauthorised: tokens or the key. "
+                "unavailable, too_many_requests: ours. time: clocks. The others: an app that breaks the format; ingest's "
+                "log and the answer name the field.",
                 stacked=True,
             ),
             lines(
