@@ -81,8 +81,8 @@ def data_quality() -> Dashboard:
                     ),
                 ],
                 "cps",
-                "The eight most frequent, and the samples that no body gives. Read watch.gaps for the users and devices "
-                "of a kind: the same device again and again is that device, every device of a model is its app.",
+                "The eight most frequent, and the samples that no body gives. Read watch.gaps for the users and "
+                "devices of a kind: the same device again and again is that device, every device of a model is its app.",
             ),
             lines(
                 "Which modalities do windows have?",
