@@ -82,7 +82,7 @@ def data_quality() -> Dashboard:
                 ],
                 "cps",
                 "The eight most frequent, and the samples that no body gives. Read watch.gaps for the users and "
-                "devices of a kind: the same device again and again is that device, every device of a model is its app.",
+                "devices of a kind: the same device again and again is that device, all of a model are its app.",
             ),
             lines(
                 "Which modalities do windows have?",

@@ -76,7 +76,7 @@ def gateway() -> Dashboard:
                 ],
                 "reqps",
                 "HTTP: ended before it was a whole request, see docs/operations.md. unauthorised: tokens or the key. "
-                "unavailable, too_many_requests: ours. time: clocks. The others: an app that breaks the format; the log "
+                "unavailable, too_many_requests: ours. time: clocks. Others: an app that breaks the format; the log "
                 "of ingest and the answer name the field.",
                 stacked=True,
             ),
