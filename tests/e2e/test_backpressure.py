@@ -119,7 +119,9 @@ async def test_a_stopped_broker_is_no_memory_of_the_gateway(
     broker: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     settings = {"kafka": broker.bootstrap_servers, "topic_prefix": topic_prefix, "partitions": 4, "jwt_key": JWT_KEY}
-    with ServiceProcess("ingest", settings | {"buffer_bytes": BUFFER_BYTES}, data_dir=tmp_path) as ingest:
+    # On a slow machine the uploads take their time: what fills the buffer must not be given up meanwhile.
+    settings |= {"buffer_bytes": BUFFER_BYTES, "publish_timeout_ms": 20_000, "tick_ms": 60_000}
+    with ServiceProcess("ingest", settings, data_dir=tmp_path) as ingest:
         # Warm: what one round of uploads leaves in the allocator's pools is not what a stopped broker costs.
         assert (await offer(ingest.url, CONNECTIONS, at_a_time=20)).by_status == {202: CONNECTIONS}
         idle_mib = resident_mib(ingest.pid)
