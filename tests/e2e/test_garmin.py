@@ -93,11 +93,11 @@ def test_heart_rate_is_masked_where_it_stays_away() -> None:
         longest_ms = max(silences(t_ms, window["window_start_ms"]))
         if window["mask"]["heart_rate"]:
             # A watch sends the latest reading of each second: up to a second is lost in that.
-            assert longest_ms < 6_000
+            assert longest_ms < 11_000
         elif window["coverage"]["heart_rate"] >= 0.5:
-            assert longest_ms > 5_000
+            assert longest_ms > 10_000
         else:
-            assert sum(step_ms for step_ms in silences(t_ms, window["window_start_ms"]) if step_ms > 1_500) > 10_000
+            assert sum(step_ms for step_ms in silences(t_ms, window["window_start_ms"]) if step_ms > 9_000) > 10_000
 
 
 def test_steps_pass_everywhere_though_the_counter_speaks_on_change_only() -> None:
