@@ -69,9 +69,8 @@ class Questions:
         canary = self._by("outcome", f"sum by (outcome) (increase(gaitway_canary_windows_total{self._range}))")
         told = f"{within:.1%} of events within {OBJECTIVE_S:g} s of the gateway's receipt, p99 {_seconds(p99)}"
         if windows := sum(canary.values()):
-            told += (
-                f"; of the canary watch's {_count(windows)} windows {_count(canary['right'])} got a right event in time"
-            )
+            right = _count(canary.get("right", 0.0))
+            told += f"; of the canary watch's {_count(windows)} windows {right} got a right event in time"
         return Answer("How late are events?", told, p99, table)
 
     def gaps(self) -> Answer:

@@ -28,6 +28,8 @@ HOLED = "garmin-1"
 """The recording whose holes are part of the replay."""
 SPAN_MS = 95_000
 """Device time that one upload advances a watch by, at most: those that hold back skip up to 1000 s a minute."""
+SPARE_MS = 4 * 3_600_000
+"""Device time for a run that takes longer than planned, until its faults are done."""
 SETTLE_S = 120.0
 FINISH_S = 60.0
 HEART_RATES = ("sparse heart rate", "implausible")
@@ -38,7 +40,10 @@ MIN_TIMED = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run is; ``only`` restricts the kinds of faults."""
+    """What a run is; ``only`` restricts the kinds of faults.
+
+    ``seconds``: that it takes, or longer until so many ``faults`` are done.
+    """
 
     seconds: float
     seed: int
@@ -50,6 +55,7 @@ class Options:
     linger_s: float = 45.0
     plant: str = ""
     only: tuple[str, ...] = ()
+    faults: int = 0
 
 
 @dataclass(slots=True)
@@ -170,7 +176,8 @@ async def _hurt(pipeline: Pipeline, watches: list[Watch], options: Options) -> E
         sending = [group.create_task(watch.run(options.period_s, over)) for watch in watches]
         end_s = time.monotonic() + options.seconds
         for fault in plan(options.seed, options.workers, options.brokers, options.only):
-            if time.monotonic() + fault.after_s + fault.for_s > end_s:
+            is_over = time.monotonic() + fault.after_s + fault.for_s > end_s
+            if is_over and len(executor.done) >= options.faults:
                 break
             await asyncio.sleep(fault.after_s)
             await executor.run(fault)
@@ -190,7 +197,7 @@ def make_watches(options: Options, port: int, log: Any) -> list[Watch]:
     cells: list[list[Body]] = [whole_cells(recording) for recording in recordings.values()]
     with_heart_rate = [bodies for bodies in cells if "heart_rate" in bodies[0]]
     uploads = options.seconds / options.period_s
-    start_ms = int(time.time() * 1000 - uploads * SPAN_MS - 3_600_000) // HOP_MS * HOP_MS
+    start_ms = int(time.time() * 1000 - uploads * SPAN_MS - SPARE_MS) // HOP_MS * HOP_MS
     watches = []
     for number in range(options.watches):
         temper = list(TEMPERS)[number % len(TEMPERS)]
