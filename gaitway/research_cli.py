@@ -64,7 +64,7 @@ def train(
         Path | None, typer.Option(help="Folder of a page: calibration, damaged input, cold start.", metavar="DIR")
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "gaitway-default",
-    version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.3.0",
+    version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
 ) -> None:
     """Train a model bundle: five folds by person for the numbers of its card, then one network for everybody."""
     from shared.modality import NAMES

@@ -22,9 +22,9 @@ Classifies 20 s of a smartwatch (accelerometer, heart rate, steps; any of the la
 - Network: {network}
 - Input: features of version {feature_version}. Temperature {temperature:.3f}; below a confidence of
   {abstain_below:.3f} it says "unknown". Made {created}. Licence: {licence}.
-- Trained in {steps} steps, seed {seeds}. Classes are drawn alike often; wrists are turned and mirrored; in a share of
-  the windows some samples of the acceleration are wrong; heart rate and steps are masked at random; windows without a
-  heart rate are lent one of another window, so that having one says nothing about the class.
+- Trained in {steps} steps, seed {seeds}. Classes are drawn alike often; wrists are turned and mirrored; heart rate and
+  steps are masked at random; windows without a heart rate are lent one of another window, so that having one says
+  nothing about the class.
 
 ## Trained on
 

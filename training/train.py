@@ -41,7 +41,7 @@ from training.recipe.loop import fit, logits
 from training.samples import Samples
 
 NAME = "gaitway-default"
-VERSION = "0.3.0"
+VERSION = "0.2.0"
 LABEL_SET = "har7"
 LICENCE = "Apache-2.0"
 

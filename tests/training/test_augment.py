@@ -2,14 +2,12 @@
 
 from dataclasses import fields, replace
 
-import numpy as np
 import pytest
 import torch
 
-from shared.signal.features import accelerometer_features
-from training.recipe.augment import WRONG_G, WRONG_SAMPLES, Augmentation, _stretched
+from training.recipe.augment import Augmentation, _stretched
 
-NOTHING = Augmentation(mirror=False, tilt_deg=0.0, scale=0.0, noise_g=0.0, stretch=0.0, wrong=0.0)
+NOTHING = Augmentation(mirror=False, tilt_deg=0.0, scale=0.0, noise_g=0.0, stretch=0.0)
 N = 4_000
 
 
@@ -37,7 +35,7 @@ def test_nothing_of_everything_changes_nothing() -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(Augmentation)])
 def test_each_alone_changes_something(name: str) -> None:
     only = replace(NOTHING, **{name: getattr(Augmentation(), name)})
-    g, baseline_g = windows(n=20)
+    g, baseline_g = windows()
     altered, _ = only(g, baseline_g, generator())
     assert altered.shape == g.shape
     assert (altered - g).abs().max() > 1e-3
@@ -76,7 +74,7 @@ def test_the_gain_is_one_per_window() -> None:
 
 
 def test_signal_derivatives_and_baseline_are_turned_alike() -> None:
-    worn = Augmentation(noise_g=0.0, stretch=0.0, wrong=0.0)
+    worn = Augmentation(noise_g=0.0, stretch=0.0)
     g, baseline_g = windows(groups=1)
     three, turned_baseline = worn(g.repeat(1, 3, 1), baseline_g, generator())
     assert torch.equal(three[:, :3], three[:, 3:6])
@@ -94,52 +92,6 @@ def test_noise_has_at_most_its_sd_and_spares_the_baseline() -> None:
     assert sd.max() < 0.0105
     assert sd.min() < 0.001
     assert sd.mean() == pytest.approx(0.005, abs=0.001)
-
-
-def test_a_share_of_the_windows_has_one_run_of_wrong_samples() -> None:
-    g, baseline_g = torch.zeros(N, 3, 500), torch.zeros(N, 3)
-    wrong, same_baseline = replace(NOTHING, wrong=0.3)(g, baseline_g, generator())
-    assert torch.equal(same_baseline, baseline_g)
-    axes = (wrong.abs().amax(2) > 0.1).sum(1)
-    assert (axes > 0).float().mean() == pytest.approx(0.3, abs=0.03)
-    for count in (1, 2, 3):
-        assert (axes == count).float().mean() > 0.03
-    assert wrong.abs().max() <= WRONG_G[1]
-    # Up to four samples are added on either side by the smoothing.
-    high = (wrong.abs() > 0.5).any(dim=1)
-    length = high.sum(1)[axes > 0]
-    assert length.max() <= WRONG_SAMPLES + 8
-    assert (length <= 5).float().mean() > 0.2
-    first, last = high.float().argmax(1), 499 - high.flip(1).float().argmax(1)
-    assert torch.equal((last - first + 1)[high.any(1)], high.sum(1)[high.any(1)])
-
-
-def test_a_wrong_sample_is_what_the_features_make_of_one() -> None:
-    g, baseline_g = torch.full((200, 9, 500), 0.25), torch.full((200, 3), 0.5)
-    g[:, 3:] = 0.0
-    wrong, _ = replace(NOTHING, wrong=1.0)(g, baseline_g, generator(1))
-    compared = 0
-    for window in wrong:
-        # A long run shows its value in the middle, a short one a share of it.
-        changed = (window[:3] - 0.25).abs().amax(0) > 1e-6
-        rows = torch.nonzero(changed)[:, 0]
-        start, samples = int(rows[0]) + 4, len(rows) - 8
-        if samples < 1 or start < 20 or start + samples > 480:
-            continue
-        share = float(accelerometer_features(_run(start, samples, np.ones(3)), np.zeros(3))[0].max())
-        peak = (window[:3] - 0.25).gather(1, (window[:3] - 0.25).abs().argmax(1, keepdim=True))[:, 0] / share
-        mg = 750.0 + _run(start, samples, peak.numpy())
-        expected = accelerometer_features(mg, np.full(3, 500.0))
-        np.testing.assert_allclose(window.numpy(), expected, atol=0.01)
-        compared += 1
-    assert compared > 100
-
-
-def _run(start: int, samples: int, g: np.ndarray) -> np.ndarray:
-    """(3, 500) mg, zeros but for a run."""
-    mg = np.zeros((3, 500))
-    mg[:, start : start + samples] = g[:, None] * 1000
-    return mg
 
 
 @pytest.mark.parametrize("tempo", [0.9, 0.951, 1.0, 1.04, 1.1])
