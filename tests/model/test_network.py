@@ -8,7 +8,7 @@ import torch
 
 from shared.labels import HAR7
 from shared.modality import BY_NAME, NAMES
-from shared.model.network import BASELINE, RANK, RANK_FEATURES, Encoder, Fusion, FusionNetwork, NetworkConfig
+from shared.model.network import BASELINE, CLAMPS, RANK, RANK_FEATURES, Encoder, Fusion, FusionNetwork, NetworkConfig
 
 VARIANTS = list(itertools.product(get_args(Encoder), get_args(Fusion)))
 
@@ -108,6 +108,19 @@ def test_gates_weigh_each_modality_and_low_rank_multiplies_them() -> None:
     tensor = torch.einsum("rfa,rfb->fab", *factors)
     extended = [torch.nn.functional.pad(embedding, (0, 1), value=1.0) for embedding in embeddings]
     torch.testing.assert_close(low_rank(embeddings), torch.einsum("fab,na,nb->nf", tensor, *extended))
+
+
+@pytest.mark.parametrize("modality", CLAMPS)
+def test_the_default_encoder_sees_no_more_of_a_misread_value_than_of_a_sprint(modality: str) -> None:
+    net = network(encoder="multi_scale")
+    features, mask = batch(4), torch.ones(4, 3, dtype=torch.bool)
+    limits = torch.tensor(CLAMPS[modality])
+    features[modality][:, limits < torch.inf, 7] = 60.0
+    sprint = features | {modality: features[modality].clone()}
+    sprint[modality][:, limits < torch.inf, 7] = limits[limits < torch.inf]
+    assert torch.equal(net(features, mask), net(sprint, mask))
+    paper = network(encoder="cnn")
+    assert not torch.equal(paper(features, mask), paper(sprint, mask))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_every_corruption_changes_its_modality_alone(samples):
 def test_a_masked_heart_rate_stays_zeros(samples):
     masked = ~samples.mask[:, 1]
     for modality, corrupt in CORRUPTIONS.values():
-        if modality == "heart_rate":
+        if modality == "heart_rate" and corrupt is not corruption.heart_rate_planted:
             assert not corrupt(samples).features["heart_rate"][masked].any()
 
 
@@ -56,6 +56,23 @@ def test_a_lent_heart_rate_is_another_persons(samples):
         assert samples.person[row] not in lenders
     with pytest.raises(ValueError, match="1 people have a heart rate"):
         corruption.heart_rate_of_another(samples.take(samples.person == "a-0"))
+
+
+def test_a_planted_heart_rate_is_a_measured_one_where_there_was_none(samples):
+    planted, there = corruption.heart_rate_planted(samples), samples.mask[:, 1]
+    assert planted.mask[:, 1].all()
+    measured = {window.tobytes() for window in samples.features["heart_rate"][there]}
+    assert {window.tobytes() for window in planted.features["heart_rate"][~there]} <= measured
+    np.testing.assert_array_equal(planted.features["heart_rate"][there], samples.features["heart_rate"][there])
+
+
+def test_a_network_that_takes_a_heart_rate_for_an_activity_is_found_out(samples):
+    def by_presence(windows):
+        return np.where(windows.mask[:, 1], 0, windows.targets(CLASSES))
+
+    row = {row.name: row for row in corruption_table(by_presence, samples, CLASSES)}["heart rate planted"]
+    assert row.windows == np.count_nonzero(~samples.mask[:, 1])
+    assert (row.people, row.difference) == (2, pytest.approx(-2 / 3))
 
 
 @pytest.mark.parametrize(

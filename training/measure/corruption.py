@@ -50,6 +50,21 @@ def heart_rate_of_another(samples: Samples, seed: int = SEED) -> Samples:
     return _with(samples, "heart_rate", lent)
 
 
+def heart_rate_planted(samples: Samples, seed: int = SEED) -> Samples:
+    """Each window without a heart rate has that of some window: a watch always has one, most data sets never.
+
+    A network that takes "there is a heart rate" for "cycling or sitting" falls here. Raises ValueError where no window
+    has one.
+    """
+    rng = np.random.default_rng(seed)
+    there = _there(samples, HEART_RATE.name)
+    planted = samples.features[HEART_RATE.name].copy()
+    planted[~there] = planted[rng.choice(np.flatnonzero(there), np.count_nonzero(~there))]
+    mask = samples.mask.copy()
+    mask[:, NAMES.index(HEART_RATE.name)] = True
+    return replace(_with(samples, HEART_RATE.name, planted), mask=mask)
+
+
 def steps_reset(samples: Samples) -> Samples:
     """The counter stands still."""
     return _with(samples, "steps", np.zeros_like(samples.features["steps"]))
@@ -77,6 +92,7 @@ CORRUPTIONS: Corruptions = {
     "heart rate frozen": (HEART_RATE.name, heart_rate_frozen),
     "heart rate + 30 bpm": (HEART_RATE.name, heart_rate_shifted),
     "heart rate of another person": (HEART_RATE.name, heart_rate_of_another),
+    "heart rate planted": (HEART_RATE.name, heart_rate_planted),
     "heart rate missing": (HEART_RATE.name, partial(Samples.without, modality=HEART_RATE.name)),
     "steps reset": (STEPS.name, steps_reset),
     "steps missing": (STEPS.name, partial(Samples.without, modality=STEPS.name)),
@@ -90,7 +106,8 @@ CORRUPTIONS: Corruptions = {
 class CorruptionRow:
     """``uar_mean``: over people; ``difference``: of that to the same windows untouched, ``difference_sd``: over people.
 
-    Measured on the ``windows`` of ``people`` that have the modality; the first row, "untouched", is of all.
+    Measured on the ``windows`` of ``people`` that have the modality; a planted heart rate on those that lack it; the
+    first row, "untouched", on all.
     """
 
     name: str
@@ -128,9 +145,10 @@ def corruption_table(
 
     table = [row("untouched", np.ones(len(samples), dtype=bool), untouched)]
     for name, (modality, corrupt) in corruptions.items():
-        rows = _there(samples, modality)
-        if len(np.unique(samples.person[rows])) > 1:
-            table.append(row(name, rows, predict(corrupt(samples.take(rows)))))
+        there = _there(samples, modality)
+        rows = ~there if corrupt is heart_rate_planted else there
+        if there.any() and len(np.unique(samples.person[rows])) > 1:
+            table.append(row(name, rows, predict(corrupt(samples).take(rows))))
     return table
 
 
