@@ -6,7 +6,7 @@ Through the whole path from recordings to probabilities: plausibility checks, wi
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,13 +36,30 @@ def _one_in_each_stretch(t_ms: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.unique(np.searchsorted(t_ms, middles))
 
 
-def with_heart_rate(bpm: float) -> Perturb:
-    """One reading of ``bpm``."""
+def _run_in_each_stretch(t_ms: NDArray[np.float64], for_ms: float) -> NDArray[np.bool_]:
+    """(n,) True for the sample in the middle of each stretch and those less than ``for_ms`` after it."""
+    first = _one_in_each_stretch(t_ms)
+    begun = np.searchsorted(first, np.arange(len(t_ms)), side="right") - 1
+    since_ms = t_ms - t_ms[first[np.maximum(begun, 0)]] if len(first) else np.full(len(t_ms), np.inf)
+    return np.asarray((begun >= 0) & (since_ms < for_ms))
+
+
+def with_heart_rate(bpm: float, for_ms: float = 1.0) -> Perturb:
+    """One reading of ``bpm``, or all of ``for_ms``."""
 
     def perturb(recording: Recording) -> Recording:
-        changed = recording.heart_rate_bpm.copy()
-        changed[_one_in_each_stretch(recording.heart_rate_t_ms)] = bpm
-        return replace(recording, heart_rate_bpm=changed)
+        wrong = _run_in_each_stretch(recording.heart_rate_t_ms, for_ms)
+        return replace(recording, heart_rate_bpm=np.where(wrong, bpm, recording.heart_rate_bpm))
+
+    return perturb
+
+
+def with_random_heart_rate(low_bpm: float, high_bpm: float) -> Perturb:
+    """Every reading drawn anew."""
+
+    def perturb(recording: Recording) -> Recording:
+        drawn = np.random.default_rng(0).uniform(low_bpm, high_bpm, len(recording.heart_rate_bpm))
+        return replace(recording, heart_rate_bpm=drawn)
 
     return perturb
 
@@ -58,12 +75,21 @@ def with_steps(jump: int) -> Perturb:
     return perturb
 
 
-def with_acceleration(mg: float) -> Perturb:
-    """One sample of ``mg`` on all axes."""
+def with_steps_anew(recording: Recording) -> Recording:
+    """Each time the total falls to zero, as after a restart of the watch."""
+    begins = _one_in_each_stretch(recording.steps_t_ms)
+    last = np.searchsorted(begins, np.arange(len(recording.steps_total)), side="right") - 1
+    taken = recording.steps_total[begins][np.maximum(last, 0)] * (last >= 0) if len(begins) else 0
+    return replace(recording, steps_total=np.maximum(recording.steps_total - taken, 0))
+
+
+def with_acceleration(mg: float, for_ms: float = 1.0, axes: Sequence[int] = (0, 1, 2)) -> Perturb:
+    """One sample of ``mg``, or all of ``for_ms``, on ``axes``."""
 
     def perturb(recording: Recording) -> Recording:
         changed = recording.accelerometer_mg.copy()
-        changed[_one_in_each_stretch(recording.accelerometer_t_ms)] = mg
+        wrong = np.flatnonzero(_run_in_each_stretch(recording.accelerometer_t_ms, for_ms))
+        changed[wrong[:, np.newaxis], list(axes)] = mg
         return replace(recording, accelerometer_mg=changed)
 
     return perturb
@@ -90,13 +116,22 @@ SINGLE: dict[str, tuple[str, Perturb]] = {
     "one heart rate of 240": ("heart_rate", with_heart_rate(240)),
     "one heart rate of 25": ("heart_rate", with_heart_rate(25)),
     "one heart rate of 100": ("heart_rate", with_heart_rate(100)),
+    "two seconds of 240 bpm": ("heart_rate", with_heart_rate(240, 2_000)),
+    "two seconds of 25 bpm": ("heart_rate", with_heart_rate(25, 2_000)),
     "65,535 steps at once": ("steps", with_steps(65_535)),
     "30 steps at once": ("steps", with_steps(30)),
+    "a total that begins anew": ("steps", with_steps_anew),
     "one sample of 17 g": ("accelerometer", with_acceleration(17_000)),
     "one sample of -8 g": ("accelerometer", with_acceleration(-8_000)),
     "one sample of 4 g": ("accelerometer", with_acceleration(4_000)),
+    "0.3 s of 16 g on one axis": ("accelerometer", with_acceleration(16_000, 300, [1])),
 }
 """Name -> the modality that it is done to, and how."""
+BROKEN: dict[str, tuple[str, Perturb]] = {
+    "heart rate of 200 throughout": ("heart_rate", with_heart_rate(200, EVERY_MS)),
+    "heart rate drawn from 40 to 200": ("heart_rate", with_random_heart_rate(40, 200)),
+}
+"""What lasts cannot be told from a real change in one window: measured, not bounded."""
 SELDOM: dict[str, tuple[str, Perturb]] = {
     "heart rate every 5 s": ("heart_rate", with_seldom_heart_rate([5.0])),
     "heart rate of an Apple Watch": ("heart_rate", with_seldom_heart_rate(GAPS_S)),
@@ -119,6 +154,24 @@ class Movement:
     changed: float
     confident: float
     kept: float
+
+
+def with_heart_rates(recordings: Iterable[Recording]) -> list[Recording]:
+    """Those without a heart rate get that of one with, over and over: every real watch measures one.
+
+    By turns of those that have one; all stay as they are where none has.
+    """
+    recordings = list(recordings)
+    lenders = [recording for recording in recordings if (recording.heart_rate_bpm > 0).sum() > 300]
+    planted = []
+    for number, recording in enumerate(recordings):
+        if not lenders or len(recording.heart_rate_bpm):
+            planted.append(recording)
+            continue
+        bpm = lenders[number % len(lenders)].heart_rate_bpm
+        t_ms = np.arange(np.ceil(recording.accelerometer_t_ms[0]), recording.accelerometer_t_ms[-1], 1000.0)
+        planted.append(replace(recording, heart_rate_t_ms=t_ms, heart_rate_bpm=np.resize(bpm, len(t_ms))))
+    return planted
 
 
 def movements(
@@ -178,10 +231,10 @@ def _activities(probabilities: NDArray[np.float64], model: LoadedModel) -> NDArr
 def main() -> None:
     """Print the tables of a bundle on data sets: MODEL KIND=DIR..."""
     bundle, *specs = sys.argv[1:]
-    recordings = [recording for spec in specs for recording in iter_dataset(spec)]
+    recordings = with_heart_rates(recording for spec in specs for recording in iter_dataset(spec))
     print("| | windows | distance | p95 | other activity | sure of it | keeps the modality |")
     print("|---|---|---|---|---|---|---|")
-    for row in movements(recordings, load_bundle(Path(bundle)), SINGLE | SELDOM):
+    for row in movements(recordings, load_bundle(Path(bundle)), SINGLE | BROKEN | SELDOM):
         print(
             f"| {row.name} | {row.windows:,} | {row.distance:.3f} | {row.distance_p95:.3f} | {row.changed:.1%}"
             f" | {row.confident:.1%} | {row.kept:.1%} |"
