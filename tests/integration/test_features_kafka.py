@@ -324,7 +324,7 @@ async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus,
     expected: set[tuple[str, int]] = set()
     async with watches(kafka, bus) as people, Redis.from_url(redis_url) as client:
         await client.rpush(f"{redis_prefix}user:u0", "no", "user")
-        worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
+        worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=2.0)
         async with worker.running():
             for round_ms in (0, 30_000):
                 for person in range(PARTITIONS):
