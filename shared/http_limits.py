@@ -94,6 +94,10 @@ class LimitedProtocol(JoinedWritesProtocol):
     _silent_bytes = 0
     _heard = False
     """Whether the parser has made something of the latest piece."""
+    _has_begun = False
+    """Whether a request has, of which the end has not come."""
+    _has_ended = False
+    """Whether a request has, in the latest piece."""
     _hosts = 0
     _upgrade_at: bytes | None = None
     _is_parting = False
@@ -116,6 +120,7 @@ class LimitedProtocol(JoinedWritesProtocol):
             return
         self._unset_keepalive_if_required()
         if self._in_head and not self._head_bytes:
+            # The first byte of a request.
             self.deadline_s = self.loop.time() + self.limits.head_s
         try:
             while data and not self._is_parting and self.parser is not None:
@@ -126,7 +131,7 @@ class LimitedProtocol(JoinedWritesProtocol):
 
     def _feed(self, piece: bytes) -> bytes:
         """Hand one piece to the parser; returns what of it is to be fed again."""
-        self._heard = False
+        self._heard = self._has_ended = False
         was_in_head = self._in_head
         try:
             self.parser.feed_data(piece)
@@ -136,8 +141,11 @@ class LimitedProtocol(JoinedWritesProtocol):
             if isinstance(error.__context__, Refused):
                 raise error.__context__ from None
             raise Refused(400, "malformed", f"no HTTP/1.1: {error}") from None
-        if self._in_head:
-            self._head_bytes = self._head_bytes + len(piece) if was_in_head else len(piece)
+        if self._in_head and (self._has_ended or not was_in_head):
+            # Where in the piece the next head begins is not known; that it has begun is.
+            self._head_bytes = min(len(piece), self.limits.head_bytes) if self._has_begun else 0
+        elif self._in_head:
+            self._head_bytes += len(piece)
             if self._head_bytes > self.limits.head_bytes:
                 detail = f"the request line and the headers have more than {self.limits.head_bytes} bytes"
                 raise Refused(431, "head_too_large", detail)
@@ -163,6 +171,7 @@ class LimitedProtocol(JoinedWritesProtocol):
         """A request line begins."""
         super().on_message_begin()
         self._hosts = 0
+        self._has_begun = True
 
     def on_url(self, url: bytes) -> None:
         """The target, in one or more parts."""
@@ -230,7 +239,8 @@ class LimitedProtocol(JoinedWritesProtocol):
         """The whole request has come."""
         if self._upgrade_at is not None:
             return
-        self._heard = True
+        self._heard = self._has_ended = True
+        self._has_begun = False
         self._in_head, self._head_bytes, self._silent_bytes = True, 0, 0
         self.deadline_s = float("inf")
         super().on_message_complete()

@@ -259,14 +259,22 @@ async def test_a_tunnel_is_refused(start: Start) -> None:
     ],
     ids=["nothing", "a request line", "a head", "a body", "a chunk"],
 )
-async def test_a_request_that_is_never_finished_is_ended(start: Start, begun: bytes, status: int | None) -> None:
+@pytest.mark.parametrize("served", [0, 2])
+async def test_a_request_that_is_never_finished_is_ended(
+    start: Start, begun: bytes, status: int | None, served: int
+) -> None:
+    if status is None and served:
+        return  # that is an idle connection, and stays
     gateway = await start(head_s=0.2, body_s=0.2)
     async with gateway.connected() as (reader, writer):
+        for _ in range(served):
+            writer.write(framed(BODY))
+            assert (await answer(reader))[0] == 202
         writer.write(begun)
         if status is not None:
             assert (await answer(reader))[0] == status
         assert await reader.read() == b""
-    assert gateway.publisher.published == []
+    assert len(gateway.publisher.published) == 3 * served
 
 
 async def test_a_body_that_comes_drop_by_drop_is_ended_too(start: Start) -> None:
