@@ -158,7 +158,7 @@ def report(
     directory: Annotated[Path, typer.Argument(help="Folder of the result files of an experiment.", metavar="DIR")],
     out: Annotated[
         Path | None,
-        typer.Option(help="The page [default: README.md in DIR].", metavar="FILE.md", callback=options.output_file),
+        typer.Option(help="The page, in a folder that may be new [default: README.md in DIR].", metavar="FILE.md"),
     ] = None,
 ) -> None:
     """Tables and confusion matrices of an experiment, finished or not, as Markdown with pictures beside it."""
