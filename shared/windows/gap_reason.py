@@ -21,7 +21,7 @@ def reason_of(
     records: Sequence[SampleRecord],
     is_announced: bool,
     read: NDArray[np.bool_],
-    believed: NDArray[np.bool_],
+    faulty: NDArray[np.bool_],
 ) -> GapReason:
     """The reason for a modality that does not pass.
 
@@ -30,13 +30,13 @@ def reason_of(
         records: its records, in the order of the log.
         is_announced: whether their uploads were to hold it.
         read: (n,) of their samples inside the window: False where the watch sent null or filled in zeros.
-        believed: (n,) False also where a sample is implausible.
+        faulty: of those that are readings, each stamp once: True where a sample is implausible.
     """
     if not records:
         return "not_sent" if is_announced else "sensor_silent"
     if _is_much(~read):
         return "zero_filled" if modality.name == "accelerometer" else "sensor_silent"
-    if _is_much(read & ~believed):
+    if _is_much(faulty):
         return "implausible"
     if _leaves_out(records):
         return "dropped_upload"

@@ -258,20 +258,18 @@ class OpenWindow:
         samples = np.concatenate([part[1] for part in parts], axis=1)
         if name in self.repeated:
             self._count_repeated(modality, t_ms)
-        if np.any(t_ms[1:] < t_ms[:-1]):
-            order = np.argsort(t_ms, kind="stable")
-            t_ms, samples = t_ms[order], samples[:, order]
         read = is_reading(modality, samples)
-        believed = read.copy()
-        newest = t_ms >= self.window_start_ms + WINDOW_MS - self.hop_ms
-        for fault, is_faulty in find_faults(modality, t_ms, samples, read).items():
-            believed &= ~is_faulty
+        known_ms, known = _in_order(t_ms[read], samples[:, read])
+        faulty = np.zeros(len(known_ms), dtype=bool)
+        newest = known_ms >= self.window_start_ms + WINDOW_MS - self.hop_ms
+        for fault, is_faulty in find_faults(modality, known_ms, known, ~faulty).items():
+            faulty |= is_faulty
             if count := int(np.count_nonzero(is_faulty & newest)):
                 self.implausible[name, fault] = count
-        signal = grid_signal(modality, self.window_start_ms, t_ms[believed], samples[:, believed])
+        signal = grid_signal(modality, self.window_start_ms, known_ms[~faulty], known[:, ~faulty])
         if signal.passes or not is_expected:
             return signal, None
-        return signal, reason_of(modality, records, name in self.announced, read, believed)
+        return signal, reason_of(modality, records, name in self.announced, read, faulty)
 
     def _parts(self, modality: Modality) -> Iterator[tuple[FloatArray, NDArray[Any]]]:
         """Stamps and samples in the window, record by record: a time that is covered already keeps its first record.
@@ -321,6 +319,15 @@ _NONE = np.zeros(0, dtype=bool)
 _GRID_MS: dict[str, FloatArray] = {
     modality.name: np.arange(modality.grid_n, dtype=np.float64) * (1000.0 / modality.rate_hz) for modality in MODALITIES
 }
+
+
+def _in_order(t_ms: FloatArray, samples: NDArray[Any]) -> tuple[FloatArray, NDArray[Any]]:
+    """By time, each stamp once, as the log delivered it first: an upload that came twice is no neighbour of itself."""
+    if not np.any(t_ms[1:] <= t_ms[:-1]):
+        return t_ms, samples
+    # np.unique keeps the first of equal stamps.
+    t_ms, first = np.unique(t_ms, return_index=True)
+    return t_ms, samples[:, first]
 
 
 def _sliced(record: SampleRecord, first_ms: int, n: int, step_ms: int) -> NDArray[Any]:

@@ -47,12 +47,11 @@ class Signal:
 def on_grid(kind: Kind, start_ms: int, t_ms: Floats, values: Floats) -> Signal:
     """Samples ``values`` (channels, n) at ``t_ms`` (n,), in the order of arrival, on the window's grid (section 4)."""
     inside = (t_ms >= start_ms) & (t_ms < start_ms + WINDOW_MS) & ~np.isnan(values).any(axis=0)
-    order = np.argsort(t_ms[inside], kind="stable")
-    t_ms, values = t_ms[inside][order], values[:, inside][:, order]
-    believed = ~implausible(kind, t_ms, values)
     # Of equal stamps the first record wins.
-    t_ms, first = np.unique(t_ms[believed] - start_ms, return_index=True)
-    values = values[:, believed][:, first]
+    t_ms, first = np.unique(t_ms[inside], return_index=True)
+    values = values[:, inside][:, first]
+    believed = ~implausible(kind, t_ms, values)
+    t_ms, values = t_ms[believed] - start_ms, values[:, believed]
     grid_ms = np.arange(0, WINDOW_MS, kind.step_ms, dtype=np.float64)
     if not len(t_ms):
         return Signal(np.zeros((len(values), len(grid_ms))), np.zeros(len(grid_ms), dtype=bool), 0.0, False)

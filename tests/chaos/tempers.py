@@ -1,5 +1,6 @@
 """What a watch sends in which order: calm, repeating, reordering, holding back, with holes, or worse."""
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -86,7 +87,8 @@ def sparse_heart_rate(cells: list[Body], start_ms: int, random: Random) -> Steps
 def implausible(cells: list[Body], start_ms: int, random: Random) -> Steps:
     """What watches send where they have no reading, and an accelerometer whose range is too small."""
     for number in count():
-        at, body = _stamped(cells, start_ms + number * CELL_MS, number)
+        # The cells are other watches' as well: what is changed is changed in a copy.
+        at, body = copy.deepcopy(_stamped(cells, start_ms + number * CELL_MS, number))
         if "heart_rate" in body and random.random() < 0.5:
             bpm = body["heart_rate"]["bpm"]
             bpm[random.randrange(len(bpm))] = random.choice([255, 254, 0, 24, 241, 200])

@@ -158,6 +158,22 @@ def test_one_second_of_it_is_as_if_there_had_been_nothing(name: str, value: int,
     assert [record.encode() for _, record in told] == [record.encode() for _, record in expected]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fault"), [("heart_rate", 200, "spike"), ("heart_rate", 255, "range"), ("steps", 9_000, "jump")]
+)
+@pytest.mark.parametrize("second", [24, 25, 27, 29])
+def test_an_upload_that_comes_twice_hides_nothing(name: str, value: int, fault: str, second: int) -> None:
+    """At its own end, too: a sample is no neighbour of its copy."""
+    sent = uploads({(name, second): value})
+    again = [each for upload in sent for each in (upload, upload)]
+    once, twice = (fold(each) for each in (sent, again))
+    assert twice.implausible_samples == once.implausible_samples == {(name, fault): 1}
+    told, expected = (featurise(closed.windows, MemoryBaselines()).windows for closed in (twice, once))
+    for (raw, _), (other, _) in zip(told, expected, strict=True):
+        for modality in (HEART_RATE, STEPS):
+            np.testing.assert_array_equal(raw.signals[modality.name].values, other.signals[modality.name].values)
+
+
 def test_each_sample_counts_once_although_windows_overlap() -> None:
     closed = fold(uploads({("heart_rate", 25): 255}))
     assert closed.implausible_samples == {("heart_rate", "range"): 1}
