@@ -113,6 +113,15 @@ class Spans:
 
     def add(self, begin_ms: float, end_ms: float) -> None:
         """Unite one more span with those that it meets."""
+        begins, ends = self._begins, self._ends
+        if not ends or begin_ms > ends[-1] + self._bridge_ms:
+            begins.append(begin_ms)
+            ends.append(end_ms)
+            return
+        if begin_ms >= begins[-1]:
+            # Nearly every upload goes on where the one before it ends.
+            ends[-1] = max(ends[-1], end_ms)
+            return
         first = bisect_left(self._ends, begin_ms - self._bridge_ms)
         last = bisect_right(self._begins, end_ms + self._bridge_ms)
         if first < last:

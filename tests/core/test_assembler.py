@@ -13,7 +13,7 @@ from shared.modality import ACCELEROMETER, BY_NAME, MODALITIES
 from shared.records.samples import SampleRecord
 from shared.windows.assembler import Assembler, Closed
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import OpenWindow, RawWindow
+from shared.windows.open_window import OpenWindow, RawWindow, Spans
 from shared.windows.slots import ClosedSlots
 from tests.core.signals import (
     BASE_MS,
@@ -481,3 +481,34 @@ def test_the_fast_way_through_an_even_window_gives_the_same_bits(phase_ms, parts
         if even is not None:
             assert even.values.tobytes() == uneven.values.tobytes()
             assert (even.covered.all(), even.coverage, even.passes) == (uneven.covered.all(), 1.0, uneven.passes)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)), max_size=25),
+    st.sampled_from([0, 5]),
+    st.integers(0, 320),
+    st.integers(11, 60),  # a window is longer than two bridges
+)
+def test_spans_are_united_as_by_going_through_them(parts, bridge, begin, length):
+    spans = Spans(float(bridge))
+    covered = set()
+    for start, size in parts:
+        spans.add(start, start + size)
+        covered |= set(range(start, start + size))
+    united: list[list[int]] = []
+    for start, end in sorted((start, start + size) for start, size in parts):
+        if united and start - united[-1][1] <= bridge:
+            united[-1][1] = max(united[-1][1], end)
+        else:
+            united.append([start, end])
+    assert [spans._begins, spans._ends] == [[b for b, _ in united], [e for _, e in united]]
+    reached = float(begin)
+    for b, e in united:
+        if b - reached <= bridge:
+            reached = max(reached, e)
+    assert spans.cover(begin, begin + length) == (begin + length - reached <= bridge)
+    if not bridge:
+        times = np.arange(begin, begin + length, dtype=np.float64)
+        assert spans.hold(times).tolist() == [int(t) in covered for t in times]
+        assert spans.meet(begin, begin + length) == bool(covered & set(range(begin, begin + length)))
