@@ -60,11 +60,17 @@ def find_faults(
         found = _heart_rate_faults(samples[0], read)
     else:
         found = _steps_faults(t_ms, samples[0], read)
+    if not found:
+        return {}
     faults = {fault: np.asarray(is_faulty & read) for fault, is_faulty in found.items()}
     return {fault: is_faulty for fault, is_faulty in faults.items() if is_faulty.any()}
 
 
 def _heart_rate_faults(bpm: NDArray[Any], read: NDArray[np.bool_]) -> dict[Fault, NDArray[np.bool_]]:
+    known = bpm[read]
+    low, high = int(known.min(initial=MAX_BPM)), int(known.max(initial=MIN_BPM))
+    if low >= MIN_BPM and high <= MAX_BPM and high - low <= MAX_SPIKE_BPM:
+        return {}
     beyond = (bpm < MIN_BPM) | (bpm > MAX_BPM)
     return {"range": beyond, "spike": _find_spikes(bpm.astype(np.float64), read & ~beyond, MAX_SPIKE_BPM)}
 
@@ -120,6 +126,10 @@ def _in_long_runs(t_ms: NDArray[np.float64], same: NDArray[np.bool_]) -> NDArray
 def _steps_faults(
     t_ms: NDArray[np.float64], total: NDArray[Any], read: NDArray[np.bool_]
 ) -> dict[Fault, NDArray[np.bool_]]:
+    known = total[read]
+    low, high = int(known.min(initial=MAX_STEPS_A_DAY)), int(known.max(initial=0))
+    if high <= MAX_STEPS_A_DAY and high - low <= MAX_STEPS_AT_ONCE:
+        return {}
     beyond = total > MAX_STEPS_A_DAY
     kept = np.flatnonzero(read & ~beyond)
     found: dict[Fault, NDArray[np.bool_]] = {"range": beyond} if beyond.any() else {}
