@@ -8,7 +8,7 @@ import json
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import httptools
 from uvicorn.server import ServerState
@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from shared import metrics
 from shared.joined_writes import JoinedWritesProtocol
 from shared.log import Sparingly
+from shared.metrics import HttpReason
 
 log = logging.getLogger("gaitway.http")
 _sparingly = Sparingly(log)
@@ -34,17 +35,6 @@ the refusal with it."""
 RESERVED_CONNECTIONS = 64
 """Above the limit, for refusals and for whoever asks how the process is: what does not answer is restarted."""
 HEALTH_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
-
-Reason = Literal[
-    "head_too_large",
-    "malformed",
-    "head_timeout",
-    "body_timeout",
-    "connections",
-    "pipelined",
-    "write_timeout",
-    "trailers",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +59,10 @@ DEFAULT_LIMITS = HttpLimits()
 class Refused(Exception):
     """Raised inside the parser's callbacks; httptools hands it on wrapped."""
 
-    def __init__(self, status: int, reason: Reason, detail: str) -> None:
+    def __init__(self, status: int, reason: HttpReason, detail: str) -> None:
         super().__init__(detail)
         self.status = status
-        self.reason: Reason = reason
+        self.reason: HttpReason = reason
         self.detail = detail
 
 
@@ -314,7 +304,7 @@ class LimitedProtocol(JoinedWritesProtocol):
         return True
 
 
-def _count(reason: Reason) -> None:
+def _count(reason: HttpReason) -> None:
     metrics.HTTP_REFUSED.labels(reason).inc()
 
 

@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -91,7 +91,7 @@ CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 NO_MODALITY = "none"
 CLOSED_BY = ("complete", "linger")
 STATUSES = ("202", "400", "401", "413", "415", "422", "429", "500", "503")
-HTTP_REASONS = (
+HttpReason = Literal[
     "head_too_large",
     "malformed",
     "head_timeout",
@@ -100,7 +100,9 @@ HTTP_REASONS = (
     "pipelined",
     "write_timeout",
     "trailers",
-)
+]
+"""Why the HTTP server ended a request or a connection before the application saw a whole request."""
+HTTP_REASONS: tuple[HttpReason, ...] = get_args(HttpReason)
 UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
 REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
 """Why an upload was not taken although nothing is known to be wrong with it."""

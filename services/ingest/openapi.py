@@ -35,10 +35,12 @@ _REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
         "No bearer token, or one that does not hold",
         {"WWW-Authenticate": {"description": "RFC 6750 challenge", "schema": {"type": "string"}}},
     ),
+    408: ("The headers or the body did not come in time; the connection is closed", {}),
     413: ("The body is too large, packed or unpacked", {}),
     415: ("Not JSON, or packed other than with gzip", {}),
     422: ("A field is wrong; `field` is its JSON path, such as `accelerometer.x[3]`; nothing was published", {}),
     429: ("Too many uploads of this user are under way", _RETRY_AFTER),
+    431: ("The request line and the headers are too large or too many; the connection is closed", {}),
     503: ("Kafka has not acknowledged in time; sending the same upload again is harmless", _RETRY_AFTER),
 }
 
@@ -84,7 +86,7 @@ def document(max_body_bytes: int) -> bytes:
                 "name": "Content-Encoding",
                 "in": "header",
                 "required": False,
-                "schema": {"type": "string", "enum": ["gzip", "identity"]},
+                "schema": {"type": "string", "enum": ["gzip", "x-gzip", "identity"]},
             },
         ],
         "requestBody": {

@@ -249,7 +249,7 @@ async def test_the_openapi_document(client):
     document = response.json()
     assert document["openapi"].startswith("3.1")
     operation = document["paths"]["/v1/uploads"]["post"]
-    assert set(operation["responses"]) == {"202", "400", "401", "413", "415", "422", "429", "503"}
+    assert set(operation["responses"]) == {"202", "400", "401", "408", "413", "415", "422", "429", "431", "503"}
     schemas = document["components"]["schemas"]
     references = set(re.findall(r'"#/components/schemas/(\w+)"', response.text))
     assert references == set(schemas)

@@ -263,8 +263,8 @@ async def test_a_tunnel_is_refused(start: Start) -> None:
 async def test_a_request_that_is_never_finished_is_ended(
     start: Start, begun: bytes, status: int | None, served: int
 ) -> None:
-    if status is None and served:
-        return  # that is an idle connection, and stays
+    if status is None:
+        served = 0  # after an upload nothing is an idle connection, which stays
     gateway = await start(head_s=0.2, body_s=0.2)
     async with gateway.connected() as (reader, writer):
         for _ in range(served):
