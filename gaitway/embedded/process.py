@@ -76,6 +76,12 @@ class ServerProcess(ABC):
         """The server's log, appended to by every start."""
         return self.data_dir / self.log_name
 
+    def log_since_start(self) -> str:
+        """What the server has logged since its last start."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
     def start(self) -> Self:
         """Start the server and return once it serves; StackError when it cannot."""
         if self.running:
@@ -165,7 +171,7 @@ class ServerProcess(ABC):
     def _wait_until_ready(self) -> None:
         assert self._child is not None
         deadline = time.monotonic() + self.start_timeout_s
-        while self.ready_line not in (log := self._log()):
+        while self.ready_line not in (log := self.log_since_start()):
             if (code := self._child.poll()) is not None:
                 if "address already in use" in log.lower():  # taken since we looked
                     raise self._port_in_use()
@@ -173,11 +179,6 @@ class ServerProcess(ABC):
             if time.monotonic() > deadline:
                 raise self._failure(f"was not ready after {self.start_timeout_s:.0f} s", log)
             time.sleep(_POLL_S)
-
-    def _log(self) -> str:
-        with self.log_path.open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")
 
     def _port_in_use(self) -> StackError:
         return StackError(f"{self.name} cannot start: port {self.port} on {self.host} is in use")

@@ -19,6 +19,8 @@ from tests.chaos.schedule import Fault
 from tests.e2e.harness import terminate, until
 
 NEXT_UPLOAD_S = 5.0
+STUCK_COORDINATOR = "is out of sync with the underlying log"
+"""Logged by Kafka 4.0's group coordinator, after kill -9, of a partition that it will not write to until restarted."""
 USERS_S = 20.0
 
 
@@ -51,10 +53,11 @@ class Executor:
         self._in_flight = in_flight
         self.done: list[Done] = []
         self.surprises: list[str] = []
+        self.broker_restarts = 0
 
     async def run(self, fault: Fault) -> None:
         """Do it and undo it."""
-        await self._revive()
+        await self.revive()
         done = Done(fault, time.time() * 1000)
         attempts, in_flight = self._attempts(), self._in_flight()
         method = getattr(self, "_" + fault.kind.replace("-", "_"))
@@ -70,11 +73,20 @@ class Executor:
         done.prove(done.attempts > 0, f"{done.attempts} uploads under way")
         self.done.append(done)
 
-    async def _revive(self) -> None:
-        """A service that has ended by itself is a finding; the run goes on with it started again."""
+    async def revive(self) -> None:
+        """Do what an operator would.
+
+        A service that has ended by itself is a finding; the run goes on with it started again. A broker whose group
+        coordinator is stuck is restarted and counted: the fault is Kafka's, and what follows must still hold.
+        """
         for what in self._pipeline.ended_by_themselves():
             self.surprises.append(what)
             await asyncio.to_thread(self._pipeline.servers[what.partition(":")[0]].start)
+        for broker in self._pipeline.brokers.values():
+            if STUCK_COORDINATOR in broker.log_since_start():
+                broker.kill()
+                await asyncio.to_thread(broker.start)
+                self.broker_restarts += 1
 
     async def _kill(self, fault: Fault, done: Done) -> None:
         await self._kill_and_start(fault.victim, fault.for_s, done)

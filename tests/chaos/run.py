@@ -100,6 +100,7 @@ class Result:
             "watches": self.options.watches,
             "brokers": self.options.brokers,
             "faults": dict(sorted(Counter(done.fault.kind for done in self.executor.done).items())),
+            "broker_restarts": self.executor.broker_restarts,
             "client_faults": {
                 name: self.counts[name] for name in ("repeated", "hung up", "cut", "given up", "refused")
             },
@@ -182,6 +183,7 @@ async def _hurt(pipeline: Pipeline, watches: list[Watch], options: Options) -> E
             await asyncio.sleep(fault.after_s)
             await executor.run(fault)
         await asyncio.sleep(end_s - time.monotonic())
+        await executor.revive()
         over.set()
         await asyncio.wait(sending, timeout=FINISH_S)
         for task in sending:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -90,8 +91,28 @@ async def send(pipeline: Pipeline, recordings: dict[str, Path]) -> None:
         async with httpx.AsyncClient(base_url=pipeline.url, trust_env=False, timeout=HTTP_S) as client:
             for token, body in (("none", b"{}"), (bad, b"{"), (bad, b'{"device": "d", "speed": 1}')):
                 await client.post("/v1/uploads", content=body, headers={"Authorization": f"Bearer {token}"})
+            content = impossible(now_ms)
+            answer = await client.post("/v1/uploads", content=content, headers={"Authorization": f"Bearer {bad}"})
+            assert answer.status_code == 202, answer.text
+        await send_without_host(pipeline)
         await send_junk(pipeline)
         await asyncio.sleep(1)
+
+
+def impossible(now_ms: int) -> bytes:
+    """The last 40 s of a heart that beats 255 times a minute."""
+    accelerometer = {"rate_hz": 25, "unit": "mg", "x": [0] * 1_000, "y": [0] * 1_000, "z": [1_000, 1_001] * 500}
+    modalities = {"accelerometer": accelerometer, "heart_rate": {"rate_hz": 1, "bpm": [255] * 40}}
+    upload = {name: {"t0_ms": now_ms - 40_000} | fields for name, fields in modalities.items()}
+    return json.dumps({"device": "d", "session": f"{now_ms}", "seq": 0, "sent_at_ms": now_ms} | upload).encode()
+
+
+async def send_without_host(pipeline: Pipeline) -> None:
+    """What is no HTTP/1.1, and refused before it is a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(pipeline.url).port)
+    writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
 
 
 async def send_junk(pipeline: Pipeline) -> None:

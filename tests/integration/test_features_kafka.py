@@ -33,7 +33,15 @@ from shared.topics import REJECTED, WATCH, WINDOWS
 from tests.bundles import random_bundle
 from tests.core.signals import BASE_MS, wearer
 from tests.e2e.harness import until
-from tests.integration.bus import batches_of_any_names, commits, headers_of, producer, read, read_until
+from tests.integration.bus import (
+    NOT_UTF8,
+    commits,
+    headers_of,
+    producer,
+    read,
+    read_until,
+    write_names_that_are_not_utf8,
+)
 
 PARTITIONS = 4
 HOP_MS = 10_000
@@ -93,7 +101,7 @@ class Watches:
     """The gateway's side of the log: ticks, and the uploads of people who live in the past minutes."""
 
     def __init__(self, kafka_producer: AIOKafkaProducer, prefix: str) -> None:
-        self._producer = kafka_producer
+        self.producer = kafka_producer
         self._prefix = prefix
         self.base_ms = int(time.time() * 1000) // 20_000 * 20_000 - 200_000
 
@@ -107,7 +115,7 @@ class Watches:
         placed = []
         for topic, record in enumerate(wearer(person, seconds=120).upload(from_ms, to_ms, seq=from_ms)):
             shifted = replace(record, t0_ms=record.t0_ms - BASE_MS + self.base_ms)
-            sent = await self._producer.send_and_wait(
+            sent = await self.producer.send_and_wait(
                 self.name(topic),
                 shifted.encode(),
                 key=b"u%d" % person,
@@ -120,7 +128,7 @@ class Watches:
     async def tick(self) -> None:
         for topic in range(3):
             for partition in range(PARTITIONS):
-                await self._producer.send(self.name(topic), TICK, partition=partition)
+                await self.producer.send(self.name(topic), TICK, partition=partition)
 
     def windows(self, person: int, from_ms: int, to_ms: int) -> set[tuple[str, int]]:
         """Those that a span without holes fills."""
@@ -177,8 +185,8 @@ async def test_poison_goes_to_rejected_and_windows_go_on(kafka, bus, redis_url, 
                 await anybody.send_and_wait(fleet.name(0), value, key=key, partition=0, headers=[("traceparent", None)])
                 for key, value in poison
             ]
-        async with batches_of_any_names() as odd:
-            await fleet.upload(0, 15_000, 60_000, headers=[(odd, b"")])
+        write_names_that_are_not_utf8(fleet.producer)
+        await fleet.upload(0, 15_000, 60_000, headers=[(NOT_UTF8, b"")])
         expected = fleet.windows(0, 0, 60_000)
         assert (await windows_until(kafka, bus, expected)).keys() == expected
     rejected = await read(kafka, bus + REJECTED.name, PARTITIONS)

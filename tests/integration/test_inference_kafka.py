@@ -22,7 +22,15 @@ from shared.health import Health
 from shared.records.window import WindowRecord
 from tests.bundles import random_bundle
 from tests.inference.windows import altered, window
-from tests.integration.bus import batches_of_any_names, commits, headers_of, producer, read, read_until
+from tests.integration.bus import (
+    NOT_UTF8,
+    commits,
+    headers_of,
+    producer,
+    read,
+    read_until,
+    write_names_that_are_not_utf8,
+)
 
 PARTITIONS = 2
 
@@ -208,6 +216,8 @@ async def send(
     header: str = "traceparent",
 ) -> None:
     async with producer(kafka) as windows:
+        if header == NOT_UTF8:
+            write_names_that_are_not_utf8(windows)
         for value in values:
             await windows.send_and_wait(
                 prefix + topics.WINDOWS.name, value, key=key, partition=partition, headers=[(header, b"x")]
@@ -269,8 +279,7 @@ async def test_poison_is_rejected_and_windows_go_on(kafka, bus, classifier):
     await send(kafka, bus, window(0).encode(), *poison)
     large = b"\xc1" + bytes(1_048_470)  # with the headers of a dead letter more than a producer takes unasked
     await send(kafka, bus, large, b"no key", key=None)
-    async with batches_of_any_names() as odd:
-        await send(kafka, bus, window(1).encode(), header=odd)
+    await send(kafka, bus, window(1).encode(), header=NOT_UTF8)
     async with running(kafka, bus, classifier):
         assert await events_of(kafka, bus, 2) == start_of(0, 1)
     rejected = await read(kafka, bus + topics.REJECTED.name, PARTITIONS)
