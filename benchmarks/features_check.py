@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks.features_log import FeaturesLog
 from benchmarks.peers.features_job import GRACE_MS, HOP_MS
-from shared.modality import WINDOW_MS
-from shared.records.window import WindowRecord
+from shared.contracts.modality import WINDOW_MS
+from shared.contracts.window import WindowRecord
 from shared.windows.featurise import window_features
 from shared.windows.open_window import RawWindow
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.modality import ACCELEROMETER, HEART_RATE, WINDOW_MS
-from shared.records.samples import SampleRecord
-from shared.records.window import WindowRecord
-from shared.upload import to_records
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, WINDOW_MS
+from shared.contracts.samples import SampleRecord
+from shared.contracts.upload import to_records
+from shared.contracts.window import WindowRecord
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.open_window import RawWindow
 from training.datasets import Recording, find_sources
 from training.datasets.recording import Floats
 from training.offline import HOP_MS, closed_of
-from training.watch import uploads
+from training.upload_simulator import uploads
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "examples" / "recordings"
 PATTERNS = 40

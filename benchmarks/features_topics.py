@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import FeaturesLog
-from services.ingest.publisher import partition_of
-from shared.modality import NAMES
-from shared.records.samples import TICK, SampleRecord
-from shared.topics import HOUR_MS, WATCH, TopicSpec, ensure_topics
+from shared.contracts.modality import NAMES
+from shared.contracts.samples import TICK, SampleRecord
+from shared.contracts.topics import HOUR_MS, WATCH, TopicSpec, ensure_topics
+from shared.contracts.users import partition_of
 
 BATCH_BYTES = 512 * 1024
 TICK_PAUSE_S = 0.05

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.network_process import contend
 from benchmarks.windows_log import MODEL, probabilities
+from shared.contracts.window import WindowRecord
 from shared.model.bundle import load_bundle
-from shared.records.window import WindowRecord
 
 
 def main() -> None:

@@ -8,17 +8,17 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.measure import Round, watch
-from gaitway.cli import RECORDINGS
+from gaitway.cli.operator import RECORDINGS
 from gaitway.load.fleet import Fleet, Upload, request_head
-from gaitway.load.library import PERIOD_MS, upload_templates
-from gaitway.load.sending import Sending
-from gaitway.token import make_token
-from services.ingest.decode import decode_upload
-from shared.clock import system_clock
-from shared.modality import MODALITIES
-from shared.records.samples import decode_samples
-from shared.topics import WATCH
-from shared.upload import to_records
+from gaitway.load.open_loop import Sending
+from gaitway.load.templates import PERIOD_MS, upload_templates
+from services.ingest.validation import decode_upload
+from shared.contracts.modality import MODALITIES
+from shared.contracts.samples import decode_samples
+from shared.contracts.token import make_token
+from shared.contracts.topics import WATCH
+from shared.contracts.upload import to_records
+from shared.runtime.clock import system_clock
 from training.datasets import find_sources
 
 CONNECTIONS = 256
@@ -40,7 +40,7 @@ class Loaded:
 
 
 def templates() -> list[bytes]:
-    """Uploads of real recordings; see gaitway.load.library."""
+    """Uploads of real recordings; see gaitway.load.templates."""
     return upload_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
 
 

@@ -19,8 +19,8 @@ from benchmarks.features_log import FeaturesLog, features_log
 from benchmarks.features_topics import write_ticks, write_watch_topics
 from benchmarks.stages.features import features_service
 from gaitway.embedded import KafkaBroker, ValkeyServer
-from shared.clock import system_clock
-from shared.topics import WINDOWS
+from shared.contracts.topics import WINDOWS
+from shared.runtime.clock import system_clock
 
 SECONDS = 30
 """Of data: one or two windows are complete, two more are open."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import Round
-from shared.records.window import WindowRecord, decode_window
+from shared.contracts.window import WindowRecord, decode_window
 
 BATCHES = (1, 8, 32, 128, 512)
 

@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from shared.labels import HAR7
-from shared.modality import MODALITIES
+from shared.contracts.labels import HAR7
+from shared.contracts.modality import MODALITIES
 from shared.model.folding import fold_batch_norm
 from shared.model.network import BASELINE, FusionNetwork, NetworkConfig
 

@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from shared.modality import BY_NAME, NAMES
-from training.experiment import plain
+from shared.contracts.modality import BY_NAME, NAMES
+from training.experiment import reference_trainer
 from training.experiment.cohort import Cohort
 from training.experiment.job import Job
 from training.experiment.results import Protocol, Variant
@@ -57,7 +57,7 @@ def one_by_one(variant: Variant, networks: int) -> float:
     cohort = made_up_cohort()
     started = time.perf_counter()
     for job in jobs(networks):
-        plain.train(variant.config(cohort.classes), cohort, job, PROTOCOL)
+        reference_trainer.train(variant.config(cohort.classes), cohort, job, PROTOCOL)
     return (time.perf_counter() - started) / networks
 
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from services.inference import service
 from services.inference.settings import InferenceSettings
-from shared import topics
+from shared.contracts import topics
 
 
 class UntransactedProducer(AIOKafkaProducer):  # type: ignore[misc]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import RECORDINGS
 from benchmarks.features_topics import BATCH_BYTES
-from services.ingest.publisher import partition_of
+from shared.contracts.topics import EVENTS, WINDOWS, ensure_topics
+from shared.contracts.users import partition_of
+from shared.contracts.window import WindowRecord
 from shared.model.bundle import LoadedModel
-from shared.records.window import WindowRecord
-from shared.topics import EVENTS, WINDOWS, ensure_topics
 from training.datasets import find_sources
 from training.offline import HOP_MS, offline_windows
 

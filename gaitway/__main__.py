@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from gaitway.cli import app
+from gaitway.cli.operator import app
 
 _EXTRA_OF = {
     "jwt": "ingest",
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _check_variables() -> None:
-    from shared.variables import check_variables
+    from shared.runtime.environment import check_variables
 
     check_variables()
 
@@ -52,7 +52,7 @@ def _first_of(error: BaseException) -> BaseException:
 def _line(error: BaseException) -> str | None:
     """What to say of an expected failure; None: it is a bug, and its traceback is wanted."""
     from gaitway.errors import CommandError
-    from shared.errors import GaitwayError
+    from shared.contracts.errors import GaitwayError
     from training.datasets.recording import DatasetError
 
     if isinstance(error, CommandError | GaitwayError | DatasetError):

@@ -1,4 +1,4 @@
-"""Replay recordings as watches: the uploads of `training.watch` over HTTP, in their own time or faster."""
+"""Replay recordings as watches: the uploads of `training.upload_simulator` over HTTP, in their own time or faster."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -9,10 +9,10 @@ import httpx
 import msgspec
 
 from gaitway.errors import CommandError
-from shared.modality import WINDOW_MS
-from shared.upload import Upload
+from shared.contracts.modality import WINDOW_MS
+from shared.contracts.upload import Upload
 from training.datasets.recording import Recording
-from training.watch import as_name, uploads
+from training.upload_simulator import as_name, uploads
 
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 4.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from shared.labels import HAR7
-from shared.modality import MODALITIES, NAMES, WINDOW_MS
+from shared.contracts.labels import HAR7
+from shared.contracts.modality import MODALITIES, NAMES, WINDOW_MS
 from shared.model.bundle import save_bundle
 from shared.model.manifest import Manifest, Reference
 from shared.model.network import FusionNetwork, NetworkConfig

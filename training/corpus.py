@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shared.labels import LABEL_SETS
+from shared.contracts.labels import LABEL_SETS
 from training.datasets import find_sources
 from training.datasets.held_out import DEMO_RECORDINGS
 from training.datasets.recording import DatasetError, Recording

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import NAMES, WINDOW_MS
 from shared.windows.featurise import MemoryBaselines, featurise
 from training.datasets.recording import ACTIVITIES, Recording, Source
 from training.offline import closed_of

@@ -4,16 +4,16 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from shared.modality import MODALITIES, WINDOW_MS
-from shared.records.gap import Gap
-from shared.records.window import WindowRecord
-from shared.upload import to_records
+from shared.contracts.gap import Gap
+from shared.contracts.modality import MODALITIES, WINDOW_MS
+from shared.contracts.upload import to_records
+from shared.contracts.window import WindowRecord
 from shared.windows.assembler import Assembler, Closed
 from shared.windows.featurise import Baselines, MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from shared.windows.open_window import RawWindow
 from training.datasets.recording import Label, Recording
-from training.watch import uploads
+from training.upload_simulator import uploads
 
 HOP_MS = 10_000
 LINGER_MS = 60_000

@@ -11,7 +11,7 @@ The scheme is that of classic pedometers (N. Zhao, "Full-featured pedometer desi
 accelerometer", Analog Dialogue 44, 2010). The numbers were set on the people of WISDM, selfBACK and DSADS who are not
 in the demo. Medians there: walking 1.84, 1.74, 1.62 steps/s, running 2.6, sitting and standing 0 (mean 0.03 at most),
 exercise bike 0. It misses slow steps of a quiet arm, and counts a leg that bounces, as watches do.
-tests/test_pedometer.py checks the demo's people.
+tests/training/test_pedometer.py checks the demo's people.
 """
 
 from dataclasses import replace

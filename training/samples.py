@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.modality import NAMES
+from shared.contracts.modality import NAMES
 from training.datasets.recording import Recording
 from training.offline import HOP_MS, OfflineWindow, offline_windows
 from training.pedometer import with_steps
@@ -17,10 +17,10 @@ from training.pedometer import with_steps
 class Samples:
     """n labelled windows.
 
-    ``features``: per modality (n, channels, time) float16, zeros where masked. ``mask``: (n, modalities) bool in the
-    order of ``shared.modality.NAMES``. ``baseline_mg``: (n, 3), what was taken from the acceleration. ``activity`` (""
-    where it is none of the ten), ``detail`` (DATASET/what the source calls it, or ""), ``person`` (unique over data
-    sets) and ``dataset``: (n,) str. ``start_ms``: (n,) int64, the windows' starts.
+    ``features``: per modality (n, channels, time) float16, zeros where masked. ``mask``: (n, modalities) bool in
+    the catalogue's order. ``baseline_mg``: (n, 3), what was taken from the acceleration. ``activity`` ("" where it
+    is none of the ten), ``detail`` (DATASET/what the source calls it, or ""), ``person`` (unique over data sets)
+    and ``dataset``: (n,) str. ``start_ms``: (n,) int64, the windows' starts.
     """
 
     features: dict[str, NDArray[np.float16]]

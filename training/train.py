@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from shared.labels import LABEL_SETS
-from shared.modality import BY_NAME, NAMES, WINDOW_MS
+from shared.contracts.labels import LABEL_SETS
+from shared.contracts.modality import BY_NAME, NAMES, WINDOW_MS
 from shared.model.bundle import CARD, save_bundle
 from shared.model.manifest import Manifest, Measurement
 from shared.model.network import Encoder, Fusion, NetworkConfig
@@ -22,8 +22,8 @@ from shared.signal.features import FEATURE_VERSION
 from training.card import card
 from training.corpus import classes_of, read_datasets, split_demo
 from training.datasets.recording import DatasetError
-from training.measure.calibration import abstain_below, fit_temperature, softmax, sureness
-from training.measure.evaluate import (
+from training.evaluation.calibration import abstain_below, fit_temperature, softmax, sureness
+from training.evaluation.evaluate import (
     FOLDS,
     Judged,
     Unseen,
@@ -34,11 +34,11 @@ from training.measure.evaluate import (
     leave_one_dataset_out,
     summary,
 )
-from training.measure.reference import reference
-from training.measure.study import write_study
-from training.recipe.draw import TrainingSettings
-from training.recipe.loop import fit, logits
+from training.evaluation.reference import reference
+from training.evaluation.study import write_study
 from training.samples import Samples
+from training.trainer.loop import fit, logits
+from training.trainer.sampling import TrainingSettings
 
 NAME = "gaitway-default"
 VERSION = "0.2.0"

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from shared.modality import ACCELEROMETER, WINDOW_MS
-from shared.records.gap import GapReason
+from shared.contracts.gap import GapReason
+from shared.contracts.modality import ACCELEROMETER, WINDOW_MS
 from training.datasets.recording import Recording
 from training.offline import HOP_MS, gaps_of
 

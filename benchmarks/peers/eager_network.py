@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from benchmarks.network_process import contend
 from benchmarks.windows_log import MODEL
+from shared.contracts.window import WindowRecord
 from shared.model.bundle import WEIGHTS, read_manifest
 from shared.model.network import BASELINE, FusionNetwork
-from shared.records.window import WindowRecord
 
 
 class EagerNetwork:

@@ -24,13 +24,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmarks.peers.gateway_settings import GatewaySettings
-from shared.clock import system_clock
-from shared.labels import ContextActivity, Intensity
-from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality
-from shared.records.samples import SampleRecord
+from shared.contracts.labels import ContextActivity, Intensity
+from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality
+from shared.contracts.samples import SampleRecord
+from shared.contracts.topics import WATCH
+from shared.contracts.upload import FUTURE_MS, INT16_MAX, MAX_SAMPLES, PAST_MS
+from shared.runtime.clock import system_clock
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
-from shared.topics import WATCH
-from shared.upload import FUTURE_MS, INT16_MAX, MAX_SAMPLES, PAST_MS
 
 ALGORITHM = "HS256"
 settings = GatewaySettings.read()

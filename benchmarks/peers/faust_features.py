@@ -15,7 +15,7 @@ import faust
 from benchmarks.features_topics import JSON_TOPICS, PARTITIONS
 from benchmarks.peers.features_job import HOP_MS, end_ms, pieces, slots_of, window
 from benchmarks.peers.features_settings import PeerSettings
-from shared.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import NAMES, WINDOW_MS
 
 settings = PeerSettings.read()
 app = faust.App(

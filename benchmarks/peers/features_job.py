@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from shared.modality import MODALITIES, WINDOW_MS
-from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline, WindowRecord
+from shared.contracts.modality import MODALITIES, WINDOW_MS
+from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline, WindowRecord
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.resample import GridSignal, grid_signal, is_reading
 

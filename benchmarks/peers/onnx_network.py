@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from benchmarks.network_process import contend
 from benchmarks.peers.eager_network import EagerNetwork
 from benchmarks.windows_log import MODEL
-from shared.modality import MODALITIES
+from shared.contracts.modality import MODALITIES
+from shared.contracts.window import WindowRecord
 from shared.model.network import BASELINE
-from shared.records.window import WindowRecord
 
 
 class _Exported(torch.nn.Module):

@@ -23,11 +23,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from benchmarks.peers.eager_network import EagerNetwork
 from benchmarks.windows_log import MODEL
-from shared.clock import system_clock
-from shared.labels import HAR2, MOVEMENT
-from shared.modality import WINDOW_MS
-from shared.records.event import SOURCE, TYPE
-from shared.records.window import WindowRecord, decode_window
+from shared.contracts.event import SOURCE, TYPE
+from shared.contracts.labels import HAR2, MOVEMENT
+from shared.contracts.modality import WINDOW_MS
+from shared.contracts.window import WindowRecord, decode_window
+from shared.runtime.clock import system_clock
 
 READY_LINE = "waiting for windows"
 PREFIX = "PEER_"

@@ -17,7 +17,7 @@ from quixstreams.dataframe.windows import Collect
 from benchmarks.features_topics import JSON_TOPICS
 from benchmarks.peers.features_job import GRACE_MS, HOP_MS, Medians, pieces, window
 from benchmarks.peers.features_settings import PeerSettings
-from shared.modality import WINDOW_MS
+from shared.contracts.modality import WINDOW_MS
 
 
 def _features(closed: dict[str, Any], state: State[str, Medians]) -> bytes | None:

@@ -21,8 +21,8 @@ from rich.table import Table
 from benchmarks import scrape
 from benchmarks.measure import cpu_seconds
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
-from gaitway.load.library import PERIOD_MS
 from gaitway.load.run import LoadOptions, passed, run_load
+from gaitway.load.templates import PERIOD_MS
 
 MODEL = Path("models/default")
 RECORDINGS = Path("examples/recordings")

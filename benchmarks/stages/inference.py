@@ -33,9 +33,9 @@ from benchmarks.windows_log import (
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker
 from gaitway.embedded.process import ServerProcess
-from shared.clock import system_clock
+from shared.contracts.topics import EVENTS, WINDOWS, ensure_topics
 from shared.model.bundle import load_bundle
-from shared.topics import EVENTS, WINDOWS, ensure_topics
+from shared.runtime.clock import system_clock
 
 UNIT = "windows"
 LIMIT_SECONDS = 1.0

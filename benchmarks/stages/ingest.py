@@ -26,14 +26,14 @@ from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, free_port
 from gaitway.embedded.process import ServerProcess
-from services.ingest.decode import decode_upload
-from services.ingest.publisher import KafkaPublisher
+from services.ingest.producer import KafkaPublisher
 from services.ingest.settings import IngestSettings
-from services.ingest.trace import traceparent
-from shared import garbage
-from shared.clock import system_clock
-from shared.topics import ensure_topics
-from shared.upload import to_records
+from services.ingest.validation import decode_upload
+from shared.contracts.topics import ensure_topics
+from shared.contracts.trace_context import traceparent
+from shared.contracts.upload import to_records
+from shared.runtime import garbage
+from shared.runtime.clock import system_clock
 
 UNIT = "uploads"
 HOST = "127.0.0.1"

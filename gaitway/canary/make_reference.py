@@ -10,12 +10,12 @@ import msgspec
 from gaitway.canary.reference import FILE, HOP_MS
 from gaitway.canary.settings import RECORDING
 from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
-from gaitway.load.library import PERIOD_MS
-from shared.labels import said
-from shared.modality import MODALITIES
+from gaitway.load.templates import PERIOD_MS
+from shared.contracts.labels import said
+from shared.contracts.modality import MODALITIES
+from shared.contracts.upload import Upload, to_records
+from shared.contracts.window import WindowRecord
 from shared.model.bundle import LoadedModel, load_bundle
-from shared.records.window import WindowRecord
-from shared.upload import Upload, to_records
 from shared.windows.assembler import Assembler, Closed
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord

@@ -14,21 +14,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from gaitway.canary.judge import EventData, Judge, Verdict
 from gaitway.canary.reference import Reference
 from gaitway.canary.settings import CanarySettings
 from gaitway.canary.stream import Stream, begin_after, cycle_of, device_of
+from gaitway.canary.verification import EventData, Judge, Verdict
 from gaitway.events import TOPIC
 from gaitway.replay import ANSWER_WITHIN_S, FIRST_RETRY_S, LAST_RETRY_S
-from gaitway.token import make_token
-from services.ingest.publisher import partition_of
-from shared import metrics
-from shared.clock import Clock, system_clock
-from shared.errors import SettingsError
-from shared.farewell import CLOSE_S, ends
-from shared.health import Health, health_app
-from shared.http import bind, server
-from shared.log import configure_logging
+from shared.contracts.errors import SettingsError
+from shared.contracts.token import make_token
+from shared.contracts.users import partition_of
+from shared.kafka.producer import CLOSE_S, ends
+from shared.runtime import metrics
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.health import Health, health_app
+from shared.runtime.http_server import bind, server
+from shared.runtime.logging import configure_logging
 
 log = logging.getLogger("gaitway.canary")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from shared.settings import Port, ServiceSettings
-from shared.variables import PREFIX
+from shared.runtime.environment import PREFIX
+from shared.runtime.settings import Port, ServiceSettings
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "e4-f01"
 

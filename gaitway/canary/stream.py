@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaitway.errors import CommandError
-from gaitway.load.library import PERIOD_MS, upload_templates
-from shared.modality import WINDOW_MS
+from gaitway.load.templates import PERIOD_MS, upload_templates
+from shared.contracts.modality import WINDOW_MS
 from training.datasets import read_recording
 
 PHASE_MS = 2_000

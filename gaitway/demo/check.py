@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 
 from gaitway.events import Event
-from gaitway.explain import TOLERANCE
-from gaitway.predict import Score
+from gaitway.explain.run import TOLERANCE
+from gaitway.predict.run import Score
 from gaitway.replay import Watch
-from shared.modality import NAMES
+from shared.contracts.modality import NAMES
+from shared.contracts.window import Baseline
 from shared.model.bundle import LoadedModel
-from shared.records.window import Baseline
 from shared.windows.featurise import window_features
 from training.offline import activity_of, closed_of
 

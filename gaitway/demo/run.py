@@ -16,16 +16,16 @@ from rich.console import Console
 from rich.live import Live
 
 from gaitway.demo.check import Seen, WindowKey, count_events, count_wrong, latency_s, score
-from gaitway.demo.outside import check_outside, clean_up
+from gaitway.demo.external_services import check_outside, clean_up
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.demo.table import live_table
 from gaitway.embedded import KAFKA_VERSION
 from gaitway.events import EventReader
 from gaitway.expected import expected_windows
 from gaitway.replay import Watch, make_watch, replay, users_of
-from gaitway.token import make_token
-from shared.clock import system_clock
+from shared.contracts.token import make_token
 from shared.model.bundle import LoadedModel, load_bundle
+from shared.runtime.clock import system_clock
 from training.datasets import find_sources
 
 LINGER_S = 60.0

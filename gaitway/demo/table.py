@@ -6,8 +6,8 @@ from typing import Any
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from gaitway.cli.tables import PLAIN
 from gaitway.replay import Watch
-from gaitway.tables import PLAIN
 from training.offline import activity_of
 
 _SHORT = {"accelerometer": "acc", "heart_rate": "hr", "steps": "steps"}

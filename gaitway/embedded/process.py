@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
-from gaitway.embedded import guard
+from gaitway.embedded import parent_watchdog
 from gaitway.embedded.errors import StackError
 from gaitway.embedded.ports import free_port, port_is_free
 
@@ -159,7 +159,7 @@ class ServerProcess(ABC):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        watch = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(self._child.pid)]
+        watch = [sys.executable, "-I", "-S", parent_watchdog.__file__, str(os.getpid()), str(self._child.pid)]
         self._guard = subprocess.Popen(  # noqa: S603
             watch if self._dir is None else [*watch, str(self._dir)],
             stdin=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer
 
 from gaitway.events import TOPIC, check_topic
 from gaitway.load.fleet import Fleet
-from gaitway.load.library import PERIOD_MS
-from shared.clock import system_clock
-from shared.modality import WINDOW_MS
+from gaitway.load.templates import PERIOD_MS
+from shared.contracts.modality import WINDOW_MS
+from shared.runtime.clock import system_clock
 
 _POLL_MS = 200
 

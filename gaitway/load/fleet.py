@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gaitway.load.library import PERIOD_MS
-from shared.modality import WINDOW_MS
+from gaitway.load.templates import PERIOD_MS
+from shared.contracts.modality import WINDOW_MS
 
 
 class Upload(NamedTuple):

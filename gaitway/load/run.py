@@ -16,10 +16,10 @@ from rich.console import Console
 from gaitway.errors import CommandError
 from gaitway.load.check import EventCheck, Seen
 from gaitway.load.fleet import Fleet, request_head
-from gaitway.load.library import PERIOD_MS, upload_templates
-from gaitway.load.sending import Sending, Sent
-from gaitway.token import make_token
-from shared.clock import system_clock
+from gaitway.load.open_loop import Sending, Sent
+from gaitway.load.templates import PERIOD_MS, upload_templates
+from shared.contracts.token import make_token
+from shared.runtime.clock import system_clock
 from training.datasets import find_sources
 
 LEAD_MS = 2_000

@@ -11,21 +11,21 @@ from typing import Any, Protocol
 import prometheus_client
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from services.features.partition import Partition, Ready, Rejected
-from services.features.users import Users
-from shared import metrics
-from shared.clock import Clock, system_clock
-from shared.errors import Refused, RetryLater
-from shared.health import Health
-from shared.log import Seldom, traced
-from shared.modality import MODALITIES, NAMES
-from shared.records.gap import Gap
-from shared.records.window import ACCELEROMETER_STATES, HEART_RATE_STATES
-from shared.rejected_share import RejectedShare
+from services.features.baseline_cache import Users
+from services.features.partition_task import Partition, Ready, Rejected
+from shared.contracts.errors import Refused, RetryLater
+from shared.contracts.gap import Gap
+from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
+from shared.kafka.dead_letters import RejectedShare
+from shared.runtime import metrics
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.health import Health
+from shared.runtime.logging import Seldom, traced
 from shared.windows.assembler import Closed
 from shared.windows.featurise import featurise
+from shared.windows.final_windows import HOUR_MS, ClosedSlots
 from shared.windows.open_window import RawWindow
-from shared.windows.slots import HOUR_MS, ClosedSlots
 
 log = logging.getLogger("gaitway.features")
 

@@ -4,7 +4,7 @@ import re
 
 from redis import exceptions as redis
 
-from shared.errors import Refused, RetryLater
+from shared.contracts.errors import Refused, RetryLater
 
 OUTAGES = frozenset(
     (

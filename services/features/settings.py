@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from shared.settings import ConsumerSettings, Port
+from shared.runtime.settings import ConsumerSettings, Port
 
 
 class FeaturesSettings(ConsumerSettings):

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.inference.events import ModelName
-from shared import metrics
-from shared.errors import BundleError, InvalidRecord
-from shared.modality import MODALITIES
+from services.inference.cloud_events import ModelName
+from shared.contracts.errors import BundleError, InvalidRecord
+from shared.contracts.modality import MODALITIES
+from shared.contracts.window import WindowRecord
 from shared.model.bundle import load_bundle
-from shared.records.window import WindowRecord
+from shared.runtime import metrics
 
 log = logging.getLogger("gaitway.inference")
 

@@ -1,9 +1,9 @@
 """Which windows of one partition have an event already."""
 
-from shared import plant
-from shared.records.ledger import LedgerKey, place_of
-from shared.records.window import WindowRecord
-from shared.windows.slots import HOUR_MS, KEPT_MS
+from shared.contracts.ledger import LedgerKey, place_of
+from shared.contracts.window import WindowRecord
+from shared.runtime import fault_injection
+from shared.windows.final_windows import HOUR_MS, KEPT_MS
 
 AHEAD_MS = 24 * HOUR_MS
 """A window this much later than its record is none: it would be the newest, and all that is 8 days older forgotten.
@@ -28,7 +28,7 @@ class Ledger:
         """Mark a window as part of the next transaction; False when it has its event already."""
         key, bit = place_of(user, window.device, self._model, window.hop_ms, window.window_start_ms)
         bits = self._staged.get(key, self._bits.get(key, 0))
-        if bits & bit and not plant.is_planted("no-ledger"):
+        if bits & bit and not fault_injection.is_planted("no-ledger"):
             return False
         self._staged[key] = bits | bit
         return True

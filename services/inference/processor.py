@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 
 from services.inference.classifier import Classifier
+from services.inference.cloud_events import activity_event, to_message
 from services.inference.drift import Drift
-from services.inference.events import activity_event, to_message
 from services.inference.ledger import AHEAD_MS
-from services.inference.writer import Outgoing, PartitionWriter
-from shared import metrics, topics
-from shared.clock import Clock
-from shared.errors import InvalidRecord
-from shared.kafka_errors import record_bytes
-from shared.labels import UNKNOWN
-from shared.log import traced
-from shared.records.decoding import traceparent_of, user_of
-from shared.records.event import ActivityEvent
-from shared.records.rejected import rejection_headers
-from shared.records.window import WindowRecord, decode_window
-from shared.rejected_share import RejectedShare
+from services.inference.producer import Outgoing, PartitionWriter
+from shared.contracts import topics
+from shared.contracts.dead_letter import rejection_headers
+from shared.contracts.decoding import traceparent_of, user_of
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.event import ActivityEvent
+from shared.contracts.labels import UNKNOWN
+from shared.contracts.window import WindowRecord, decode_window
+from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.errors import record_bytes
+from shared.runtime import metrics
+from shared.runtime.clock import Clock
+from shared.runtime.logging import traced
 
 log = logging.getLogger("gaitway.inference")
 

@@ -7,10 +7,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from services.inference.ledger import AHEAD_MS, Ledger
-from shared import topics
-from shared.errors import InvalidRecord
-from shared.records.ledger import decode_ledger
-from shared.windows.slots import HOUR_MS
+from shared.contracts import topics
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.ledger import decode_ledger
+from shared.windows.final_windows import HOUR_MS
 
 log = logging.getLogger("gaitway.inference")
 

@@ -15,22 +15,23 @@ from aiokafka.structs import TopicPartition
 from services.inference.classifier import Classifier
 from services.inference.ledger import Ledger
 from services.inference.processor import Processor
+from services.inference.producer import MAX_BATCH_BYTES, PartitionWriter, close_all, open_producer
 from services.inference.readback import read_ledgers
 from services.inference.settings import InferenceSettings
-from services.inference.writer import MAX_BATCH_BYTES, PartitionWriter, close_all, open_producer
-from shared import garbage, topics
-from shared.clock import Clock, system_clock
-from shared.errors import LostOwnership, Refused, RetryLater
-from shared.farewell import CLOSE_S, ends, stop_producer
-from shared.header_names import accept_any_header_names
-from shared.health import Health, health_app
-from shared.http import bind, server
-from shared.kafka_errors import is_refusal
-from shared.log import Seldom, configure_logging
-from shared.loop_lag import watch_event_loop
-from shared.polling import METADATA_MAX_AGE_MS, poll_fresh
-from shared.rejected_share import RejectedShare
-from shared.topic_watch import TopicWatch
+from shared.contracts import topics
+from shared.contracts.errors import LostOwnership, Refused, RetryLater
+from shared.kafka.aiokafka_patches import accept_any_header_names
+from shared.kafka.consumer import METADATA_MAX_AGE_MS, poll_fresh
+from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.errors import is_refusal
+from shared.kafka.producer import CLOSE_S, ends, stop_producer
+from shared.kafka.topic_monitor import TopicWatch
+from shared.runtime import garbage
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.event_loop import watch_event_loop
+from shared.runtime.health import Health, health_app
+from shared.runtime.http_server import bind, server
+from shared.runtime.logging import Seldom, configure_logging
 
 log = logging.getLogger("gaitway.inference")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.settings import ConsumerSettings, Port
+from shared.runtime.settings import ConsumerSettings, Port
 
 
 class InferenceSettings(ConsumerSettings):

@@ -4,7 +4,7 @@ import sys
 
 from services.ingest.service import run
 from services.ingest.settings import IngestSettings
-from shared.errors import Stop
+from shared.contracts.errors import Stop
 
 
 def main() -> int:

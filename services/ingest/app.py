@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.ingest.auth import TokenVerifier
 from services.ingest.openapi import document
-from services.ingest.problem import bug, problem
-from services.ingest.publisher import Publisher
-from services.ingest.uploads import Uploads
-from shared.clock import Clock, system_clock
-from shared.health import Health, health_routes
+from services.ingest.problem_details import bug, problem
+from services.ingest.producer import Publisher
+from services.ingest.upload_endpoint import Uploads
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.health import Health, health_routes
 
 UPLOADS_PATH = "/v1/uploads"
 

@@ -1,33 +1,17 @@
 """Who sends: bearer tokens (JWT, HS256) whose ``sub`` is the pseudonymous user id."""
 
-import re
 import time
 from collections.abc import Callable
 
 import jwt
 
 from services.ingest.errors import Unauthorised
+from shared.contracts.token import ALGORITHM
+from shared.contracts.users import USER_ID
 
-ALGORITHM = "HS256"
-USER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 MAX_TOKEN_CHARS = 4_096
 CLOCK_SKEW_S = 60
 """How far ``nbf`` and ``iat`` may lie ahead: the issuer's clock is not ours."""
-
-
-def make_token(key: str, user: str, ttl_s: int | None = None, *, now_s: float | None = None) -> str:
-    """A token for ``user`` that holds for ``ttl_s`` seconds, or for ever.
-
-    Raises:
-        ValueError: ``user`` is no user id.
-    """
-    if not USER.fullmatch(user):
-        raise ValueError(f"user id {user!r} is not 1 to 64 of A-Z a-z 0-9 . _ : -")
-    issued_s = int(time.time() if now_s is None else now_s)
-    claims: dict[str, str | int] = {"sub": user, "iat": issued_s}
-    if ttl_s is not None:
-        claims["exp"] = issued_s + ttl_s
-    return jwt.encode(claims, key, algorithm=ALGORITHM)
 
 
 class TokenVerifier:
@@ -82,7 +66,7 @@ class TokenVerifier:
         except (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError) as error:
             raise Unauthorised(f"the token does not hold: {error}") from error
         user, expires_s = claims["sub"], claims.get("exp", float("inf"))
-        if not isinstance(user, str) or not USER.fullmatch(user):
+        if not isinstance(user, str) or not USER_ID.fullmatch(user):
             raise Unauthorised("the token's sub is not 1 to 64 of A-Z a-z 0-9 . _ : -")
         if isinstance(expires_s, bool) or not isinstance(expires_s, int | float):
             raise Unauthorised("the token's exp is not a number")

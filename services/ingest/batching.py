@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from shared.errors import RetryLater
-from shared.kafka_errors import as_retry
-from shared.log import Seldom
+from shared.contracts.errors import RetryLater
+from shared.kafka.errors import as_retry
+from shared.runtime.logging import Seldom
 
 logger = logging.getLogger("gaitway.ingest.batching")
 

@@ -1,6 +1,6 @@
 """What ingest refuses besides an upload that is wrong in itself."""
 
-from shared.errors import InvalidMessage, RetryLater
+from shared.contracts.errors import InvalidMessage, RetryLater
 
 
 class Unauthorised(InvalidMessage):

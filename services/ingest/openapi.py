@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.auth import ALGORITHM
-from services.ingest.problem import MEDIA_TYPE, Problem
-from shared.upload import Upload
+from services.ingest.problem_details import MEDIA_TYPE, Problem
+from shared.contracts.token import ALGORITHM
+from shared.contracts.upload import Upload
 
 EXAMPLE = {
     "device": "vivoactive3-7f3a",

@@ -10,18 +10,18 @@ import uvloop
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.publisher import KafkaPublisher
+from services.ingest.producer import KafkaPublisher
 from services.ingest.settings import IngestSettings
 from services.ingest.ticks import tick_until_lost
-from shared import garbage
-from shared.errors import RetryLater
-from shared.health import Health
-from shared.http import allow_open_files, bind, server
-from shared.http_limits import HttpLimits
-from shared.log import Seldom, configure_logging
-from shared.loop_lag import watch_event_loop
-from shared.topic_watch import TopicWatch
-from shared.topics import WATCH, ensure_topics
+from shared.contracts.errors import RetryLater
+from shared.contracts.topics import WATCH, ensure_topics
+from shared.kafka.topic_monitor import TopicWatch
+from shared.runtime import garbage
+from shared.runtime.event_loop import watch_event_loop
+from shared.runtime.health import Health
+from shared.runtime.http_limits import HttpLimits
+from shared.runtime.http_server import allow_open_files, bind, server
+from shared.runtime.logging import Seldom, configure_logging
 
 SPARE_FILES = 256
 """For the brokers' connections and the rest."""

@@ -2,10 +2,8 @@
 
 from pydantic import Field, SecretStr, field_validator
 
-from shared.settings import Port, ServiceSettings
-
-MIN_KEY_BYTES = 32
-"""A key shorter than the hash that it drives weakens HS256 (RFC 7518, section 3.2)."""
+from shared.contracts.token import MIN_KEY_BYTES
+from shared.runtime.settings import Port, ServiceSettings
 
 
 class IngestSettings(ServiceSettings):

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from shared import metrics
-from shared.errors import RetryLater
-from shared.health import Health
+from shared.contracts.errors import RetryLater
+from shared.runtime import metrics
+from shared.runtime.health import Health
 
 logger = logging.getLogger("gaitway.ingest.ticks")
 

@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from shared.errors import BundleError
+from shared.contracts.errors import BundleError
+from shared.contracts.window import FeatureArrays
 from shared.model.folding import fold_batch_norm
 from shared.model.manifest import Manifest, check_keys, check_manifest
 from shared.model.network import BASELINE, FusionNetwork
-from shared.records.window import FeatureArrays
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"

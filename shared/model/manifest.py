@@ -6,9 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from shared.errors import BundleError
-from shared.labels import LABEL_SETS, UNKNOWN
-from shared.modality import BY_NAME, WINDOW_MS
+from shared.contracts.errors import BundleError
+from shared.contracts.labels import LABEL_SETS, UNKNOWN
+from shared.contracts.modality import BY_NAME, WINDOW_MS
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
 

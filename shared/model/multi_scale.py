@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from shared.modality import ACCELEROMETER
+from shared.contracts.modality import ACCELEROMETER
 
 EMBEDDING = 64
 WIDTHS = (32, 48, 64)

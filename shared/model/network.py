@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from shared.modality import ACCELEROMETER, BY_NAME, NAMES
+from shared.contracts.modality import ACCELEROMETER, BY_NAME, NAMES
 from shared.model.multi_scale import EMBEDDING as MULTI_SCALE_EMBEDDING
 from shared.model.multi_scale import MultiScaleEncoder
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import InvalidRecord
-from shared.modality import ACCELEROMETER, HEART_RATE
-from shared.records.window import AccelerometerBaseline, Baseline, HeartRateBaseline
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE
+from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline
 from shared.signal.wear import DeviceHistory
 
 BIN_MG = 16

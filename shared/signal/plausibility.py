@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.modality import Modality
+from shared.contracts.modality import Modality
 
 Fault = Literal["range", "spike", "jump", "stuck"]
 """range: beyond what a body or a wrist-worn sensor gives. spike: far from the samples on both sides. jump: steps that

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shared.modality import NO_READING
+from shared.contracts.modality import NO_READING
 
 STANDARD_GRAVITY = 9.80665
 """m/s2 per g, exact by definition (CGPM 1901)."""

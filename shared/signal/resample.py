@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.modality import NO_READING, WINDOW_MS, Modality
+from shared.contracts.modality import NO_READING, WINDOW_MS, Modality
 
 FloatArray = NDArray[np.float64]
 

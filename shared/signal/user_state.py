@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from shared.records.gap import GapReason
+from shared.contracts.gap import GapReason
 from shared.signal.baseline import Hop, UserBaseline
 from shared.signal.wear import DeviceHistory
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import InvalidRecord
-from shared.records.gap import GapReason
-from shared.records.window import HOPS_MS
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.gap import GapReason
+from shared.contracts.window import HOPS_MS
 
 FROZEN_BPM_S = 300
 FROZEN_MG_S = 300

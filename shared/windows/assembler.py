@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from shared.modality import WINDOW_MS
-from shared.records.gap import Gap, GapReason
-from shared.records.samples import SampleRecord
+from shared.contracts.gap import Gap, GapReason
+from shared.contracts.modality import WINDOW_MS
+from shared.contracts.samples import SampleRecord
 from shared.signal.plausibility import Fault
-from shared.windows.holds import Holds, Position
+from shared.windows.connectivity import Watch
+from shared.windows.device_state import Hole, Stream
+from shared.windows.final_windows import ClosedSlots
 from shared.windows.merge import LogRecord
 from shared.windows.open_window import Arrival, OpenWindow, RawWindow
-from shared.windows.presence import Watch
-from shared.windows.slots import ClosedSlots
-from shared.windows.stream import Hole, Stream
+from shared.windows.retention import Holds, Position
 
 Name = TypeVar("Name")
 Key = tuple[str, str]

@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.modality import MODALITIES
-from shared.records.gap import Gap, GapReason
-from shared.records.window import Baseline, FeatureArrays, WindowRecord
+from shared.contracts.gap import Gap, GapReason
+from shared.contracts.modality import MODALITIES
+from shared.contracts.window import Baseline, FeatureArrays, WindowRecord
 from shared.signal.baseline import Hop, describe
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.user_state import UserState

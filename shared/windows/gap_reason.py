@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.modality import Modality
-from shared.records.gap import GapReason
-from shared.records.samples import SampleRecord
+from shared.contracts.gap import GapReason
+from shared.contracts.modality import Modality
+from shared.contracts.samples import SampleRecord
 
 MIN_SHARE = 0.05
 """A window passes with 90 % of its samples: fewer fillings or nulls than half of the rest are not what failed it."""

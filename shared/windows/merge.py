@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.modality import MODALITIES
-from shared.records.samples import SampleRecord
+from shared.contracts.modality import MODALITIES
+from shared.contracts.samples import SampleRecord
 
 TOPICS = range(len(MODALITIES))
 

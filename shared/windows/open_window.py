@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import RESTING
-from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
-from shared.records.gap import Gap, GapReason
-from shared.records.samples import SampleRecord
+from shared.contracts.gap import Gap, GapReason
+from shared.contracts.labels import RESTING
+from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
+from shared.contracts.samples import SampleRecord
 from shared.signal.baseline import Hop
 from shared.signal.plausibility import Fault, find_faults
 from shared.signal.resample import (

@@ -9,7 +9,7 @@ import time
 
 from rich.console import Console
 
-from shared.plant import PLANTS
+from shared.runtime.fault_injection import PLANTS
 from tests.chaos.report import print_report
 from tests.chaos.run import PROJECT, Options, run, write_summary
 from tests.chaos.schedule import FAULTS_OF_PLANT, KINDS

@@ -10,15 +10,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from gaitway.token import make_token
+from shared.contracts.token import make_token
 from tests.chaos.checker import Rules, Verdict, check
 from tests.chaos.faults import Executor
 from tests.chaos.history import read_events, read_uploads, write_lines
+from tests.chaos.misbehaving_watches import Body, Client, Manners, Watch, true_times, whole_cells
 from tests.chaos.network import NumpyNetwork
 from tests.chaos.pipeline import HOP_MS, JWT_KEY, Pipeline, Tail, all_events
 from tests.chaos.schedule import KINDS, SESSION_TIMEOUT_MS, plan
-from tests.chaos.tempers import REFUSED_NUMBERS, TEMPERS
-from tests.chaos.watches import Body, Client, Manners, Watch, true_times, whole_cells
+from tests.chaos.upload_patterns import REFUSED_NUMBERS, TEMPERS
 from training.datasets import read_recording
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ import yaml
 
 from gaitway.embedded import KAFKA_VERSION, KafkaBroker, ValkeyServer
 from gaitway.events import EventReader
-from gaitway.token import make_token
+from shared.contracts.token import make_token
 from tests.deploy.images import COMPOSE, ROOT, Container, compose, own_services
 
 KEY = "a key for tests, of 32 bytes and more"

@@ -17,10 +17,10 @@ from gaitway.embedded import KAFKA_VERSION
 from services.features.settings import FeaturesSettings
 from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
-from shared import topics
-from shared.health import Health, health_routes
-from shared.settings import ServiceSettings
-from shared.variables import PREFIX
+from shared.contracts import topics
+from shared.runtime.environment import PREFIX
+from shared.runtime.health import Health, health_routes
+from shared.runtime.settings import ServiceSettings
 from tests.deploy import policies
 from tests.deploy.manifests import (
     K8S,

@@ -12,7 +12,7 @@ from gaitway.canary.settings import CanarySettings
 from services.features.settings import FeaturesSettings
 from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
-from shared.metrics import CATALOGUE
+from shared.runtime.metrics import CATALOGUE
 from tests.debian import program
 
 ROOT = Path(__file__).parents[2]

@@ -22,11 +22,11 @@ from gaitway.embedded.process import ServerProcess
 from gaitway.events import EventReader
 from gaitway.expected import expected_windows
 from gaitway.replay import Watch, make_watch
-from gaitway.token import make_token
-from shared import topics
+from shared.contracts import topics
+from shared.contracts.token import make_token
 from training.datasets import read_recording
 from training.offline import OfflineWindow, offline_windows
-from training.watch import uploads
+from training.upload_simulator import uploads
 
 JWT_KEY = "a key for tests, of 32 bytes and more"
 PARTITIONS = 4

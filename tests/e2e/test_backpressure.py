@@ -21,10 +21,10 @@ from aiokafka import AIOKafkaProducer
 
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, ValkeyServer
-from gaitway.token import make_token
-from shared import topics
-from shared.modality import ACCELEROMETER, NAMES
-from shared.records.samples import TICK, SampleRecord
+from shared.contracts import topics
+from shared.contracts.modality import ACCELEROMETER, NAMES
+from shared.contracts.samples import TICK, SampleRecord
+from shared.contracts.token import make_token
 from tests.e2e.harness import HTTP_S, JWT_KEY, until
 from tests.integration.bus import commits, producer, read
 

@@ -13,9 +13,9 @@ from prometheus_client import REGISTRY
 
 from gaitway.canary.run import Canary
 from gaitway.canary.settings import CanarySettings
-from gaitway.cli import MODEL
+from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
-from shared.health import Health
+from shared.runtime.health import Health
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, terminate, until
 
 SPEED = 40

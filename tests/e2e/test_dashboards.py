@@ -17,12 +17,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.grafana.__main__ import FOLDER
-from gaitway.cli import MODEL
+from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded.prometheus import PrometheusServer, Sample
 from gaitway.replay import make_watch, replay
-from gaitway.token import make_token
-from shared import topics
+from shared.contracts import topics
+from shared.contracts.token import make_token
 from tests.debian import program
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, until
 from training.datasets import read_recording

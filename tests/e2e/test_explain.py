@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gaitway.explain.report import Explanation
 
 from gaitway.errors import CommandError
-from gaitway.explain import explain
-from gaitway.explanation import Explanation
+from gaitway.explain.run import explain
 from gaitway.replay import replay
-from shared import topics
-from shared.labels import HAR7, UNKNOWN
+from shared.contracts import topics
+from shared.contracts.labels import HAR7, UNKNOWN
 from shared.model.bundle import load_bundle
 from tests.e2e.harness import Event, Pipeline
 from tests.integration.bus import producer

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gaitway.expected import expected_windows
-from shared.modality import NAMES
+from shared.contracts.modality import NAMES
 from tests.recordings import EXAMPLES
 from training.datasets import read_recording
 from training.offline import closed_of

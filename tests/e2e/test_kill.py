@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from gaitway.replay import Watch, replay
-from services.features.store import BaselineStore
-from shared import topics
+from services.features.baseline_store import BaselineStore
+from shared.contracts import topics
 from tests.e2e.harness import (
     PARTITIONS,
     Event,

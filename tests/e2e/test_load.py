@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from gaitway.load.check import EventCheck
 from gaitway.load.fleet import Fleet
-from tests.cli.test_cli import gaitway
 from tests.e2e.harness import JWT_KEY, Pipeline
+from tests.gaitway.cli.test_cli import gaitway
 
 
 def test_every_window_of_a_fleet_comes_once(start_pipeline, tmp_path):

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gaitway.demo import processes
 from gaitway.replay import replay
-from shared import topics
-from shared.metrics import CATALOGUE, SERVICES, STAGES
+from shared.contracts import topics
+from shared.runtime.metrics import CATALOGUE, SERVICES, STAGES
 from tests.e2e.harness import HTTP_S, Event, Pipeline, until
 
 

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from gaitway.demo.processes import ServiceProcess
 from gaitway.replay import Watch, replay
-from services.ingest.publisher import partition_of
-from shared import topics
+from shared.contracts import topics
+from shared.contracts.users import partition_of
 from tests.e2e import harness
 from tests.e2e.harness import Pipeline, as_json, assert_once_each, assert_same_baselines, offline, terminate, until
 from tests.e2e.test_kill import rewind

@@ -9,13 +9,13 @@ import httpx
 import msgspec
 import pytest
 
-from gaitway.predict import predict
+from gaitway.predict.run import predict
 from gaitway.replay import Watch
-from shared import topics
-from shared.labels import HAR7, UNKNOWN
-from shared.modality import NAMES, WINDOW_MS
+from shared.contracts import topics
+from shared.contracts.labels import HAR7, UNKNOWN
+from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.upload import Upload
 from shared.model.bundle import load_bundle
-from shared.upload import Upload
 from tests.e2e.harness import (
     ABSTAIN_BELOW,
     Event,

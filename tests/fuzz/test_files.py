@@ -12,15 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gaitway.expected import expected_windows
-from shared.errors import BundleError
+from shared.contracts.errors import BundleError
+from shared.contracts.upload import Upload, to_records
 from shared.model.bundle import MANIFEST, read_manifest
-from shared.upload import Upload, to_records
 from tests.bundles import random_bundle
 from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, hostile, mutated
 from training.datasets.folder import read_recording
 from training.datasets.recording import DatasetError, G, Recording
 from training.offline import closed_of
-from training.watch import uploads
+from training.upload_simulator import uploads
 
 ACCELEROMETER = b"t_ms,x,y,z\n" + b"".join(b"%d,12,-33,980\n" % (1_668_000_000_000 + 40 * i) for i in range(8))
 HEART_RATE = b"t_ms,bpm\n1668000000000,72\n1668000001000,\n1668000002000,73.5\n"

@@ -9,13 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.app import create_app
-from services.ingest.auth import TokenVerifier, make_token
-from services.ingest.publisher import MemoryPublisher
-from shared.health import Health
-from shared.http import bind, server
-from shared.http_limits import HttpLimits
+from services.ingest.auth import TokenVerifier
+from services.ingest.producer import MemoryPublisher
+from shared.contracts.token import make_token
+from shared.runtime.health import Health
+from shared.runtime.http_limits import HttpLimits
+from shared.runtime.http_server import bind, server
 from tests.fuzz.mutations import mutated
-from tests.ingest.uploads import KEY, NOW_MS, upload
+from tests.services.ingest.uploads import KEY, NOW_MS, upload
 
 BODY = json.dumps(upload()).encode()
 TOKEN = make_token(KEY, "u1").encode()

@@ -6,24 +6,24 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.features.partition import Partition
-from services.inference.events import ModelName, activity_event, to_message
+from services.features.partition_task import Partition
+from services.inference.cloud_events import ModelName, activity_event, to_message
 from services.inference.ledger import Ledger
-from shared.errors import InvalidRecord
-from shared.modality import MODALITIES
-from shared.records.decoding import traceparent_of, user_of
-from shared.records.gap import decode_gap
-from shared.records.ledger import decode_ledger, encode_ledger, place_of
-from shared.records.samples import decode_samples
-from shared.records.window import decode_window
+from shared.contracts.decoding import traceparent_of, user_of
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.gap import decode_gap
+from shared.contracts.ledger import decode_ledger, encode_ledger, place_of
+from shared.contracts.modality import MODALITIES
+from shared.contracts.samples import decode_samples
+from shared.contracts.window import decode_window
 from shared.signal.baseline import UserBaseline
 from shared.signal.wear import DeviceHistory
 from shared.windows.featurise import MemoryBaselines, featurise
-from tests.core.signals import BASE_MS, HOP_MS, LINGER_MS, wearer
-from tests.core.test_records import gap_v1
-from tests.features.kafka_log import kafka_record
 from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, NESTED_MSGPACK, hostile, mutated, spoilt
-from tests.inference.windows import window
+from tests.services.features.kafka_log import kafka_record
+from tests.services.inference.windows import window
+from tests.shared.contracts.test_records import gap_v1
+from tests.shared.windows.signals import BASE_MS, HOP_MS, LINGER_MS, wearer
 
 PERSON = wearer(1)
 UPLOADS = [PERSON.upload(begin, begin + 10_000, begin // 10_000) for begin in range(0, 60_000, 10_000)]

@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from services.features.store import WRITTEN, BaselineStore, UserWrite, _stored_user
-from shared.errors import InvalidRecord
-from shared.records.window import HEART_RATE_STATES
+from services.features.baseline_store import WRITTEN, BaselineStore, UserWrite, _stored_user
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.window import HEART_RATE_STATES
 from shared.signal.baseline import Hop, UserBaseline
 from shared.signal.wear import DeviceHistory
-from tests.core.folded import Folded
-from tests.core.signals import BASE_MS
 from tests.fuzz.mutations import mutated
+from tests.shared.signal.single_user import Folded
+from tests.shared.windows.signals import BASE_MS
 
 HOP = Hop(
     BASE_MS,

@@ -13,16 +13,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.app import create_app
-from services.ingest.auth import TokenVerifier, make_token
-from services.ingest.decode import decode_upload, gunzip
-from services.ingest.publisher import MemoryPublisher
-from shared.errors import InvalidUpload
-from shared.health import Health
-from shared.modality import MODALITIES
-from shared.records.samples import decode_samples
-from shared.upload import to_records
+from services.ingest.auth import TokenVerifier
+from services.ingest.producer import MemoryPublisher
+from services.ingest.validation import decode_upload, gunzip
+from shared.contracts.errors import InvalidUpload
+from shared.contracts.modality import MODALITIES
+from shared.contracts.samples import decode_samples
+from shared.contracts.token import make_token
+from shared.contracts.upload import to_records
+from shared.runtime.health import Health
 from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, hostile, mutated
-from tests.ingest.uploads import KEY, NOW_MS, literal, upload
+from tests.services.ingest.uploads import KEY, NOW_MS, literal, upload
 
 BODY = json.dumps(upload()).encode()
 MAX_BODY_BYTES = 200_000

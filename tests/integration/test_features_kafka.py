@@ -16,22 +16,21 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from services.features import source as source_module
+from services.features import consumer as source_module
+from services.features.baseline_cache import Users
+from services.features.baseline_store import BaselineStore, UserWrite
+from services.features.consumer import BatchSource
 from services.features.processor import Processor
-from services.features.publisher import Publisher
+from services.features.producer import Publisher
 from services.features.settings import FeaturesSettings
-from services.features.source import BatchSource
-from services.features.store import BaselineStore, UserWrite
-from services.features.users import Users
-from shared import topics
-from shared.health import Health
-from shared.modality import NAMES
-from shared.records.samples import TICK
-from shared.records.window import decode_window
-from shared.rejected_share import RejectedShare
-from shared.topics import REJECTED, WATCH, WINDOWS
+from shared.contracts import topics
+from shared.contracts.modality import NAMES
+from shared.contracts.samples import TICK
+from shared.contracts.topics import REJECTED, WATCH, WINDOWS
+from shared.contracts.window import decode_window
+from shared.kafka.dead_letters import RejectedShare
+from shared.runtime.health import Health
 from tests.bundles import random_bundle
-from tests.core.signals import BASE_MS, wearer
 from tests.e2e.harness import until
 from tests.integration.bus import (
     NOT_UTF8,
@@ -42,6 +41,7 @@ from tests.integration.bus import (
     read_until,
     write_names_that_are_not_utf8,
 )
+from tests.shared.windows.signals import BASE_MS, wearer
 
 PARTITIONS = 4
 HOP_MS = 10_000

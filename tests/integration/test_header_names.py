@@ -5,8 +5,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record import memory_records
 
-from shared import topics
-from shared.header_names import accept_any_header_names
+from shared.contracts import topics
+from shared.kafka.aiokafka_patches import accept_any_header_names
 from tests.integration.bus import NOT_UTF8, write_names_that_are_not_utf8
 
 
@@ -15,7 +15,7 @@ def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
     accept_any_header_names()
     if request.param == "python":
-        monkeypatch.setattr("shared.header_names.MemoryRecords", memory_records._MemoryRecordsPy)
+        monkeypatch.setattr("shared.kafka.aiokafka_patches.MemoryRecords", memory_records._MemoryRecordsPy)
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])

@@ -8,20 +8,20 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from services.inference import service, writer
+from services.inference import producer as inference_producer
+from services.inference import service
 from services.inference.classifier import Classifier
-from services.inference.events import activity_event, to_message
+from services.inference.cloud_events import activity_event, to_message
+from services.inference.producer import Outgoing, PartitionWriter, open_producer
 from services.inference.readback import read_ledgers
 from services.inference.service import Worker
 from services.inference.settings import InferenceSettings
-from services.inference.writer import Outgoing, PartitionWriter, open_producer
-from shared import topics
-from shared.clock import system_clock
-from shared.errors import LostOwnership
-from shared.health import Health
-from shared.records.window import WindowRecord
+from shared.contracts import topics
+from shared.contracts.errors import LostOwnership
+from shared.contracts.window import WindowRecord
+from shared.runtime.clock import system_clock
+from shared.runtime.health import Health
 from tests.bundles import random_bundle
-from tests.inference.windows import altered, window
 from tests.integration.bus import (
     NOT_UTF8,
     commits,
@@ -31,6 +31,7 @@ from tests.integration.bus import (
     read_until,
     write_names_that_are_not_utf8,
 )
+from tests.services.inference.windows import altered, window
 
 PARTITIONS = 2
 
@@ -100,7 +101,7 @@ class NeverCommits(AIOKafkaProducer):
 async def test_a_transaction_holds_all_or_nothing(kafka, bus, classifier, monkeypatch):
     names = [bus + spec.name for spec in (topics.EVENTS, topics.LEDGER, topics.REJECTED)]
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "AIOKafkaProducer", NeverCommits)
+        patch.setattr(inference_producer, "AIOKafkaProducer", NeverCommits)
         owner = await Owner.open(kafka, bus, classifier)
         with pytest.raises(LostOwnership, match="died here"):
             await owner.publish(window(0))
@@ -154,7 +155,7 @@ class Pausing(AIOKafkaProducer):
 async def test_a_paused_worker_that_wakes_up_cannot_publish(kafka, bus, classifier, monkeypatch):
     Pausing.written, Pausing.woken = asyncio.Event(), asyncio.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "AIOKafkaProducer", Pausing)
+        patch.setattr(inference_producer, "AIOKafkaProducer", Pausing)
         paused = await Owner.open(kafka, bus, classifier)
     work = asyncio.create_task(paused.publish(window(0), window(1), next_offset=9))
     await asyncio.wait_for(Pausing.written.wait(), 60)

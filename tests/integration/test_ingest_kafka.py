@@ -19,15 +19,15 @@ from msgspec.structs import replace
 
 from gaitway.embedded import KafkaBroker, free_port
 from services.ingest.auth import make_token
-from services.ingest.publisher import KafkaPublisher
+from services.ingest.producer import KafkaPublisher
 from services.ingest.settings import IngestSettings
-from shared.errors import RetryLater
-from shared.modality import BY_NAME, NAMES
-from shared.records.samples import TICK, decode_samples
-from shared.topics import ensure_topics
-from shared.upload import Upload, to_records
-from tests.ingest.uploads import KEY, upload
+from shared.contracts.errors import RetryLater
+from shared.contracts.modality import BY_NAME, NAMES
+from shared.contracts.samples import TICK, decode_samples
+from shared.contracts.topics import ensure_topics
+from shared.contracts.upload import Upload, to_records
 from tests.integration.bus import delete, limit
+from tests.services.ingest.uploads import KEY, upload
 
 PARTITIONS = 3
 ROOT = Path(__file__).parents[2]

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from shared import progress as progress_module
-from shared import topics
-from shared.clock import system_clock
-from shared.health import Health
-from shared.progress import PartitionProgress
+from shared.contracts import topics
+from shared.kafka import lag as progress_module
+from shared.kafka.lag import PartitionProgress
+from shared.runtime.clock import system_clock
+from shared.runtime.health import Health
 from tests.e2e.harness import until
-from tests.inference.windows import window
 from tests.integration.bus import read_until
 from tests.integration.test_features_kafka import FeaturesWorker, watches
 from tests.integration.test_inference_kafka import send
 from tests.integration.test_inference_kafka import settings as inference_settings
+from tests.services.inference.windows import window
 
 
 class Watch:

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from shared import topics
-from shared.records.samples import TICK
+from shared.contracts import topics
+from shared.contracts.samples import TICK
 from tests.bundles import random_bundle
-from tests.inference.windows import window
 from tests.integration.bus import commits, headers_of, producer, read
 from tests.integration.test_features_kafka import serve
+from tests.services.inference.windows import window
 
 PARTITIONS = 2
 POISON = 30

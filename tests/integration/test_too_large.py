@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from services.inference.classifier import Classifier
-from shared import topics
-from shared.kafka_errors import record_bytes
-from shared.records.window import decode_window
+from shared.contracts import topics
+from shared.contracts.window import decode_window
+from shared.kafka.errors import record_bytes
 from tests.bundles import random_bundle
-from tests.inference.windows import window
 from tests.integration.bus import headers_of, limit, read, read_until
 from tests.integration.test_features_kafka import PARTITIONS, FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import events_of, running, send, start_of
+from tests.services.inference.windows import window
 
 
 @pytest.fixture

@@ -8,17 +8,18 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.inference.classifier import Classifier
 from services.inference.service import Worker
-from shared import topic_watch, topics
-from shared.clock import system_clock
-from shared.errors import TopicMismatch
-from shared.health import Health
-from shared.topic_watch import TopicWatch
+from shared.contracts import topics
+from shared.contracts.errors import TopicMismatch
+from shared.kafka import topic_monitor
+from shared.kafka.topic_monitor import TopicWatch
+from shared.runtime.clock import system_clock
+from shared.runtime.health import Health
 from tests.bundles import random_bundle
-from tests.inference.windows import window
 from tests.integration.bus import delete, read_until
 from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
 from tests.integration.test_features_kafka import FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import PARTITIONS, events_of, running, send, settings, start_of
+from tests.services.inference.windows import window
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ async def test_windows_that_were_deleted_are_read_from_the_start_of_the_new_topi
 
 
 async def test_nobody_creates_it_so_the_service_does(kafka, bus, classifier, monkeypatch):
-    monkeypatch.setattr(topic_watch, "CREATE_AFTER_S", 0.5)
+    monkeypatch.setattr(topic_monitor, "CREATE_AFTER_S", 0.5)
     async with running(kafka, bus, classifier) as worker:
         await delete(kafka, bus + topics.EVENTS.name)
         await until_missing(worker._health, bus + topics.EVENTS.name)
@@ -139,7 +140,7 @@ async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, cla
 
 
 async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, monkeypatch):
-    monkeypatch.setattr(topic_watch, "ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(topic_monitor, "ASK_EVERY_S", 0.05)
     health = Health()
     watch = TopicWatch(settings("127.0.0.1:1", bus), (topics.EVENTS,), health)
     work = asyncio.create_task(watch.run())

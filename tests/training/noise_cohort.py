@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shared.modality import BY_NAME, NAMES
+from shared.contracts.modality import BY_NAME, NAMES
 from training.datasets.recording import BASE_MS, Label, Recording
 from training.experiment.cohort import Cohort
 from training.experiment.results import Protocol

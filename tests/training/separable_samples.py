@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from shared.modality import BY_NAME, NAMES
+from shared.contracts.modality import BY_NAME, NAMES
 from shared.model.network import FusionNetwork
 from training.metrics import uar
-from training.recipe.draw import TrainingSettings
-from training.recipe.loop import logits
 from training.samples import Samples
+from training.trainer.loop import logits
+from training.trainer.sampling import TrainingSettings
 
 
 def made_up(n: int, seed: int = 0, *, heart_rate: bool = True, dataset: str = "made_up") -> Samples:

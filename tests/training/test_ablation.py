@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.training.separable_samples import CLASSES, made_up
-from training.measure import ablation
-from training.measure.ablation import (
+from training.evaluation import ablation
+from training.evaluation.ablation import (
     ARMS,
     WHOLE,
     Outcome,

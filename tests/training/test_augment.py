@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from training.recipe.augment import Augmentation, _stretched
+from training.trainer.augment import Augmentation, _stretched
 
 NOTHING = Augmentation(mirror=False, tilt_deg=0.0, scale=0.0, noise_g=0.0, stretch=0.0)
 N = 4_000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.measure.calibration import (
+from training.evaluation.calibration import (
     abstain_below,
     expected_calibration_error,
     fit_temperature,

@@ -8,9 +8,15 @@ import torch
 
 from shared.model.network import FusionNetwork, NetworkConfig
 from tests.training.synthetic_samples import CLASSES, made_up
-from training.measure.cold_start import COLD_BASELINE, by_minutes, cold_replay, minutes_since_first, with_cold_baseline
-from training.measure.hand_crafted import raw_g
-from training.recipe.loop import logits
+from training.evaluation.cold_start import (
+    COLD_BASELINE,
+    by_minutes,
+    cold_replay,
+    minutes_since_first,
+    with_cold_baseline,
+)
+from training.evaluation.hand_crafted import raw_g
+from training.trainer.loop import logits
 
 
 def test_minutes_run_from_each_persons_first_window():

@@ -5,9 +5,9 @@ import pytest
 
 from shared.signal.features import accelerometer_features, heart_rate_features
 from tests.training.synthetic_samples import CLASSES, made_up
-from training.measure import corruption
-from training.measure.corruption import CORRUPTIONS, corruption_table
-from training.measure.hand_crafted import raw_g
+from training.evaluation import corruption
+from training.evaluation.corruption import CORRUPTIONS, corruption_table
+from training.evaluation.hand_crafted import raw_g
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from shared.model.network import NetworkConfig
 from tests.training.separable_samples import CLASSES, QUICK, made_up
-from training.measure.evaluate import (
+from training.evaluation.evaluate import (
     counted,
     cross_validate,
     fold_of_people,

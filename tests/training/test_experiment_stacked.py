@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from shared.modality import NAMES
+from shared.contracts.modality import NAMES
 from shared.model.network import FusionNetwork, NetworkConfig
 from tests.training.noise_cohort import cohort, protocol
-from training.experiment import plain
+from training.experiment import reference_trainer
 from training.experiment.job import EarlyStopping, Job
 from training.experiment.results import Variant
 from training.experiment.stacked import Windows, predict, train_together
@@ -57,7 +57,7 @@ def test_every_loss_and_weight_is_that_of_the_plain_loop(variant: Variant) -> No
     assert [len(steps) for steps in losses] == [6, 5, 9]
     for job, trained, steps in zip(jobs, together, losses, strict=True):
         alone: list[float] = []
-        network, epochs = plain.train(config, COHORT, job, STEEP, losses=alone)
+        network, epochs = reference_trainer.train(config, COHORT, job, STEEP, losses=alone)
         assert trained.epochs == epochs == job.epochs
         np.testing.assert_allclose(steps, alone, atol=2e-5)
         for name, tensor in network.state_dict().items():
@@ -73,7 +73,7 @@ def test_early_stopping_ends_where_the_plain_loop_does(encoder: str) -> None:
     config = variant.config(COHORT.classes)
     jobs = [Job(ROWS[first : first + 30], (5, first), validation=ROWS[40:]) for first in range(6)]
     together = train_together(config, Windows.of(COHORT, config), jobs, STEEP, dropout=0.0)
-    alone = [plain.train(config, COHORT, job, STEEP)[1] for job in jobs]
+    alone = [reference_trainer.train(config, COHORT, job, STEEP)[1] for job in jobs]
     assert [trained.epochs for trained in together] == alone
     assert len(set(alone)) > 1  # else nobody has left the stack early
 
@@ -99,7 +99,7 @@ def test_what_is_said_is_what_the_network_says(encoder: str) -> None:
     for one, own, answers in zip(trained, rows, said, strict=True):
         network = FusionNetwork(config)
         network.load_state_dict(one.state, strict=False)
-        np.testing.assert_array_equal(answers, plain.predict(network, COHORT, own))
+        np.testing.assert_array_equal(answers, reference_trainer.predict(network, COHORT, own))
 
 
 def test_the_first_weights_are_torchs_and_the_global_generator_is_left_alone() -> None:

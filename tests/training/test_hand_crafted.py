@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.training.synthetic_samples import CLASSES, made_up
-from training.measure.corruption import other_wrist, turned_180
-from training.measure.hand_crafted import mirror_features, raw_g, window_features
+from training.evaluation.corruption import other_wrist, turned_180
+from training.evaluation.hand_crafted import mirror_features, raw_g, window_features
 
 
 def test_raw_acceleration_does_not_depend_on_the_baseline():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.measure.reference import reference
+from training.evaluation.reference import reference
 
 
 def test_shares_and_deciles_by_hand():

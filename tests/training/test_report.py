@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gaitway.cli import app
+from gaitway.cli.operator import app
 from training.datasets import DatasetError
 from training.experiment.results import Fold, Header, Protocol, Variant, append_fold, open_results, results_path
 from training.report.figures import cell_text

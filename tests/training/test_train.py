@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gaitway.cli import app
+from gaitway.cli.operator import app
 from shared.model.bundle import CARD, load_bundle
 from shared.model.network import NetworkConfig
 from tests.recordings import cut
@@ -18,8 +18,8 @@ from training import train as train_module
 from training.corpus import read_datasets, split_demo
 from training.datasets import DatasetError
 from training.datasets.held_out import DEMO_PEOPLE
-from training.recipe.draw import TrainingSettings
 from training.train import train, train_bundle
+from training.trainer.sampling import TrainingSettings
 
 POSTURES = ("sitting", "walking_low", "running", "washing_hands")
 

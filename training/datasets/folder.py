@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.labels import INTENSITIES
+from shared.contracts.labels import INTENSITIES
 from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
 from training.datasets.series import read_accelerometer, read_series
 from training.datasets.tables import find_table, number, read_json_object, text_rows

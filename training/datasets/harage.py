@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.labels import INTENSITIES
+from shared.contracts.labels import INTENSITIES
 from training.datasets.recording import ACTIVITIES, DatasetError, Floats, Label, Recording, Source, in_time_order
 from training.datasets.series import first_fault, read_accelerometer, read_series
 from training.datasets.tables import find_table, read_json_object

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import CONTEXT_ACTIVITIES
+from shared.contracts.labels import CONTEXT_ACTIVITIES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

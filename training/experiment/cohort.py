@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.labels import LABEL_SETS, MOVEMENT
-from shared.modality import NAMES
+from shared.contracts.labels import LABEL_SETS, MOVEMENT
+from shared.contracts.modality import NAMES
 from training.datasets import Recording, find_sources
 from training.datasets.cut import cut
 from training.datasets.recording import DatasetError
@@ -39,7 +39,7 @@ class Cohort:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those of the data set, in the order of shared.modality.NAMES."""
+        """Those of the data set, in the order of shared.contracts.modality.NAMES."""
         return tuple(name for name in NAMES if name in self.features)
 
     def rows_of(self, people: tuple[str, ...], *, alone: bool) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from shared.modality import NAMES
+from shared.contracts.modality import NAMES
 from shared.model.network import NetworkConfig
 from training.datasets.recording import DatasetError
 
@@ -25,7 +25,7 @@ LEAVE_ONE_OUT = "leave-one-subject-out"
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
-    """One network of the paper; ``modalities`` in the order of shared.modality.NAMES, no fusion for a single one."""
+    """One network of the paper; ``modalities`` in the catalogue's order, no fusion for a single one."""
 
     encoder: Encoder
     modalities: tuple[str, ...]

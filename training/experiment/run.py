@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from shared.labels import LABEL_SETS
+from shared.contracts.labels import LABEL_SETS
 from shared.signal.features import FEATURE_VERSION
 from training.datasets.recording import DatasetError
 from training.experiment.cohort import Cohort, read_cohort

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from shared.labels import RESTING
-from shared.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, NAMES, WINDOW_MS, Modality
+from shared.contracts.labels import RESTING
+from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, NAMES, WINDOW_MS, Modality
 from shared.signal.baseline import UserBaseline
 from shared.signal.features import HEART_RATE_SCALE_BPM, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.resample import is_reading

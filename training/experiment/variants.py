@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import get_args
 
-from shared.modality import NAMES
+from shared.contracts.modality import NAMES
 from training.datasets.recording import DatasetError
 from training.experiment.results import Encoder, Fusion, Variant
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from training.experiment.results import LEAVE_ONE_OUT, Header
 from training.experiment.variants import ENCODERS, variants
+from training.report.formatting import figure_name, in_order, label, progress
 from training.report.scores import Score, best_by_encoder
 from training.report.tables import cost_table, recall_table, uar_table
-from training.report.words import figure_name, in_order, label, progress
 
 SYNTHETIC = "**SYNTHETIC: no person was measured; nothing follows from these numbers.**"
 

@@ -7,8 +7,8 @@ import numpy as np
 from training.experiment.results import Variant
 from training.experiment.variants import ENCODERS, variants
 from training.metrics import recalls
+from training.report.formatting import fusion, in_order, label, names, percent, progress, table
 from training.report.scores import Score, best_by_encoder
-from training.report.words import fusion, in_order, label, names, percent, progress, table
 
 
 def uar_table(scores: Sequence[Score]) -> str:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from training.report.figures import draw_confusion
+from training.report.formatting import figure_name, figure_title
 from training.report.page import render
 from training.report.scores import best_by_encoder, read_scores
-from training.report.words import figure_name, figure_title
 
 PAGE = "README.md"
 

@@ -1,0 +1,113 @@
+"""Is each window's event there, right and in time? A pure object: times are given to it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from gaitway.canary.reference import Reference
+from gaitway.canary.stream import Stream
+from shared.contracts.modality import NAMES, WINDOW_MS
+
+Outcome = Literal["right", "wrong", "late", "missing"]
+KEEP_MS = 3_600_000
+"""How long a window's verdict is kept, on the device's clock, to see a second event of it."""
+
+
+class EventData(msgspec.Struct):
+    """What is looked at of an event's data."""
+
+    device: str
+    window_start_ms: int
+    window_end_ms: int
+    hop_ms: int
+    activity: str
+    probabilities: dict[str, float]
+    modalities: list[str]
+    coverage: dict[str, float]
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``why`` is empty for what is right; ``latency_s`` None for what never came."""
+
+    outcome: Outcome
+    window_start_ms: int
+    latency_s: float | None = None
+    why: str = ""
+
+
+@dataclass(slots=True)
+class _Awaited:
+    due_s: float
+    sent_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Judge:
+    """One verdict for every window of a stream; a second event of a window is a wrong one more.
+
+    Latency counts from the latest sending of the upload that completes a window: an upload that the gateway refused has
+    told nobody anything. A window is missing when ``missing_after_s`` have passed since its upload was first sent,
+    accepted or not.
+    """
+
+    stream: Stream
+    reference: Reference | None
+    late_after_s: float
+    missing_after_s: float
+    _awaited: dict[int, _Awaited] = field(default_factory=dict)
+    _done: dict[int, Outcome] = field(default_factory=dict)
+
+    def sent(self, step: int, at_s: float) -> None:
+        """The ``step``-th upload goes out now, for the first time or again."""
+        for start in self.stream.completed_by(step):
+            if start not in self._done:
+                self._awaited.setdefault(start, _Awaited(at_s, at_s)).sent_s = at_s
+
+    def event(self, data: EventData, at_s: float) -> Verdict | None:
+        """The verdict on an event; None for one whose window was given up as missing."""
+        start = data.window_start_ms
+        awaited = self._awaited.pop(start, None)
+        if awaited is None:
+            if self._done.get(start) == "missing":
+                return None
+            return Verdict("wrong", start, None, "a second event" if start in self._done else "no window of the stream")
+        latency_s = max(0.0, at_s - awaited.sent_s)
+        why = self._fault(data)
+        if why:
+            verdict = Verdict("wrong", start, latency_s, why)
+        elif latency_s > self.late_after_s:
+            verdict = Verdict("late", start, latency_s, f"came after {latency_s:.1f} s")
+        else:
+            verdict = Verdict("right", start, latency_s)
+        self._decide(verdict)
+        return verdict
+
+    def overdue(self, at_s: float) -> list[Verdict]:
+        """Windows that are now given up."""
+        late = [start for start, one in self._awaited.items() if at_s - one.due_s > self.missing_after_s]
+        verdicts = [Verdict("missing", start, None, f"no event within {self.missing_after_s:g} s") for start in late]
+        for verdict in verdicts:
+            del self._awaited[verdict.window_start_ms]
+            self._decide(verdict)
+        return verdicts
+
+    def _decide(self, verdict: Verdict) -> None:
+        self._done[verdict.window_start_ms] = verdict.outcome
+        oldest = verdict.window_start_ms - KEEP_MS
+        self._done = {start: outcome for start, outcome in self._done.items() if start >= oldest}
+
+    def _fault(self, data: EventData) -> str:
+        """What is wrong with the event of a window that the stream fills; empty when nothing is."""
+        if (data.hop_ms, data.window_end_ms - data.window_start_ms) != (self.stream.hop_ms, WINDOW_MS):
+            return f"hop {data.hop_ms} ms, end {data.window_end_ms}"
+        if data.modalities != list(NAMES) or any(data.coverage.get(name) != 1.0 for name in NAMES):
+            return f"modalities {', '.join(data.modalities) or 'none'} with coverage {data.coverage}"
+        if abs(sum(data.probabilities.values()) - 1.0) > 1e-3:
+            return f"probabilities {data.probabilities}"
+        known = self.reference.activity(data.model, data.window_start_ms) if self.reference else None
+        if known is not None and known != data.activity:
+            return f"{data.activity} where {data.model} is known to say {known}"
+        return ""

@@ -1,0 +1,347 @@
+"""The command line: every command parses its options here and does its work in a module of its own."""
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+
+from gaitway.cli import options
+from gaitway.cli.options import between
+from gaitway.cli.research import Dataset, People, names_of
+from gaitway.cli.research import app as research_app
+from gaitway.errors import CommandError
+
+app = typer.Typer(
+    name="gaitway",
+    help="From smartwatch streams to live activity events.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+serve_app = typer.Typer(help="Run one service; its settings are GAITWAY_* variables.", no_args_is_help=True)
+app.add_typer(serve_app, name="serve")
+app.add_typer(research_app)
+
+PROJECT = Path(__file__).resolve().parent.parent
+RECORDINGS = PROJECT / "examples" / "recordings"
+MODEL = PROJECT / "models" / "default"
+MIN_SPEED = 0.01
+MAX_MINUTES = 7 * 24 * 60
+MAX_HOURS = 10 * 365 * 24
+
+Kafka = Annotated[
+    str, typer.Option(help="Kafka's bootstrap servers, HOST:PORT.", envvar="GAITWAY_KAFKA", callback=options.brokers)
+]
+Prefix = Annotated[
+    str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX", callback=options.topic_prefix)
+]
+Model = Annotated[Path, typer.Option(help="Folder of a model bundle.")]
+SpeedText = Annotated[str, typer.Option(help="1 is life, 20 twenty times as fast, max as fast as it goes.")]
+Summary = Annotated[
+    Path | None, typer.Option(help="Write the summary as JSON to this file.", callback=options.output_file)
+]
+JwtKey = Annotated[str, typer.Option(help="HS256 key of the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = math.nan
+    if not speed > 0:
+        raise CommandError(f"--speed: {text!r} is neither a positive number nor max")
+    if speed < MIN_SPEED:
+        raise CommandError(f"--speed: {text!r} is below {MIN_SPEED:g}")
+    return speed
+
+
+@serve_app.command("ingest")
+def serve_ingest() -> None:
+    """The HTTP gateway: POST /v1/uploads."""
+    from services.ingest.service import run
+    from services.ingest.settings import IngestSettings
+
+    run(IngestSettings.read())
+
+
+@serve_app.command("features")
+def serve_features() -> None:
+    """Windows, baselines and features."""
+    from services.features.service import run
+    from services.features.settings import FeaturesSettings
+
+    run(FeaturesSettings.read())
+
+
+@serve_app.command("inference")
+def serve_inference() -> None:
+    """The model: one event per window."""
+    from services.inference.service import serve
+    from services.inference.settings import InferenceSettings
+
+    default = {} if "GAITWAY_MODEL" in os.environ else {"model": MODEL}
+    uvloop.run(serve(InferenceSettings.read(**default)))
+
+
+@app.command()
+def demo(
+    watches: Annotated[
+        int | None, typer.Option(help="How many recordings to replay; all by default.", callback=between(1, 10**6))
+    ] = None,
+    speed: SpeedText = "20",
+    broker: Annotated[
+        str, typer.Option(help="embedded, or HOST:PORT of a Kafka.", callback=options.brokers)
+    ] = "embedded",
+    redis: Annotated[
+        str, typer.Option(help="embedded, or the URL of a Redis.", callback=options.redis_url)
+    ] = "embedded",
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
+    model: Model = MODEL,
+    summary: Summary = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+) -> None:
+    """Start the whole pipeline here, replay real people as watches, check every event."""
+    from gaitway.demo.run import DemoOptions, run_demo
+
+    chosen = DemoOptions(
+        watches=watches,
+        speed=_speed(speed),
+        broker=broker,
+        redis=redis,
+        recordings=recordings,
+        model=model,
+        summary=summary,
+        keep=keep,
+    )
+    if not run_demo(chosen, Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    dataset: Dataset = f"recordings={RECORDINGS}",
+    people: People = None,
+    url: Annotated[str, typer.Option(help="The gateway.", callback=options.http_url)] = "http://127.0.0.1:8080",
+    speed: SpeedText = "1",
+    jwt_key: JwtKey = "",
+) -> None:
+    """Send recordings to a gateway as if they were watches."""
+    from gaitway.replay import make_watch, replay, users_of
+    from shared.contracts.token import make_token
+    from shared.runtime.clock import system_clock
+    from training.datasets import find_sources
+
+    pace = _speed(speed)
+    sources = find_sources(dataset, names_of(people))
+    make_token(jwt_key, "nobody")  # a key that is wrong is told before anything is read
+    recordings = [source.read() for source in sources]
+    now_ms = system_clock()
+    fleet = [
+        make_watch(recording, make_token(jwt_key, user), now_ms, pace, user)
+        for recording, user in zip(recordings, users_of(recordings), strict=True)
+    ]
+    total = sum(len(watch.uploads) for watch in fleet)
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"{len(fleet)} watches", total=total)
+        uvloop.run(replay(fleet, url, pace, on_sent=lambda: progress.advance(task)))
+    typer.echo(f"{total} uploads of {len(fleet)} watches accepted, {sum(watch.retries for watch in fleet)} retries")
+
+
+@app.command()
+def load(
+    watches: Annotated[
+        int, typer.Option(help="How many, each uploading every 5 s.", callback=between(1, 10**6))
+    ] = 1000,
+    minutes: Annotated[float, typer.Option(help="How long each uploads.", callback=between(0.1, MAX_MINUTES))] = 1.0,
+    ramp_s: Annotated[float, typer.Option(help="Time over which they join, in s.", callback=between(0, 86_400))] = 0.0,
+    url: Annotated[
+        str | None, typer.Option(help="A running gateway; else everything is started here.", callback=options.http_url)
+    ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="Where that gateway's events come out; else none are checked.", callback=options.brokers),
+    ] = None,
+    topic_prefix: Prefix = "",
+    features_workers: Annotated[int, typer.Option(help="Of what is started here.", callback=between(1, 4))] = 1,
+    connections: Annotated[
+        int, typer.Option(help="Kept to the gateway, as a load balancer does.", callback=between(1, 65_535))
+    ] = 256,
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
+    model: Model = MODEL,
+    summary: Summary = None,
+    jwt_key: JwtKey = "",
+) -> None:
+    """Replay real recordings as thousands of watches, in open loop; check that every window gets one event."""
+    from gaitway.demo.stack import EMBEDDED, running_stack
+    from gaitway.load.run import LoadOptions, passed, run_load
+
+    console = Console()
+
+    def sent_to(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
+        chosen = LoadOptions(
+            url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, ramp_s, summary
+        )
+        return run_load(chosen, console)
+
+    if url is not None:
+        result = sent_to(url, jwt_key, kafka)
+    else:
+        with running_stack(EMBEDDED, EMBEDDED, model=model, linger_s=60.0, features_workers=features_workers) as stack:
+            result = sent_to(stack.url, stack.jwt_key, stack.kafka)
+    typer.echo(json.dumps(result, indent=2))
+    if not passed(result):
+        raise typer.Exit(1)
+
+
+@app.command()
+def observe(
+    watches: Annotated[
+        int, typer.Option(help="Of a fleet without holes, beside the demo's people.", callback=between(1, 10**6))
+    ] = 200,
+    minutes: Annotated[float, typer.Option(help="How long everybody sends.", callback=between(0.5, MAX_MINUTES))] = 4.0,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Draw what Prometheus has seen into this folder.", callback=options.output_folder),
+    ] = None,
+    recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
+    model: Model = MODEL,
+) -> None:
+    """Start everything here with a Prometheus beside it, and answer an operator's five questions from that."""
+    from gaitway.monitor.run import ObserveOptions, run_observe
+
+    chosen = ObserveOptions(watches, minutes, recordings, model, pictures)
+    if not run_observe(chosen, Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def canary() -> None:
+    """A watch with a known recording, all day: are its events right and in time? Settings are GAITWAY_* variables."""
+    from gaitway.canary.run import serve
+    from gaitway.canary.settings import CanarySettings
+
+    uvloop.run(serve(CanarySettings.read()))
+
+
+@app.command()
+def predict(
+    dataset: Dataset,
+    model: Model = MODEL,
+    people: People = None,
+    summary: Summary = None,
+    windows: Annotated[
+        Path | None, typer.Option(help="Write a line per window to this CSV file.", callback=options.output_file)
+    ] = None,
+) -> None:
+    """Classify recordings offline: minutes per activity and person; UAR and a confusion matrix where labels exist.
+
+    Exit code 1 when there is not one window, which has its reason told.
+    """
+    from gaitway.predict.classify import PredictOptions, run_predict
+
+    chosen = PredictOptions(dataset, model, names_of(people), summary, windows)
+    if not run_predict(chosen, Console(markup=False, emoji=False, highlight=False)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def events(
+    kafka: Kafka = "127.0.0.1:9092",
+    topic_prefix: Prefix = "",
+    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest event.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Show activity events as they come; Ctrl-C ends."""
+    from gaitway.cli.tail import tail
+
+    uvloop.run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json))
+
+
+@app.command()
+def explain(
+    event_id: Annotated[str, typer.Argument(help="The event's CloudEvents id (ce_id).")],
+    kafka: Kafka = "127.0.0.1:9092",
+    topic_prefix: Prefix = "",
+    model: Model = MODEL,
+    linger_s: Annotated[
+        float, typer.Option(help="GAITWAY_LINGER_S of the features service.", callback=between(0.1, 86_400))
+    ] = 60.0,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Read this much of the log before the window's receipt; else all.", callback=between(0, MAX_HOURS)
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Recompute one event from the log: its records, samples, baseline, probabilities; 0 when equal, else 1."""
+    from gaitway.explain.run import explain as explain_event
+    from shared.model.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    found = uvloop.run(explain_event(kafka, topic_prefix, event_id, bundle, linger_s=linger_s, hours=hours))
+    if as_json:
+        typer.echo(found.to_json().decode())
+    else:
+        console = Console(markup=False, emoji=False, highlight=False)
+        for part in found.render():
+            console.print(part)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def broker(
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.", callback=options.port)] = 9092,
+    redis_port: Annotated[int, typer.Option(help="Port of Valkey.", callback=options.port)] = 6379,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Keep the data in this folder; else it goes at the end.", callback=options.output_folder),
+    ] = None,
+) -> None:
+    """Run the embedded Kafka and Valkey alone, until Ctrl-C."""
+    from gaitway.embedded import KafkaBroker, ValkeyServer
+
+    if kafka_port == redis_port:
+        raise CommandError(f"--redis-port: {redis_port} is Kafka's port already")
+    kafka_data, redis_data = (data / "kafka", data / "valkey") if data else (None, None)
+    persistence = {"appendonly": "yes"} if data else {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with (
+        KafkaBroker(kafka_data, port=kafka_port) as kafka,
+        ValkeyServer(redis_data, port=redis_port, properties=persistence) as valkey,
+    ):
+        typer.echo(f"Kafka at {kafka.bootstrap_servers}, Redis at {valkey.url}; Ctrl-C ends them")
+        signal.pause()
+
+
+@app.command()
+def metrics() -> None:
+    """Print every metric: name, kind, unit, meaning, and what to do when it moves (docs/metrics.md)."""
+    from gaitway.cli.metrics_doc import page
+
+    typer.echo(page(), nl=False)
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(help="The pseudonymous user id.")],
+    jwt_key: JwtKey = "",
+    hours: Annotated[
+        float, typer.Option(help="How long the token holds.", callback=between(1 / 3600, MAX_HOURS))
+    ] = 24.0,
+) -> None:
+    """Print a bearer token for a user, signed with the gateway's development key."""
+    from shared.contracts.token import make_token
+
+    typer.echo(make_token(jwt_key, user, ttl_s=round(hours * 3600)))

@@ -1,0 +1,228 @@
+"""The commands of researchers: data sets in, models and result pages out; no Kafka, no Redis."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from gaitway.cli import options
+from gaitway.cli.options import between
+from gaitway.errors import CommandError
+
+app = typer.Typer()
+datasets_app = typer.Typer(help="What data sets hold.", no_args_is_help=True)
+app.add_typer(datasets_app, name="datasets")
+
+KIND_HELP = "KIND=DIR; KIND is recordings, wisdm, e4, dsads, selfback, stress_predict, harage or garmin."
+Dataset = Annotated[str, typer.Option(help=KIND_HELP, metavar="KIND=DIR")]
+Datasets = Annotated[list[str], typer.Option("--dataset", help=f"{KIND_HELP} May be repeated.", metavar="KIND=DIR")]
+People = Annotated[
+    str | None, typer.Option(help="Only these people, comma-separated.", metavar="A,B", callback=options.names)
+]
+LabelSet = Annotated[Literal["har2", "har7", "har10"], typer.Option()]
+Seed = Annotated[int, typer.Option(callback=between(0, 2**31 - 1))]
+Processes = Annotated[
+    int, typer.Option(help="How many networks are trained at a time, one thread each.", callback=between(1, 1024))
+]
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """What a comma-separated option names; None where it was not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _modalities(text: str) -> set[str]:
+    from shared.contracts.modality import NAMES
+
+    wanted = set(names_of(text) or [])
+    if not wanted or wanted - set(NAMES):
+        raise CommandError(f"--modalities: {text!r} is no list of {', '.join(NAMES)}")
+    return wanted
+
+
+@datasets_app.command("inspect")
+def inspect_dataset(
+    dataset: Annotated[str, typer.Argument(help=KIND_HELP, metavar="KIND=DIR")],
+    people: People = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write it as JSON to this file, too.", callback=options.output_file)
+    ] = None,
+) -> None:
+    """People, minutes per activity, modalities, coverage and gaps of a data set."""
+    from rich.progress import Progress
+
+    from gaitway.cli.dataset_tables import render
+    from training.datasets import find_sources
+    from training.inspect import inspect
+
+    sources = find_sources(dataset, names_of(people))
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"{len(sources)} recordings", total=len(sources))
+        inspection = inspect(dataset, sources, on_read=lambda: progress.advance(task))
+    console = Console(markup=False, emoji=False, highlight=False)
+    for part in render(inspection):
+        console.print(part)
+    if as_json is not None:
+        as_json.write_text(json.dumps(inspection.to_json(), indent=2) + "\n")
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the bundle.", callback=options.output_folder)],
+    datasets: Datasets,
+    label_set: LabelSet = "har7",
+    modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer,heart_rate,steps",
+    encoder: Annotated[Literal["cnn", "gru", "multi_scale"], typer.Option()] = "multi_scale",
+    fusion: Annotated[Literal["concatenation", "outer_product", "low_rank", "gated"], typer.Option()] = "concatenation",
+    seed: Seed = 0,
+    processes: Processes = 1,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a page: calibration, damaged input, cold start.",
+            metavar="DIR",
+            callback=options.output_folder,
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "gaitway-default",
+    version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
+) -> None:
+    """Train a model bundle: five folds by person for the numbers of its card, then one network for everybody."""
+    from shared.contracts.modality import NAMES
+    from training.train import train_bundle
+
+    wanted = _modalities(modalities)
+    train_bundle(
+        out,
+        datasets,
+        label_set=label_set,
+        modalities=tuple(modality for modality in NAMES if modality in wanted),
+        encoder=encoder,
+        fusion=fusion,
+        seed=seed,
+        processes=processes,
+        study=study,
+        name=name,
+        version=version,
+    )
+
+
+@app.command()
+def experiment(
+    task: LabelSet,
+    dataset: Dataset,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the result files; a run that is there is gone on with.", callback=options.output_folder
+        ),
+    ],
+    encoder: Annotated[Literal["cnn", "gru", "both"], typer.Option()] = "both",
+    variants: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.", metavar="NAME")] = None,
+    outer: Annotated[str, typer.Option(help="loso (leave one subject out), or how many folds by person.")] = "loso",
+    baseline: Annotated[
+        Literal["transductive", "causal"], typer.Option(help="From all of a person's data, or as live.")
+    ] = "transductive",
+    minutes_per_activity: Annotated[
+        float | None,
+        typer.Option(help="Keep at most so much of each person's data; all by default.", callback=between(0.1, 1e6)),
+    ] = None,
+    seed: Seed = 0,
+    processes: Processes = 1,
+) -> None:
+    """The paper's networks on one data set by nested folds: 22 variants, and it can be interrupted at any time."""
+    from training.experiment.run import Experiment, run_experiment
+    from training.experiment.variants import ENCODERS
+
+    if outer != "loso" and not (outer.isdecimal() and int(outer) > 1):
+        raise CommandError(f"--outer: {outer!r} is neither loso nor a number of folds above 1")
+    wanted = Experiment(
+        task=task,
+        dataset=dataset,
+        out=out,
+        encoders=ENCODERS if encoder == "both" else (encoder,),
+        variants=tuple(variants or ()),
+        outer=None if outer == "loso" else int(outer),
+        baseline=baseline,
+        minutes_per_activity=minutes_per_activity,
+        seed=seed,
+        processes=processes,
+    )
+    run_experiment(wanted, Console(stderr=True, highlight=False))
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="Folder of the result files of an experiment.", metavar="DIR")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page, in a folder that may be new [default: README.md in DIR].", metavar="FILE.md"),
+    ] = None,
+) -> None:
+    """Tables and confusion matrices of an experiment, finished or not, as Markdown with pictures beside it."""
+    from training.report.write import write_report
+
+    typer.echo(write_report(directory, out))
+
+
+@app.command()
+def ablation(
+    datasets: Datasets,
+    out: Annotated[
+        Path,
+        typer.Option(help="File of JSON lines; a run that is there is gone on with.", callback=options.output_file),
+    ],
+    label_set: LabelSet = "har7",
+    seeds: Annotated[int, typer.Option(help="How many, from 0 on.", callback=between(1, 1000))] = 3,
+    steps: Annotated[int, typer.Option(help="Of each training.", callback=between(10, 10**6))] = 600,
+    arms: Annotated[
+        str | None, typer.Option(help="Only these, comma-separated.", metavar="A,B", callback=options.names)
+    ] = None,
+    processes: Processes = 1,
+) -> None:
+    """What each step of the default model brings, paired by person; prints the table."""
+    from training.corpus import classes_of, read_datasets, split_demo
+    from training.evaluation.ablation import ARMS, WHOLE, read_outcomes, run_ablation, table
+
+    chosen = names_of(arms) or list(ARMS)
+    if unknown := [name for name in chosen if name not in ARMS]:
+        raise CommandError(f"--arms: {unknown[0]!r} is none of {', '.join(ARMS)}")
+    chosen = [WHOLE, *(name for name in chosen if name != WHOLE)]
+    known, _ = split_demo(read_datasets(datasets, label_set))
+    console = Console(stderr=True, highlight=False)
+    run_ablation(
+        out,
+        known,
+        classes_of(known, label_set),
+        seeds=range(seeds),
+        steps=steps,
+        processes=processes,
+        arms=chosen,
+        tell=lambda found: console.print(
+            f"{found.arm}, seed {found.seed}: pooled {found.pooled:.3f}, {found.seconds} s"
+        ),
+    )
+    typer.echo(table(read_outcomes(out)))
+
+
+@app.command()
+def bar(
+    datasets: Datasets,
+    label_set: LabelSet = "har7",
+    trees: Annotated[Literal["boosted", "forest"], typer.Option()] = "boosted",
+    modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer",
+    seed: Seed = 0,
+) -> None:
+    """What a network has to beat: trees on hand-crafted features, on the folds that `gaitway train` uses."""
+    from shared.contracts.modality import NAMES
+    from training.corpus import classes_of, read_datasets, split_demo
+    from training.evaluation.tree_baseline import measured
+
+    wanted = _modalities(modalities)
+    known, _ = split_demo(read_datasets(datasets, label_set))
+    for modality in sorted(set(NAMES) - wanted):
+        known = known.without(modality)
+    for protocol, values in measured(known, classes_of(known, label_set), seed=seed, trees=trees).items():
+        typer.echo(f"{protocol}: " + ", ".join(f"{name} {value:g}" for name, value in values.items()))

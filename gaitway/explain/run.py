@@ -1,0 +1,249 @@
+"""`gaitway explain`: one event recomputed from the part of the log that it was made of."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from numpy.typing import NDArray
+
+from gaitway.errors import CommandError
+from gaitway.events import Event, EventReader
+from gaitway.explain.report import Explanation, ModalityUse, Source
+from services.features.partition_task import Partition
+from shared.contracts.event import ActivityEvent
+from shared.contracts.labels import said
+from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.samples import SampleRecord
+from shared.contracts.topics import WATCH
+from shared.contracts.window import Baseline
+from shared.kafka.aiokafka_patches import accept_any_header_names
+from shared.model.bundle import LoadedModel
+from shared.windows.assembler import Closed
+from shared.windows.featurise import MemoryBaselines, window_features
+from shared.windows.merge import LogRecord
+from shared.windows.open_window import RawWindow
+
+TOLERANCE = 1e-5
+"""Probabilities of different batch sizes differ in the last bits (architecture.md, section 6)."""
+
+HOUR_MS = 3_600_000
+MAX_WAITING_RECORDS = 10_000
+"""Of a topic that runs ahead of the others, before it is paused."""
+
+TOPICS = tuple(spec.name for spec in WATCH.values())
+
+
+class _Entry(NamedTuple):
+    """What Partition wants to know of a Kafka record."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class Recomputation:
+    """Folds the event's partition as features does, until the event's window closes; drives no I/O.
+
+    Nobody's windows depend on another user's data: the records of others only tell how late it is.
+    """
+
+    def __init__(self, told: ActivityEvent, partition: int, linger_ms: int) -> None:
+        self.window: RawWindow | None = None
+        self.closed = False
+        self.sources: list[Source] = []
+        self.gaps: dict[str, str] = {}
+        self.baseline: Baseline | None = None
+        self.failed_checks: dict[str, str] = {}
+        self._told = told
+        self._partition = Partition(partition, told.hop_ms, linger_ms, [None] * len(TOPICS))
+        self._baselines = MemoryBaselines()
+        self._stamps: dict[str, list[NDArray[np.float64]]] = {name: [] for name in NAMES}
+
+    def deliver(self, topic: int, records: Iterable[Any]) -> None:
+        """Take the next records of one topic; fold what has its place in the order."""
+        user = self._told.user.encode()
+        self._partition.deliver(
+            topic,
+            [
+                _Entry(r.offset, r.timestamp, r.key, r.value, r.headers)
+                if r.key == user
+                else _Entry(r.offset, r.timestamp)
+                for r in records
+            ],
+        )
+        for record in self._partition.release():
+            if self.closed:
+                return
+            self._fold(record)
+
+    def waiting(self, topic: int) -> int:
+        """Records of the topic that wait for the others."""
+        return self._partition.waiting(topic)
+
+    def samples(self, name: str) -> int:
+        """Distinct stamps of the modality inside the window; nulls count."""
+        stamps = self._stamps[name]
+        return len(np.unique(np.concatenate(stamps))) if stamps else 0
+
+    def _fold(self, record: LogRecord) -> None:
+        told = self._told
+        closed = self._partition.fold(record)
+        self.closed = (told.user, told.device, told.window_start_ms) in closed.slots
+        self._follow_baseline(closed)
+        # What comes in the step in which the linger ends is too late for the window.
+        is_late = self.closed and (self.window is None or self.window.closed_by == "linger")
+        if record.samples is not None and not is_late:
+            self._note(record, record.samples)
+
+    def _follow_baseline(self, closed: Closed) -> None:
+        told = self._told
+        for gap in closed.gaps:
+            if (gap.device, gap.start_ms, gap.end_ms) == (told.device, told.window_start_ms, told.window_end_ms):
+                self.gaps[gap.modality] = gap.reason
+        for window in closed.windows:
+            hop = window.newest_hop()
+            if (window.device, window.window_start_ms) == (told.device, told.window_start_ms):
+                self.window = window
+                self.failed_checks = dict(self._baselines.check(window.user, window.device, hop))
+                self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
+                return
+            self._baselines.check(window.user, window.device, hop)
+            self._baselines.fold(window.user, window.device, hop)
+
+    def _note(self, record: LogRecord, samples: SampleRecord) -> None:
+        if samples.device != self._told.device:
+            return
+        t_ms: NDArray[np.float64] = samples.t0_ms + np.arange(samples.n, dtype=np.float64) * (1000.0 / samples.rate_hz)
+        start_ms = self._told.window_start_ms
+        inside = t_ms[(t_ms >= start_ms) & (t_ms < start_ms + WINDOW_MS)]
+        if not inside.size:
+            return
+        topic, partition = TOPICS[record.topic], self._partition.number
+        self.sources.append(
+            Source(topic, partition, record.offset, inside.size, samples.session, samples.seq, record.log_ms)
+        )
+        self._stamps[samples.modality.name].append(inside)
+
+
+def compare(event: Event, told: ActivityEvent, fold: Recomputation, model: LoadedModel, *, whole: bool) -> Explanation:
+    """What the log gives against what the event tells.
+
+    ``whole``: the log was read from its very first record, so that the baseline is the user's whole history.
+
+    Raises:
+        CommandError: the log gives no such window.
+    """
+    raw = fold.window
+    if raw is None:
+        raise CommandError(f"event {event.id}: {_why_no_window(fold, whole=whole)}")
+    used = raw.without([name for name in NAMES if name not in told.modalities])
+    mask = {name: signal.passes for name, signal in used.signals.items()}
+    features = window_features([used], [told.baseline])
+    row = model.probabilities(features, [mask], [told.baseline.accelerometer.mg])[0]
+    found = dict(zip(model.classes, map(float, row), strict=True))
+    largest = float(np.max([abs(found[name] - told.probabilities.get(name, np.nan)) for name in found]))
+    differences = []
+    # Written so that a NaN, a class that is missing, differs.
+    if not largest <= TOLERANCE or told.probabilities.keys() != found.keys():
+        differences.append("probabilities")
+    # By the event's own probabilities: which of two near equals is ahead may differ in the last bits.
+    if told.probabilities and (told.activity, told.confidence) != said(told.probabilities, model.abstain_below):
+        differences.append("activity")
+    if any(name not in NAMES or not raw.signals[name].passes for name in told.modalities):
+        differences.append("modalities")
+    if any(abs(told.coverage.get(name, -1.0) - raw.signals[name].coverage) > 1e-9 for name in NAMES):
+        differences.append("coverage")
+    if told.source_received_at_ms != raw.source_received_at_ms:
+        differences.append("receipt of the last sample")
+    return Explanation(
+        event=event,
+        told=told,
+        closed_by=raw.closed_by,
+        whole_log=whole,
+        sources=fold.sources,
+        modalities={
+            name: ModalityUse(fold.samples(name), raw.signals[name].coverage, _why_masked(name, told, raw, fold))
+            for name in NAMES
+        },
+        baseline=fold.baseline if whole else None,
+        probabilities=found,
+        largest_difference=largest,
+        differences=differences,
+    )
+
+
+def _why_masked(name: str, told: ActivityEvent, raw: RawWindow, fold: Recomputation) -> str | None:
+    if name in told.modalities:
+        return None
+    if not raw.signals[name].passes:
+        return raw.failed.get(name, "not announced")
+    return fold.failed_checks.get(name, "not believed then")
+
+
+def _why_no_window(fold: Recomputation, *, whole: bool) -> str:
+    if fold.closed:
+        reasons = ", ".join(f"{name}: {reason}" for name, reason in fold.gaps.items())
+        text = f"from the log its window is a gap ({reasons})"
+    elif fold.sources:
+        text = "its window is still open where the log ends; was --linger-s another?"
+    else:
+        text = "the log holds no sample of its window"
+    return text if whole else f"{text}; what was read of the log does not go back to its first record"
+
+
+async def explain(
+    kafka: str, topic_prefix: str, event_id: str, model: LoadedModel, *, linger_s: float, hours: float | None
+) -> Explanation:
+    """Find the event, recompute it. ``hours``: how far before the window's last sample the log is read; None is all.
+
+    Raises:
+        CommandError: no such event, one of another model, or the log no longer gives its window.
+        EventsError: Kafka does not answer.
+    """
+    async with EventReader(kafka, topic_prefix=topic_prefix, from_start=True) as reader:
+        event = await reader.find(event_id)
+    if event is None:
+        raise CommandError(f"no event {event_id} among those that Kafka at {kafka} keeps")
+    try:
+        told = msgspec.convert(event.data, ActivityEvent)
+    except msgspec.ValidationError as error:
+        raise CommandError(f"event {event_id} is not one of Gaitway's: {error}") from error
+    if told.model != model.name_version:
+        raise CommandError(f"event {event_id} was made by {told.model}, the bundle is {model.name_version}")
+    fold = Recomputation(told, event.partition, round(linger_s * 1000))
+    since_ms = None if hours is None else told.source_received_at_ms - round(hours * HOUR_MS)
+    try:
+        whole = await _read(kafka, [topic_prefix + name for name in TOPICS], event.partition, fold, since_ms)
+    except KafkaError as error:
+        raise CommandError(f"Kafka at {kafka}: {error!r}") from error
+    return compare(event, told, fold, model, whole=whole)
+
+
+async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recomputation, since_ms: int | None) -> bool:
+    """Deliver the log up to now, or until the window has closed; whether it was read from its very first record."""
+    assigned = [TopicPartition(topic, partition) for topic in topics]
+    accept_any_header_names()
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        await consumer.start()
+        consumer.assign(assigned)
+        begins, ends = await consumer.beginning_offsets(assigned), await consumer.end_offsets(assigned)
+        if since_ms is not None:
+            found = await consumer.offsets_for_times(dict.fromkeys(assigned, max(since_ms, 0)))
+            begins = {tp: found[tp].offset if found[tp] else ends[tp] for tp in assigned}
+        for tp in assigned:
+            consumer.seek(tp, begins[tp])
+        while not fold.closed and any([await consumer.position(tp) < ends[tp] for tp in assigned]):
+            for tp, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
+                fold.deliver(topics.index(tp.topic), records)
+            ahead = {tp for topic, tp in enumerate(assigned) if fold.waiting(topic) > MAX_WAITING_RECORDS}
+            consumer.resume(*assigned)
+            consumer.pause(*ahead)
+    finally:
+        await consumer.stop()
+    return not any(begins.values())

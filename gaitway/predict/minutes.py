@@ -1,0 +1,69 @@
+"""How long everybody did what: the table that `gaitway predict` prints."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.table import Table
+
+from gaitway.cli.tables import PLAIN
+from gaitway.predict.run import Prediction
+from shared.contracts.labels import UNKNOWN
+from training.datasets.recording import Recording
+
+NOT_CLASSIFIED = "not_classified"
+TOTAL = "total"
+TITLE = "Minutes by person and activity (none: recorded, but not classified)"
+PAUSE_MS = 10_000
+_MS = 60_000
+
+
+class Minutes:
+    """Minutes of each person by what the model said, ``unknown`` and ``not_classified`` among it.
+
+    Windows overlap, so each counts for its hop alone. Not classified is what was recorded and is no window's hop: the
+    first seconds of every stretch, holes of the signal, a watch that was not worn.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._names = (*classes, UNKNOWN, NOT_CLASSIFIED)
+        self._by_person: dict[str, defaultdict[str, float]] = {}
+
+    def add(self, person: str, recordings: Iterable[Recording], predictions: Iterable[Prediction]) -> None:
+        """Count one person, who comes once, with all recordings and their windows."""
+        minutes = self._by_person[person] = defaultdict(float)
+        for prediction in predictions:
+            minutes[prediction.activity] += prediction.window.record.hop_ms / _MS
+        classified = sum(minutes.values())
+        minutes[NOT_CLASSIFIED] = max(0.0, sum(map(recorded_min, recordings)) - classified)
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        """Minutes by person and activity, in the model's order."""
+        return {
+            person: {name: round(minutes[name], 3) for name in self._names if name in minutes}
+            for person, minutes in self._by_person.items()
+        }
+
+    def table(self) -> Table:
+        """A row for everybody, and one for all of them together."""
+        people = dict(self._by_person)
+        if len(people) > 1:
+            people[TOTAL] = defaultdict(
+                float, {name: sum(minutes[name] for minutes in people.values()) for name in self._names}
+            )
+        names = [name for name in self._names if any(minutes[name] for minutes in people.values())]
+        table = Table(**PLAIN | {"padding": (0, 1, 0, 0)})
+        table.add_column("person", min_width=max(map(len, people), default=0))
+        for name in names:
+            heading = "none" if name == NOT_CLASSIFIED else name.replace("_", " ")
+            table.add_column(heading, justify="right", overflow="fold")
+        for person, minutes in people.items():
+            table.add_row(person, *(f"{minutes[name]:.1f}" if minutes[name] else "" for name in names))
+        return table
+
+
+def recorded_min(recording: Recording) -> float:
+    """For how long the watch gave readings, not counting pauses over ``PAUSE_MS``."""
+    stamps = (recording.accelerometer_t_ms, recording.heart_rate_t_ms, recording.steps_t_ms)
+    steps_ms = np.diff(np.unique(np.concatenate(stamps)))
+    return float(steps_ms[steps_ms <= PAUSE_MS].sum()) / _MS

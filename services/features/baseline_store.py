@@ -1,0 +1,287 @@
+"""Users' baselines and final windows in Redis: read whole, written by compare-and-set.
+
+One hash per user: ``seq`` counts the writes, ``baseline`` is the histograms, ``c|DEVICE|HOUR`` the bitmap of that
+hour's final windows, ``h|DEVICE`` the device's last half
+hour. A write succeeds only on the sequence number that this worker knows, so that a paused worker
+that wakes up cannot fold anything a second time: histogram and bitmaps change together or not at all.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from services.features.redis_errors import as_retry, is_wrong_type
+from shared.contracts.errors import InvalidRecord, RetryLater
+from shared.runtime import metrics
+from shared.runtime.logging import Sparingly
+from shared.signal.baseline import UserBaseline
+from shared.signal.wear import DeviceHistory
+from shared.windows.final_windows import bitmap_from_bytes, bitmap_to_bytes
+
+log = logging.getLogger("gaitway.features")
+_unreadable = Sparingly(log, lines_per_s=2)
+
+KEEP_MS = 60 * 24 * 3_600_000
+"""A user who was silent for 60 days begins anew."""
+
+# KEYS[1] the user. ARGV: expected seq, keep ms, baseline, fields to delete (count first), field/bitmap pairs.
+# Returns 1 written; 0 the stored seq is another one; 2 nothing was stored (a flush): the caller writes everything.
+_WRITE = """
+local seq = redis.call('HGET', KEYS[1], 'seq')
+if not seq and ARGV[1] ~= '0' and ARGV[1] ~= 'all' then return 2 end
+if seq and seq ~= ARGV[1] then return 0 end
+local drop = tonumber(ARGV[4])
+for i = 5, 4 + drop do redis.call('HDEL', KEYS[1], ARGV[i]) end
+for i = 5 + drop, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[1], 'baseline', ARGV[3])
+redis.call('HINCRBY', KEYS[1], 'seq', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+# KEYS: the user, where its key goes. ARGV: keep ms, reason, the seq that was read.
+# Returns 1 moved; 0 the key is another one by now, or gone: nothing is moved that was not looked at.
+_SET_ASIDE = """
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind == 'none' then return 0 end
+if kind == 'hash' and ARGV[2] == 'wrong_type' then return 0 end
+if kind == 'hash' and ARGV[2] == 'sequence' and (redis.call('HGET', KEYS[1], 'seq') or '') ~= ARGV[3] then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[1])
+return 1
+"""
+
+SET_ASIDE_MS = 7 * 24 * 3_600_000
+"""For which an operator can look at what was no user."""
+MAX_USER_BYTES = 8 * 1024**2
+"""In Redis's memory. A user of a few watches takes 30 KB; what is larger than this cannot be read in time."""
+
+# As the script writes it: of "007" no write would ever find its 7 again.
+_WHOLE = re.compile(rb"0|[1-9][0-9]{0,17}")
+_PLACE = re.compile(rb"c\|(?P<device>.+)\|(?P<hour>[0-9]{1,10})", re.DOTALL)
+HOUR_BYTES = 360 // 8
+"""Of the bitmap of one hour, at the shortest hop."""
+
+Hours = dict[tuple[str, int], int]
+"""(device, hour) to the bitmap of the hour's final windows."""
+
+
+@dataclass(slots=True, eq=False)
+class StoredUser:
+    """What Redis holds of one user."""
+
+    seq: int = 0
+    baseline: UserBaseline = field(default_factory=UserBaseline)
+    hours: Hours = field(default_factory=dict)
+    histories: dict[str, DeviceHistory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserWrite:
+    """A user's state after the latest folds; ``hours`` holds the bitmaps that have changed, ``old`` those to delete."""
+
+    user: str
+    seq: int
+    baseline: bytes
+    hours: Hours
+    old: list[tuple[str, int]]
+    histories: dict[str, bytes] = field(default_factory=dict)
+
+
+WRITTEN, CONFLICT, EMPTY = 1, 0, 2
+
+ROUND_TRIP_USERS = 256
+"""About 2 MB. All users at once, after Redis was away, would never be done within a call's time limit."""
+
+T = TypeVar("T")
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """What goes in one round trip, in order."""
+    return (items[start : start + ROUND_TRIP_USERS] for start in range(0, len(items), ROUND_TRIP_USERS))
+
+
+class BaselineStore:
+    """The only place that talks to Redis. Every method raises RetryLater when Redis does not answer, or Refused.
+
+    A key that holds no user of this service is set aside under ``set-aside:user:``, whatever it is: that user begins
+    anew, and nobody else is hit.
+    """
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._prefix = prefix
+        # The service retries by itself, per batch: a retry hidden in here would stall the loop.
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
+        )
+        self._write = self._redis.register_script(_WRITE)
+        self._sparingly = Sparingly(log, lines_per_s=2)
+        self._move = self._redis.register_script(_SET_ASIDE)
+
+    def _key(self, user: str) -> str:
+        return f"{self._prefix}user:{user}"
+
+    async def ping(self) -> None:
+        """Raises RetryLater unless Redis answers."""
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise as_retry(error) from error
+
+    async def load(self, users: Iterable[str]) -> dict[str, StoredUser]:
+        """Read users; one never seen is an empty one, and so is one whose key holds something else."""
+        stored: dict[str, StoredUser] = {}
+        try:
+            for some in batches(list(users)):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for user in some:
+                        pipe.hgetall(self._key(user))
+                    replies = await self._replies(pipe, some)
+                for user, reply in zip(some, replies, strict=True):
+                    stored[user] = await self._readable(user, reply)
+        except (RedisError, OSError) as error:
+            raise as_retry(error) from error
+        return stored
+
+    async def _replies(self, pipe: redis.client.Pipeline, users: Sequence[str]) -> list[Any]:
+        """One reply or error for each command."""
+        try:
+            return list(await pipe.execute(raise_on_error=False))
+        except RedisTimeout:
+            # Of one that is too large to be read in time every try would time out, everybody's with it.
+            await self._set_large_aside(users)
+            raise
+
+    async def _readable(self, user: str, reply: Any) -> StoredUser:
+        if isinstance(reply, Exception):
+            if not is_wrong_type(reply):
+                raise reply
+            await self._set_aside(user, "wrong_type")
+            return StoredUser()
+        try:
+            return _stored_user(reply)
+        except InvalidRecord:
+            # No write could ever be told from another's.
+            await self._set_aside(user, "sequence", reply.get(b"seq", b""))
+            return StoredUser()
+
+    async def _set_aside(self, user: str, reason: str, seq: bytes = b"") -> None:
+        key, aside = self._key(user), f"{self._prefix}set-aside:user:{user}"
+        if await self._move(keys=[key, aside], args=[SET_ASIDE_MS, reason, seq]):
+            metrics.UNREADABLE_USERS.labels(reason).inc()
+            # No log line names a user: who looks for the key finds it in Redis.
+            text = "a key of Redis is no user (%s): kept for 7 days under %sset-aside:user:, the user begins anew"
+            self._sparingly.log(logging.ERROR, text, reason, self._prefix)
+
+    async def _set_large_aside(self, users: Sequence[str]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for user in users:
+                pipe.memory_usage(self._key(user))
+            sizes = await pipe.execute(raise_on_error=False)
+        for user, size in zip(users, sizes, strict=True):
+            if isinstance(size, int) and size > MAX_USER_BYTES:
+                await self._set_aside(user, "too_large")
+
+    async def write(self, writes: Sequence[UserWrite], *, whole: bool = False) -> list[int | RetryLater]:
+        """Write users in one round trip; per user WRITTEN, CONFLICT, EMPTY, or why Redis did not take this one.
+
+        ``whole`` says that the writes hold everything, so that they may also create a user. EMPTY also tells of a user
+        whose key was something else, and has been set aside.
+        """
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for write in writes:
+                    pairs = [
+                        part
+                        for (device, hour), bits in write.hours.items()
+                        for part in (f"c|{device}|{hour}", bitmap_to_bytes(bits))
+                    ]
+                    pairs += [part for device, past in write.histories.items() for part in (f"h|{device}", past)]
+                    old = [f"c|{device}|{hour}" for device, hour in write.old]
+                    seq = "all" if whole else str(write.seq)
+                    await self._write(
+                        keys=[self._key(write.user)],
+                        args=[seq, KEEP_MS, write.baseline, len(old), *old, *pairs],
+                        client=pipe,
+                    )
+                replies = await pipe.execute(raise_on_error=False)
+            return [await self._outcome(write.user, reply) for write, reply in zip(writes, replies, strict=True)]
+        except (RedisError, OSError) as error:
+            raise as_retry(error) from error
+
+    async def _outcome(self, user: str, reply: Any) -> int | RetryLater:
+        if not isinstance(reply, Exception):
+            return int(reply)
+        if is_wrong_type(reply):
+            await self._set_aside(user, "wrong_type")
+            return EMPTY
+        return as_retry(reply)
+
+    async def delete_all(self) -> None:
+        """Forget every user under the prefix."""
+        try:
+            for kind in ("user", "set-aside:user"):
+                async for key in self._redis.scan_iter(match=f"{_literal(self._prefix)}{kind}:*", count=1000):
+                    await self._redis.delete(key)
+        except (RedisError, OSError) as error:
+            raise as_retry(error) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+def _literal(text: str) -> str:
+    """For a pattern of Redis, in which a prefix such as ``a*`` would match others' keys."""
+    return re.sub(r"([*?\[\]^\\])", r"\\\1", text)
+
+
+def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
+    """The user that a hash holds; raises InvalidRecord where its ``seq`` is none that this service writes."""
+    if not reply:
+        return StoredUser()
+    seq = reply.get(b"seq", b"")
+    if not _WHOLE.fullmatch(seq):
+        raise InvalidRecord(f"a user whose seq is {seq[:20]!r}")
+    hours: Hours = {}
+    histories: dict[str, DeviceHistory] = {}
+    for name, value in reply.items():
+        if name.startswith(b"c|"):
+            place = _PLACE.fullmatch(name)
+            device = _decode_device(place["device"]) if place else ""
+            if place and device and len(value) <= HOUR_BYTES:
+                hours[device, int(place["hour"])] = bitmap_from_bytes(value)
+            else:
+                metrics.UNREADABLE_USERS.labels("final_windows").inc()
+                _unreadable.log(logging.ERROR, "final windows under %r cannot be read: they count as none", name[:100])
+        elif name.startswith(b"h|"):
+            try:
+                histories[_decode_device(name[2:])] = DeviceHistory.from_bytes(value)
+            except InvalidRecord as error:
+                metrics.UNREADABLE_USERS.labels("history").inc()
+                _unreadable.log(logging.ERROR, "%s: it begins anew", error)
+    try:
+        baseline = UserBaseline.from_bytes(reply.get(b"baseline", b""))
+    except InvalidRecord as error:
+        # A cold start for one user, visible in the events; the final windows still hold.
+        metrics.UNREADABLE_USERS.labels("baseline").inc()
+        _unreadable.log(logging.ERROR, "%s; the user begins anew", error)
+        baseline = UserBaseline()
+    histories.pop("", None)
+    return StoredUser(int(seq), baseline, hours, histories)
+
+
+def _decode_device(name: bytes) -> str:
+    """Empty where it is no device of an upload."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return ""

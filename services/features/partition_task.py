@@ -1,0 +1,108 @@
+"""One partition of the log: merge, assembler, and what may be committed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.contracts.decoding import traceparent_of, user_of
+from shared.contracts.errors import InvalidRecord, RecordFault
+from shared.contracts.modality import MODALITIES
+from shared.contracts.samples import TICK, decode_samples
+from shared.contracts.window import WindowRecord
+from shared.runtime import fault_injection
+from shared.windows.assembler import Assembler, Closed
+from shared.windows.final_windows import HOUR_MS, KEPT_MS
+from shared.windows.merge import TOPICS, LogRecord, Merge
+from shared.windows.open_window import RawWindow
+from shared.windows.retention import Position
+
+# Ingest lets 7 days and 5 minutes through. Times beyond that, of whoever writes here without it, would make a hole of
+# years slot by slot, or final slots of the present forgotten as old.
+PAST_MS, FUTURE_MS = KEPT_MS, HOUR_MS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejected:
+    """A record that cannot be processed, and why: in words, and in one of a few."""
+
+    record: Any
+    reason: str
+    fault: RecordFault
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A window to publish into the partition that its input came from."""
+
+    partition: int
+    raw: RawWindow
+    record: WindowRecord
+
+
+class Partition:
+    """Folds the three watch topics of one partition; drives no I/O.
+
+    ``start``: per topic (offset, log time) as committed, or None where nothing was.
+    """
+
+    def __init__(self, number: int, hop_ms: int, linger_ms: int, start: Sequence[Position | None]) -> None:
+        self.number = number
+        self.assembler = Assembler(hop_ms, linger_ms)
+        self.log_ms = 0
+        self._merge = Merge(tuple(position[1] if position else 0 for position in start))
+        self._released: list[Position | None] = list(start)
+
+    def deliver(self, topic: int, records: Iterable[Any]) -> list[Rejected]:
+        """Take the next records of one topic; those that cannot be read are returned and keep their place as ticks."""
+        rejected = []
+        for record in records:
+            log_ms = self._merge.floor_ms(topic, record.timestamp)
+            try:
+                entry = _log_record(topic, log_ms, record)
+            except InvalidRecord as error:
+                rejected.append(Rejected(record, str(error), error.fault))
+                entry = LogRecord(log_ms, topic, record.offset)
+            self._merge.push(entry)
+        return rejected
+
+    def waiting(self, topic: int) -> int:
+        """Records of the topic that wait for the others."""
+        return self._merge.waiting(topic)
+
+    def waiting_bytes(self, topic: int) -> int:
+        """Bytes of their samples."""
+        return self._merge.waiting_bytes(topic)
+
+    def release(self) -> list[LogRecord]:
+        """Records whose place in the order is now certain."""
+        return list(self._merge.pop())
+
+    def fold(self, record: LogRecord) -> Closed:
+        """Fold one released record."""
+        out = Closed()
+        for closed in self.fold_in_parts(record):
+            out.extend(closed)
+        return out
+
+    def fold_in_parts(self, record: LogRecord) -> Iterator[Closed]:
+        """The same piece by piece, for a caller that has other work in between; all pieces before the next record."""
+        self.log_ms = record.log_ms
+        self._released[record.topic] = (record.offset + 1, record.log_ms)
+        return self.assembler.fold_in_parts(record)
+
+    def committable(self) -> list[Position | None]:
+        """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""
+        holds = self.assembler.holds()
+        return [holds[topic] or self._released[topic] for topic in TOPICS]
+
+
+def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
+    lost = fault_injection.is_planted("lost-upload") and record.offset % fault_injection.EVERY == 0
+    if lost or record.value is None or record.value == TICK:
+        return LogRecord(log_ms, topic, record.offset)
+    user = user_of(record.key)
+    samples = decode_samples(MODALITIES[topic], record.value)
+    if samples.t0_ms < log_ms - PAST_MS or samples.end_ms > log_ms + FUTURE_MS:
+        detail = f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}"
+        raise InvalidRecord(detail, fault="time")
+    return LogRecord(log_ms, topic, record.offset, user, samples, traceparent_of(record.headers))

@@ -1,0 +1,145 @@
+"""What features writes to the bus: windows, gaps, rejected records; nothing is done until the broker has it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from services.features.partition_task import Ready, Rejected
+from shared.contracts import topics
+from shared.contracts.dead_letter import rejection_headers
+from shared.contracts.decoding import traceparent_of
+from shared.contracts.errors import RetryLater
+from shared.contracts.gap import Gap
+from shared.kafka.errors import TOO_LARGE, as_retry, record_bytes
+from shared.kafka.producer import drop_producer, stop_producer
+from shared.runtime import metrics
+from shared.runtime.logging import Sparingly, traced
+
+log = logging.getLogger("gaitway.features")
+
+_WRITES = (topics.WINDOWS, topics.GAPS, topics.REJECTED)
+_REJECTED = metrics.rejected_by("features")
+
+
+class Publisher:
+    """An idempotent producer with acks=all."""
+
+    def __init__(self, bootstrap_servers: str, prefix: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._prefix = prefix
+        self._producer: Any = None
+        self._limits: dict[str, int] = {}
+        self._sparingly = Sparingly(log, lines_per_s=2)
+
+    async def start(self) -> None:
+        """Connect; raises RetryLater."""
+        try:
+            self._limits = await topics.message_limits(self._bootstrap_servers, self._prefix, _WRITES)
+        except (KafkaError, TimeoutError) as error:
+            raise RetryLater(f"Kafka: {error!r}") from error
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            max_batch_size=min(256 * 1024, *self._limits.values()),
+            max_request_size=topics.MAX_REJECTED_BYTES,
+            request_timeout_ms=20_000,
+        )
+        try:
+            await producer.start()
+        except KafkaError as error:
+            await producer.stop()
+            raise as_retry(error) from error
+        self._producer = producer
+
+    async def publish(
+        self, windows: Iterable[Ready], gaps: Iterable[tuple[int, Gap]], rejected: Iterable[Rejected]
+    ) -> None:
+        """Returns once the broker has acknowledged everything; raises RetryLater when it has not.
+
+        What is larger than its topic takes goes to watch.rejected instead, without its value if that takes no more.
+        """
+        if self._producer is None:
+            await self.start()
+        sent: list[Any] = []
+        try:
+            sent += [await self._send_window(ready) for ready in windows]
+            sent += [
+                await self._send(topics.GAPS, partition, gap.user.encode(), gap.encode()) for partition, gap in gaps
+            ]
+            sent += [await self._send_rejected(item) for item in rejected]
+            outcomes = await asyncio.gather(*sent, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+        except KafkaError as error:
+            for future in sent:
+                future.cancel()
+            # What was refused leaves a gap in the sequence numbers, and all that follows would be refused for it. And
+            # where something was too large, the limits have changed: they are read anew.
+            if not error.retriable or isinstance(error, TOO_LARGE):
+                await self._drop()
+            raise as_retry(error) from error
+
+    async def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        await drop_producer(producer)
+
+    async def _send_window(self, ready: Ready) -> Any:
+        trace = ready.raw.traceparent
+        headers = [("traceparent", trace.encode())] if trace else []
+        return await self._send(
+            topics.WINDOWS, ready.partition, ready.raw.user.encode(), ready.record.encode(), headers
+        )
+
+    async def _send_rejected(self, item: Rejected) -> Any:
+        record = item.record
+        headers = rejection_headers("features", item.reason, record.topic, record.partition, record.offset)
+        trace = traced(traceparent_of(record.headers))
+        log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, item.reason, extra=trace)
+        _REJECTED[item.fault].inc()
+        return await self._send(topics.REJECTED, record.partition, record.key, record.value, headers)
+
+    async def _send(
+        self,
+        topic: topics.TopicSpec,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> Any:
+        size, limit = record_bytes(key, value, headers or []), self._limits[topic.name]
+        if size > limit:
+            topic, value, headers = self._too_large(topic, partition, key, value, headers or [], size)
+        return await self._producer.send(
+            self._prefix + topic.name, value, key=key, partition=partition, headers=headers or []
+        )
+
+    def _too_large(
+        self,
+        topic: topics.TopicSpec,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+        size: int,
+    ) -> tuple[topics.TopicSpec, bytes | None, list[tuple[str, bytes]]]:
+        """The dead letter of what its topic does not take; it has no place of its own yet, hence offset -1."""
+        reason = f"{size} bytes are more than {self._prefix}{topic.name} takes ({self._limits[topic.name]})"
+        if topic is not topics.REJECTED:
+            _REJECTED["too_large"].inc()
+            headers = [*headers, *rejection_headers("features", reason, self._prefix + topic.name, partition, -1)]
+        if record_bytes(key, value, headers) > self._limits[topics.REJECTED.name]:
+            value, reason = b"", f"{reason}; only its key and headers are kept"
+        self._sparingly.log(logging.ERROR, "rejected: %s", reason)
+        return topics.REJECTED, value, headers
+
+    async def stop(self) -> None:
+        """Flush and close, within seconds."""
+        if self._producer is not None:
+            await stop_producer(self._producer)

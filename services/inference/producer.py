@@ -1,0 +1,136 @@
+"""One transaction per input partition: events, ledger, rejected records and the input's offset, all or nothing.
+
+The transactional id belongs to the partition, not to the worker: whoever opens it fences the one before. That is what
+keeps a paused worker out, since aiokafka sends offsets without the group's generation.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, KafkaError
+from aiokafka.structs import TopicPartition
+
+from services.inference.cloud_events import Headers
+from services.inference.ledger import Ledger
+from shared.contracts import topics
+from shared.contracts.errors import LostOwnership
+from shared.contracts.ledger import encode_ledger
+from shared.kafka.producer import stop_producer
+from shared.runtime import fault_injection, metrics
+
+MAX_BATCH_BYTES = 256 * 1024
+RESTORE_RECORDS = 5_000
+"""In one transaction: far from its time limit."""
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """What one transaction holds besides the ledger."""
+
+    events: list[tuple[bytes, Headers, bytes]] = field(default_factory=list)
+    """(user key, headers, value)."""
+    rejected: list[tuple[bytes | None, Headers, bytes | None]] = field(default_factory=list)
+    next_offset: int = 0
+
+
+class PartitionWriter:
+    """Writes the output of one partition of activity.windows."""
+
+    def __init__(self, producer: AIOKafkaProducer, prefix: str, partition: int, group: str, ledger: Ledger) -> None:
+        self._producer = producer
+        self._prefix = prefix
+        self._partition = partition
+        self._group = group
+        self.ledger = ledger
+
+    async def write(self, out: Outgoing) -> None:
+        """Commit ``out`` and the staged ledger.
+
+        Raises:
+            LostOwnership: the transaction did not hold: fenced, timed out or the broker is away. The partition must be
+                opened anew, which reads back what is true.
+        """
+        began_s = time.perf_counter()
+        try:
+            async with self._producer.transaction():
+                sent = [await self._send(topics.EVENTS, value, key, headers) for key, headers, value in out.events]
+                if fault_injection.is_planted("no-transaction"):
+                    await fault_injection.split(self._producer)
+                for ledger_key, bits in self.ledger.staged.items():
+                    key, value = encode_ledger(ledger_key, bits)
+                    sent.append(await self._send(topics.LEDGER, value, key, []))
+                sent += [await self._send(topics.REJECTED, value, key, headers) for key, headers, value in out.rejected]
+                for outcome in await asyncio.gather(*sent, return_exceptions=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                source = TopicPartition(self._prefix + topics.WINDOWS.name, self._partition)
+                await self._producer.send_offsets_to_transaction({source: out.next_offset}, self._group)
+        except (KafkaError, IllegalOperation, AssertionError) as error:
+            # The latter two: aiokafka's producer has been fenced or has failed between two of our calls.
+            self.ledger.discard()
+            raise LostOwnership(f"transaction of partition {self._partition}: {error!r}") from error
+        self.ledger.committed()
+        metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began_s)
+
+    async def restore(self, ledger: Ledger) -> None:
+        """Write what a ledger whose topic was deleted knows and the new topic does not. Raises KafkaError."""
+        lost = list(ledger.missing_in(self.ledger).items())
+        for start in range(0, len(lost), RESTORE_RECORDS):
+            some = lost[start : start + RESTORE_RECORDS]
+            async with self._producer.transaction():
+                sent = []
+                for ledger_key, bits in some:
+                    key, value = encode_ledger(ledger_key, bits)
+                    sent.append(await self._send(topics.LEDGER, value, key, []))
+                await asyncio.gather(*sent)
+            for ledger_key, bits in some:
+                self.ledger.load(ledger_key, bits)
+
+    async def _send(self, topic: topics.TopicSpec, value: bytes | None, key: bytes | None, headers: Headers) -> Any:
+        return await self._producer.send(
+            self._prefix + topic.name, value, key=key, partition=self._partition, headers=headers
+        )
+
+    async def close(self) -> None:
+        """Close the producer; an open transaction is aborted by the next owner."""
+        await stop_producer(self._producer)
+
+
+async def open_producer(
+    bootstrap_servers: str,
+    prefix: str,
+    partition: int,
+    transaction_timeout_ms: int,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
+) -> AIOKafkaProducer:
+    """Start the partition's transactional producer: from here on its predecessor is fenced. Raises KafkaError."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        transactional_id=f"{prefix}inference-{partition}",
+        transaction_timeout_ms=transaction_timeout_ms,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=max_batch_bytes,
+        max_request_size=topics.MAX_REJECTED_BYTES,
+        # The default of 100 ms is what makes back-to-back transactions slow: a commit marker is on its way.
+        retry_backoff_ms=5,
+    )
+    try:
+        await producer.start()
+        # A transaction id is claimed with the first transaction; claiming it now fences the predecessor now.
+        await producer.begin_transaction()
+        await producer.abort_transaction()
+    except KafkaError:
+        await stop_producer(producer)
+        raise
+    return producer
+
+
+async def close_all(writers: Sequence[PartitionWriter]) -> None:
+    """Close the writers of an assignment."""
+    await asyncio.gather(*(writer.close() for writer in writers))

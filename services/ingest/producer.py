@@ -1,0 +1,148 @@
+"""Where accepted samples go: one Kafka record per modality, acknowledged by all in-sync replicas."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from services.ingest.batching import BATCH_BYTES, FLIGHT_BYTES, Batcher, Message
+from services.ingest.settings import IngestSettings
+from shared.contracts.errors import InvalidUpload, Refused, RetryLater
+from shared.contracts.samples import TICK, SampleRecord
+from shared.contracts.topics import WATCH, message_limits
+from shared.contracts.trace_context import HEADER
+from shared.contracts.users import partition_of
+from shared.kafka.errors import is_refusal, record_bytes
+from shared.kafka.producer import drop_producer
+from shared.runtime import fault_injection
+
+logger = logging.getLogger("gaitway.ingest.publisher")
+
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+REQUEST_TIMEOUT_MS = 5_000
+
+
+class Publisher(Protocol):
+    """What the HTTP side needs of the bus."""
+
+    async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
+        """Returns once all records are acknowledged; raises RetryLater when that is not known to have happened."""
+
+
+@dataclass
+class MemoryPublisher:
+    """Keeps what it is given; ``error`` is raised instead while it is set."""
+
+    published: list[tuple[str, SampleRecord, bytes]] = field(default_factory=list)
+    error: RetryLater | None = None
+
+    async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
+        """Append (user, record, traceparent) per record."""
+        if self.error is not None:
+            raise self.error
+        self.published += [(user, record, traceparent) for record in records]
+
+
+class KafkaPublisher:
+    """An idempotent producer. An upload that was refused with RetryLater may still arrive: repeats are harmless."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+        self._topics = {name: settings.topic_prefix + spec.name for name, spec in WATCH.items()}
+        self._batcher: Batcher | None = None
+        self._limits: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            RetryLater: Kafka does not answer.
+        """
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id=f"gaitway-ingest-{self._settings.instance}",
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                limits = await message_limits(self._settings.kafka, self._settings.topic_prefix, tuple(WATCH.values()))
+                await producer.start()
+                # Now, not within the bounded time of the first upload.
+                for topic in self._topics.values():
+                    await producer.partitions_for(topic)
+        except BaseException as error:
+            await drop_producer(producer)
+            if isinstance(error, KafkaError | TimeoutError):
+                kind = Refused if is_refusal(error) else RetryLater
+                raise kind(f"Kafka at {self._settings.kafka} does not answer: {error!r}") from error
+            raise
+        self._limits = {self._settings.topic_prefix + name: size for name, size in limits.items()}
+        flight_bytes = min(FLIGHT_BYTES, *self._limits.values())
+        self._batcher = Batcher(
+            producer, self._settings.linger_ms / 1000, self._settings.publish_timeout_ms / 1000, flight_bytes
+        )
+
+    async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
+        """One record per modality, key = user; returns once all replicas have them.
+
+        Raises:
+            RetryLater: no acknowledgement within the bound, no connection, or too much is waiting already.
+            InvalidUpload: a record is larger than its topic takes.
+        """
+        batcher = self._connected()
+        if batcher.waiting_bytes >= self._settings.buffer_bytes:
+            raise RetryLater(f"{batcher.waiting_bytes} bytes already wait for Kafka")
+        key, headers = user.encode(), [(HEADER, traceparent)]
+        messages = [Message(self._topics[record.modality.name], key, record.encode(), headers) for record in records]
+        for message in messages:
+            limit = self._limits[message.topic]
+            if message.size > limit and record_bytes(key, message.value, headers) > limit:
+                raise InvalidUpload("", f"{message.topic} takes {limit} bytes of a modality at once", status=413)
+        sending = batcher.send(partition_of(user, self._settings.partitions), messages)
+        if fault_injection.is_planted("ack-early"):
+            fault_injection.forget(sending)
+            return
+        await sending
+
+    async def tick(self) -> int:
+        """A tick into every partition of the watch topics; returns how many. Raises RetryLater like publish.
+
+        However much is waiting: ticks are few, and show whether the producer is alive.
+        """
+        batcher, partitions = self._connected(), self._settings.partitions
+        ticks = [Message(topic, None, TICK, []) for topic in self._topics.values()]
+        await asyncio.gather(*(batcher.send(partition, ticks) for partition in range(partitions)))
+        return partitions * len(ticks)
+
+    async def spent(self) -> None:
+        """Returns when this producer can send no more, and another must be started."""
+        await self._connected().spent.wait()
+
+    def _connected(self) -> Batcher:
+        if self._batcher is None:
+            raise RetryLater("Kafka is not connected")
+        return self._batcher
+
+    async def stop(self) -> None:
+        """Let what is waiting go out, for a bounded time, and disconnect."""
+        if self._batcher is not None:
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._batcher.flush()
+            except TimeoutError:
+                logger.warning("%d bytes could not be delivered", self._batcher.waiting_bytes)
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Disconnect without waiting for what Kafka has not acknowledged: nobody was told that it was."""
+        batcher, self._batcher = self._batcher, None
+        if batcher is not None:
+            await drop_producer(batcher.producer)

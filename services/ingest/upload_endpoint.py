@@ -1,0 +1,125 @@
+"""POST /v1/uploads as a plain ASGI application: the one route that every watch takes every few seconds.
+
+Starlette's request, router and middleware cost more than everything that is done here with an upload.
+"""
+
+import logging
+import time
+
+from starlette.types import Receive, Scope, Send
+
+from services.ingest.auth import TokenVerifier
+from services.ingest.errors import TooManyRequests
+from services.ingest.problem_details import blame, bug, refusal
+from services.ingest.producer import Publisher
+from services.ingest.request_body import Headers, read_body, text
+from services.ingest.validation import decode_upload
+from shared.contracts.errors import InvalidMessage, RetryLater
+from shared.contracts.modality import NAMES
+from shared.contracts.trace_context import ANSWER_HEADER, HEADER, traceparent
+from shared.contracts.upload import to_records
+from shared.runtime import metrics
+from shared.runtime.clock import Clock
+from shared.runtime.logging import Sparingly, traced
+
+# Looked up once: finding a child by its labels costs more than counting.
+_ACCEPTED = metrics.UPLOADS.labels("202")
+_SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in NAMES}
+_DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
+
+logger = logging.getLogger("gaitway.ingest.uploads")
+_refusals = Sparingly(logger)
+
+
+class Uploads:
+    """One upload at a time through authentication, decoding and publishing; every outcome is an answer."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        verifier: TokenVerifier,
+        max_body_bytes: int,
+        max_waiting_per_user: int,
+        clock: Clock,
+    ) -> None:
+        self._publisher = publisher
+        self._verifier = verifier
+        self._max_body_bytes = max_body_bytes
+        self._max_waiting_per_user = max_waiting_per_user
+        self._clock = clock
+        self._waiting: dict[str, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """202 after the acknowledgement, or a problem; counted and timed."""
+        began_s = time.perf_counter()
+        # Reversed, so that of a header that is there twice the first counts.
+        headers = dict(reversed(scope["headers"]))
+        trace = traceparent(text(headers, HEADER.encode()))
+        try:
+            accepted = await self._accept(headers, receive, trace)
+        except (InvalidMessage, RetryLater) as error:
+            response = refusal(error)
+            response.headers[ANSWER_HEADER] = trace.decode()
+            metrics.UPLOADS.labels(str(response.status_code)).inc()
+            metrics.UPLOADS_REJECTED.labels(*blame(error)).inc()
+            metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            _log_refusal(error, response.status_code, trace)
+            await response(scope, receive, send)
+        except BaseException as error:
+            metrics.UPLOADS.labels("500").inc()
+            metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            if isinstance(error, Exception):
+                logger.error("an upload has failed, the traceback follows", extra=traced(trace))
+                response = bug()
+                response.headers[ANSWER_HEADER] = trace.decode()
+                await response(scope, receive, send)
+            # The server logs the traceback.
+            raise
+        else:
+            _ACCEPTED.inc()
+            metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%d samples accepted", accepted, extra=traced(trace))
+            await _answer(accepted, trace, send)
+
+    async def _accept(self, headers: Headers, receive: Receive, trace: bytes) -> int:
+        """Samples accepted; the cheap refusals come first."""
+        user = self._verifier.user(text(headers, b"authorization"))
+        body = await read_body(headers, receive, self._max_body_bytes)
+        received_at_ms = self._clock()
+        waiting = self._waiting.get(user, 0)
+        if waiting >= self._max_waiting_per_user:
+            raise TooManyRequests(f"{waiting} uploads of this user are under way")
+        records = to_records(decode_upload(body), received_at_ms)
+        self._waiting[user] = waiting + 1
+        try:
+            await self._publisher.publish(user, records, trace)
+        finally:
+            self._waiting[user] -= 1
+            if not self._waiting[user]:
+                del self._waiting[user]
+        since_sent_s = (received_at_ms - records[0].sent_at_ms) / 1000
+        metrics.CLOCK_SKEW_SECONDS.observe(since_sent_s)
+        # Of a clock that is ahead nothing can be told of the way.
+        if since_sent_s >= 0:
+            _DEVICE_TO_GATEWAY.observe(since_sent_s)
+        for record in records:
+            _SAMPLES[record.modality.name].inc(record.n)
+        return sum(record.n for record in records)
+
+
+def _log_refusal(error: InvalidMessage | RetryLater, status: int, trace: bytes) -> None:
+    level = logging.WARNING if isinstance(error, RetryLater) else logging.INFO
+    # Quoted: what a client sent may hold line feeds.
+    _refusals.log(level, "%d, %s: %r", status, blame(error)[1], str(error), extra=traced(trace))
+
+
+async def _answer(accepted: int, trace: bytes, send: Send) -> None:
+    body = b'{"accepted":%d}' % accepted
+    headers = [
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", b"application/json"),
+        (ANSWER_HEADER.encode(), trace),
+    ]
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,39 @@
+"""What reading bytes from outside may raise and may hold, the same for every record type."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from shared.contracts.errors import InvalidRecord
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises for bytes that are no such record; two of them are not its own errors."""
+
+MAX_NAME = 256
+"""Ingest lets 64 characters through; far longer names would make records that no topic takes."""
+
+Device = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+
+TRACEPARENT = "traceparent"
+_MAX_TRACEPARENT = 128
+
+
+def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
+    """The trace context that a Kafka record carries; None without one, also where its value is null or absurd."""
+    for name, value in headers:
+        if name == TRACEPARENT and value and len(value) <= _MAX_TRACEPARENT and value.isascii():
+            return value.decode()
+    return None
+
+
+def user_of(key: bytes | None) -> str:
+    """The user that a record belongs to; raises InvalidRecord."""
+    if not key:
+        raise InvalidRecord("the record needs the user as its key", fault="key")
+    if len(key) > MAX_NAME:
+        raise InvalidRecord(f"the key has {len(key)} bytes, a user at most {MAX_NAME}", fault="key")
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecord("the key is not UTF-8", fault="key") from error

@@ -1,0 +1,45 @@
+"""activity.events: the classification of one window (architecture.md, section 8), and its identity (section 7)."""
+
+import hashlib
+
+import msgspec
+
+from shared.contracts.window import Baseline
+
+TYPE = "io.gaitway.activity.classified.v1"
+SOURCE = "/gaitway/inference"
+
+
+class ActivityEvent(msgspec.Struct, frozen=True):
+    """The JSON data of one event."""
+
+    user: str
+    device: str
+    window_start_ms: int
+    window_end_ms: int
+    utc_offset_min: int | None
+    activity: str
+    confidence: float
+    label_set: str
+    probabilities: dict[str, float]
+    movement: dict[str, float]
+    modalities: list[str]
+    coverage: dict[str, float]
+    baseline: Baseline
+    model: str
+    hop_ms: int
+    source_received_at_ms: int
+    published_at_ms: int
+
+    def encode(self) -> bytes:
+        """JSON bytes."""
+        return msgspec.json.encode(self)
+
+
+def event_id(user: str, device: str, window_start_ms: int, hop_ms: int, model: str) -> str:
+    """``ce_id``: the same window classified by the same model has the same id, whoever computes it.
+
+    128 bits of SHA-256 over the identity's parts, which are separated by a byte that none of them can hold.
+    """
+    parts = (user, device, str(window_start_ms), str(hop_ms), model)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,29 @@
+"""activity.ledger: the published windows; per (user, device, model, hop, hour) a bitmap of the hour's slots."""
+
+import msgspec
+
+from shared.contracts.decoding import UNREADABLE
+from shared.contracts.errors import InvalidRecord
+from shared.windows.final_windows import HOUR_MS, bitmap_from_bytes, bitmap_to_bytes
+
+LedgerKey = tuple[str, str, str, int, int]
+"""(user, device, model, hop_ms, hour)."""
+
+
+def place_of(user: str, device: str, model: str, hop_ms: int, window_start_ms: int) -> tuple[LedgerKey, int]:
+    """The ledger record that a window belongs to, and its bit in it."""
+    hour, within_ms = divmod(window_start_ms, HOUR_MS)
+    return (user, device, model, hop_ms, hour), 1 << (within_ms // hop_ms)
+
+
+def encode_ledger(key: LedgerKey, bits: int) -> tuple[bytes, bytes]:
+    """Record key (a JSON array) and value."""
+    return msgspec.json.encode(key), bitmap_to_bytes(bits)
+
+
+def decode_ledger(key: bytes | None, value: bytes | None) -> tuple[LedgerKey, int]:
+    """Inverse of ``encode_ledger``; raises InvalidRecord."""
+    try:
+        return msgspec.json.decode(key or b"", type=LedgerKey), bitmap_from_bytes(value or b"")
+    except UNREADABLE as error:
+        raise InvalidRecord(f"ledger key: {error}") from error

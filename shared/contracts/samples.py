@@ -1,0 +1,127 @@
+"""watch.accelerometer, watch.heart_rate, watch.steps: one modality of one upload (MessagePack, v1).
+
+Samples are planar, (channels, n), little-endian: accelerometer int16 mg, heart rate uint8 bpm (0 = no reading),
+steps int32 since midnight (-1 = no reading).
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.contracts.decoding import UNREADABLE, Device
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.modality import BY_NAME, Modality, max_span_ms
+
+VERSION = 1
+TICK = b""
+"""A record with this value and no key holds no samples: it only says how late it is in this partition of the log."""
+
+
+class _Wire(msgspec.Struct, forbid_unknown_fields=False):
+    v: int
+    device: Device
+    session: str
+    seq: int
+    t0_ms: int
+    rate_hz: float
+    received_at_ms: int
+    sent_at_ms: int
+    modalities: list[str]
+    context: dict[str, str] | None
+    utc_offset_min: int | None
+    n: int
+    data: bytes
+
+
+_decoder = msgspec.msgpack.Decoder(_Wire)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class SampleRecord(msgspec.Struct, frozen=True, eq=False):
+    """One modality of one upload, decoded. ``samples``: (channels, n) in the modality's wire dtype."""
+
+    modality: Modality
+    device: str
+    session: str
+    seq: int
+    t0_ms: int
+    rate_hz: float
+    received_at_ms: int
+    sent_at_ms: int
+    modalities: tuple[str, ...]
+    samples: NDArray[Any]
+    context: dict[str, str] | None = None
+    utc_offset_min: int | None = None
+
+    @property
+    def n(self) -> int:
+        """Samples per channel."""
+        return int(self.samples.shape[1])
+
+    @property
+    def end_ms(self) -> float:
+        """End of the span that the samples stand for: one period past the last stamp."""
+        return self.t0_ms + self.n * 1000.0 / self.rate_hz
+
+    def encode(self) -> bytes:
+        """MessagePack bytes of version 1."""
+        return _encoder.encode(
+            _Wire(
+                VERSION,
+                self.device,
+                self.session,
+                self.seq,
+                self.t0_ms,
+                self.rate_hz,
+                self.received_at_ms,
+                self.sent_at_ms,
+                list(self.modalities),
+                self.context,
+                self.utc_offset_min,
+                self.n,
+                np.ascontiguousarray(self.samples, dtype=self.modality.dtype).tobytes(),
+            )
+        )
+
+
+def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
+    """Read one record of the modality's topic.
+
+    Raises:
+        InvalidRecord: not MessagePack, an unknown version, or data that does not fit ``n``.
+    """
+    try:
+        wire = _decoder.decode(value)
+    except UNREADABLE as error:
+        raise InvalidRecord(f"{modality.name} record: {error}") from error
+    if wire.v != VERSION:
+        detail = f"{modality.name} record: version {wire.v}, this reader knows {VERSION}"
+        raise InvalidRecord(detail, fault="version")
+    size = wire.n * modality.channels * modality.dtype.itemsize
+    if wire.n < 1 or len(wire.data) != size:
+        raise InvalidRecord(f"{modality.name} record: n={wire.n} needs {size} bytes of data, got {len(wire.data)}")
+    low, high = modality.upload_rate_hz
+    if not low <= wire.rate_hz <= high:
+        raise InvalidRecord(f"{modality.name} record: rate_hz {wire.rate_hz} outside {low:g} to {high:g}")
+    if wire.n * 1000.0 / wire.rate_hz > max_span_ms(wire.rate_hz):
+        detail = f"{modality.name} record: {wire.n} samples at {wire.rate_hz:g} Hz span more than an upload may"
+        raise InvalidRecord(detail, fault="span")
+    unknown = [name for name in wire.modalities if name not in BY_NAME]
+    if unknown or modality.name not in wire.modalities:
+        raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are not what an upload announces")
+    return SampleRecord(
+        modality=modality,
+        device=wire.device,
+        session=wire.session,
+        seq=wire.seq,
+        t0_ms=wire.t0_ms,
+        rate_hz=wire.rate_hz,
+        received_at_ms=wire.received_at_ms,
+        sent_at_ms=wire.sent_at_ms,
+        modalities=tuple(wire.modalities),
+        samples=np.frombuffer(wire.data, dtype=modality.dtype).reshape(modality.channels, wire.n),
+        context=wire.context,
+        utc_offset_min=wire.utc_offset_min,
+    )

@@ -1,0 +1,130 @@
+"""Whether the topics of a running service are still there; nothing else says so, aiokafka waits without end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from shared.contracts.errors import RetryLater, TopicMismatch
+from shared.contracts.topics import TopicSpec, ensure_topics
+from shared.runtime.health import Health
+from shared.runtime.logging import Seldom
+from shared.runtime.settings import ServiceSettings
+
+log = logging.getLogger("gaitway.topics")
+
+ASK_EVERY_S = 2.0
+CREATE_AFTER_S = 30.0
+"""Whoever has deleted a topic may be about to create it with settings of their own; those are checked, not made."""
+
+
+def _nothing(_names: frozenset[str]) -> None:
+    """Nobody needs to know."""
+
+
+class TopicWatch:
+    """Names the topics that were deleted, keeps the service unready without them, creates them after a while.
+
+    ``gone`` and ``back`` are called with names without the prefix.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        specs: tuple[TopicSpec, ...],
+        health: Health,
+        *,
+        gone: Callable[[frozenset[str]], None] = _nothing,
+        back: Callable[[frozenset[str]], None] = _nothing,
+    ) -> None:
+        self._settings = settings
+        self._specs = {spec.name: spec for spec in specs}
+        self._health = health
+        self._gone = gone
+        self._back = back
+        self._seldom = Seldom(log)
+        self._suspects: frozenset[str] = frozenset()
+        self._since_s = 0.0
+        self.missing: frozenset[str] = frozenset()
+        """What two looks in a row have not found: one broker of several may not have heard of a new topic."""
+
+    async def run(self) -> None:
+        """Look until cancelled.
+
+        Raises:
+            TopicMismatch: a topic has another partition count than this service, or came back with other settings.
+        """
+        admin: Any = None
+        try:
+            while True:
+                await asyncio.sleep(ASK_EVERY_S)
+                try:
+                    if admin is None:
+                        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka, request_timeout_ms=10_000)
+                        await admin.start()
+                    await self.look(admin)
+                except (KafkaError, TimeoutError, RetryLater) as error:
+                    # That the broker is away others say.
+                    log.debug("the topics cannot be asked for: %r", error)
+                    await _close(admin)
+                    admin = None
+        finally:
+            await _close(admin)
+
+    async def look(self, admin: Any) -> None:
+        """Look once; raises KafkaError, TimeoutError, RetryLater and TopicMismatch."""
+        settings = self._settings
+        # All there are: a broker that creates topics by itself would create those that are asked for by name.
+        found = {topic["topic"]: topic for topic in await admin.describe_topics()}
+        absent = frozenset(name for name in self._specs if not _exists(found.get(settings.topic_prefix + name)))
+        for name in self._specs.keys() - absent:
+            count = len(found[settings.topic_prefix + name]["partitions"])
+            # More of them: docs/operations.md tells how, and that the services are stopped for it.
+            if count != settings.partitions:
+                raise TopicMismatch(f"{settings.topic_prefix}{name} has {count} partitions, not {settings.partitions}")
+        back = self.missing - absent
+        if back:
+            # Whoever has created them, it must be as this service would have done.
+            await self._ensure(back)
+        new = (absent & self._suspects) - self.missing
+        if new and not self.missing:
+            self._since_s = time.monotonic()
+        self._suspects, self.missing = absent, (self.missing & absent) | new
+        if new:
+            self._gone(new)
+        if self.missing:
+            names = ", ".join(settings.topic_prefix + name for name in sorted(self.missing))
+            self._health.waits_for("topics", f"deleted: {names}")
+            text = "%s deleted while this service runs: waiting for it, creating it in %.0f s"
+            left_s = max(0.0, self._since_s + CREATE_AFTER_S - time.monotonic())
+            self._seldom.log("missing", logging.ERROR, text, names, left_s)
+            if not left_s:
+                await self._ensure(self.missing)
+        else:
+            self._health.has("topics")
+        if back:
+            log.warning("%s is there again", ", ".join(settings.topic_prefix + name for name in sorted(back)))
+            self._back(back)
+
+    async def _ensure(self, names: frozenset[str]) -> None:
+        settings = self._settings
+        specs = tuple(self._specs[name] for name in sorted(names))
+        await ensure_topics(
+            settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor, specs
+        )
+
+
+def _exists(described: Any) -> bool:
+    return described is not None and bool(described["partitions"])
+
+
+async def _close(admin: Any) -> None:
+    if admin is not None:
+        try:
+            await admin.close()
+        except (KafkaError, TimeoutError) as error:
+            log.debug("on parting: %r", error)

@@ -1,0 +1,90 @@
+"""Every GAITWAY_ variable there is: a mistyped one would be ignored without a word, and its default taken."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from shared.contracts.errors import SettingsError
+
+PREFIX = "GAITWAY_"
+
+SETTINGS = frozenset(
+    [
+        "BODY_TIMEOUT_S",
+        "BUFFER_BYTES",
+        "COMMIT_INTERVAL_MS",
+        "GATEWAY",
+        "HEAD_TIMEOUT_S",
+        "HEALTH_HOST",
+        "HEALTH_PORT",
+        "HOP_MS",
+        "HOST",
+        "IDLE_AFTER_S",
+        "IDLE_TIMEOUT_S",
+        "INSTANCE",
+        "JWT_KEY",
+        "KAFKA",
+        "LATE_AFTER_S",
+        "LINGER_MS",
+        "LINGER_S",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "MAX_BODY_BYTES",
+        "MAX_CONNECTIONS",
+        "MAX_HEADERS",
+        "MAX_HEAD_BYTES",
+        "MAX_POLL_RECORDS",
+        "MAX_REJECTED_SHARE",
+        "MAX_WAITING_BYTES",
+        "MAX_WAITING_FOLDS",
+        "MAX_WAITING_PER_USER",
+        "MAX_WAITING_RECORDS",
+        "MISSING_AFTER_S",
+        "MODEL",
+        "PARTITIONS",
+        "PORT",
+        "PUBLISH_TIMEOUT_MS",
+        "RECORDING",
+        "REDIS",
+        "REDIS_PREFIX",
+        "REJECTED_SHARE_MIN_RECORDS",
+        "REPLICATION_FACTOR",
+        "SESSION_TIMEOUT_MS",
+        "STALLED_AFTER_S",
+        "TICK_MS",
+        "TOKEN",
+        "TOKEN_CACHE_SIZE",
+        "TOPIC_PREFIX",
+        "TORCH_THREADS",
+        "TRANSACTION_INTERVAL_MS",
+        "TRANSACTION_TIMEOUT_MS",
+        "WRITE_TIMEOUT_S",
+    ]
+)
+"""Of all services, which share one environment: what another one reads is no mistake. A test holds it complete."""
+
+OTHERS = frozenset(["BUILD_STATE", "DEMO_SPEED", "LISTEN", "PLANT", "TEST_KAFKA", "TEST_REDIS", "VERSION"])
+"""Of docker-compose.yml, of the scripts in deploy/, of the tests and of the chaos run."""
+
+# What Kubernetes and Docker's links write for a Service named gaitway or gaitway-ingest.
+_SERVICE_LINK = re.compile(r".*SERVICE_(HOST|PORT(_.*)?)|.*PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
+
+
+def check_variables(also: Iterable[str] = (), environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse variables that begin with GAITWAY_ and that nobody reads. ``also``: names, without prefix, that are known.
+
+    Raises:
+        SettingsError: names each of them, and the known name that it is most like.
+    """
+    known = SETTINGS | OTHERS | {name.upper() for name in also}
+    wrong = []
+    for variable, value in sorted(environment.items()):
+        name = variable.upper().removeprefix(PREFIX)
+        linked = _SERVICE_LINK.fullmatch(name) or (name.endswith("PORT") and "://" in value)
+        if not variable.upper().startswith(PREFIX) or name in known or linked:
+            continue
+        near = get_close_matches(name, sorted(known), n=1)
+        wrong.append(f"{variable} is no setting" + (f"; is {PREFIX}{near[0]} meant?" if near else ""))
+    if wrong:
+        raise SettingsError(", ".join(wrong))

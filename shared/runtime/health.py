@@ -1,0 +1,105 @@
+"""/metrics, /healthz and /readyz of the services that have no HTTP of their own."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from shared.kafka.lag import PartitionProgress
+from shared.runtime import metrics
+
+
+@dataclass
+class Health:
+    """What a service says of itself: alive while it makes progress, ready while its dependencies answer.
+
+    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``). A dependency
+    that is away is no reason to restart; one that answers and refuses for long is. /metrics shows
+    the part of the catalogue that is the ``service``'s; without a name all of it.
+    """
+
+    stalled_after_s: float = 60.0
+    monotonic: Callable[[], float] = time.monotonic
+    service: str = ""
+    topic_prefix: str = ""
+    not_ready: dict[str, str] = field(default_factory=dict)
+    partitions: PartitionProgress = field(init=False)
+    _last_progress: float | None = None
+    _refused_since: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.partitions = PartitionProgress(self.monotonic, topic_prefix=self.topic_prefix)
+
+    def progress(self) -> None:
+        """Called once per completed loop, also when there was nothing to do."""
+        self._last_progress = self.monotonic()
+        metrics.PROGRESS_SECONDS.set_to_current_time()
+
+    def waits_for(self, dependency: str, why: str, *, refused: bool = False) -> None:
+        """Not ready: ``dependency`` does not answer, or answers with what no retry mends (``refused``)."""
+        self.not_ready[dependency] = why
+        if refused:
+            self._refused_since.setdefault(dependency, self.monotonic())
+        else:
+            self._refused_since.pop(dependency, None)
+        metrics.READY.labels(dependency).set(0)
+
+    def has(self, dependency: str) -> None:
+        """``dependency`` answers again."""
+        self.not_ready.pop(dependency, None)
+        self._refused_since.pop(dependency, None)
+        metrics.READY.labels(dependency).set(1)
+
+    @property
+    def alive(self) -> bool:
+        """False once the loop or a partition has made no progress, or a dependency refused, for ``stalled_after_s``.
+
+        A start-up and an assignment count as progress.
+        """
+        if self._last_progress is None:
+            self._last_progress = self.monotonic()
+        loop_s = self.monotonic() - self._last_progress
+        return max(loop_s, self.partitions.oldest_s()) < self.stalled_after_s and not self.refused()
+
+    def refused(self) -> dict[str, str]:
+        """What has refused for ``stalled_after_s``, and how."""
+        now_s = self.monotonic()
+        return {
+            name: self.not_ready[name]
+            for name, since_s in self._refused_since.items()
+            if now_s - since_s >= self.stalled_after_s
+        }
+
+
+def health_routes(health: Health) -> list[Route]:
+    """The three routes."""
+
+    registry = metrics.registry_of(health.service)
+
+    async def metrics_page(_: Request) -> Response:
+        health.partitions.report()
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthz(_: Request) -> Response:
+        content: dict[str, object] = {"alive": health.alive}
+        if stalled := health.partitions.stalled(health.stalled_after_s):
+            content["stalled"] = stalled
+        if refused := health.refused():
+            content["refused"] = refused
+        return JSONResponse(content, status_code=200 if content["alive"] else 503)
+
+    async def readyz(_: Request) -> Response:
+        waiting = dict(health.not_ready)
+        return JSONResponse({"ready": not waiting, "waiting": waiting}, status_code=503 if waiting else 200)
+
+    return [Route("/metrics", metrics_page), Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def health_app(health: Health) -> Starlette:
+    """An ASGI application with only these routes."""
+    return Starlette(routes=health_routes(health))

@@ -1,0 +1,78 @@
+"""An ASGI application served inside a running event loop."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from shared.contracts.errors import Stop
+from shared.runtime.http_limits import DEFAULT_LIMITS, HttpLimits, close_overdue, limited
+
+
+class EmbeddedServer(uvicorn.Server):
+    """uvicorn with deadlines, without its own signal handlers: the service decides when to stop."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until ``should_exit``."""
+        watching = asyncio.create_task(close_overdue(self.server_state))
+        try:
+            await super().serve(sockets)
+        finally:
+            watching.cancel()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install none."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises Stop with one clear line when the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, since asyncio sets TCP_NODELAY on such sockets alone: an answer in two pieces took 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        raise Stop(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    sock.set_inheritable(True)
+    return sock
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's own limit of open files as far as the system lets it: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def server(
+    app: ASGIApp, *, limits: HttpLimits = DEFAULT_LIMITS, keep_alive_s: int = 75, grace_s: int = 10
+) -> EmbeddedServer:
+    """A server for ``await server.serve(sockets=[bind(...)])``; set ``should_exit`` to end it.
+
+    Watches upload every 5 s: uvicorn's default keep-alive of 5 s would close each connection just before its next use.
+    Requests in flight get ``grace_s`` to finish: without a bound one client that never ends its body holds the exit up.
+    """
+    return EmbeddedServer(
+        uvicorn.Config(
+            app,
+            http=limited(limits),
+            ws="none",
+            loop="none",
+            lifespan="off",
+            proxy_headers=False,
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=keep_alive_s,
+            timeout_graceful_shutdown=grace_s,
+        )
+    )

@@ -1,0 +1,538 @@
+"""Every metric: name, kind, unit, meaning, and what to do when it moves; docs/metrics.md is made of this file.
+
+Base units. Never a user or a device as a label; known label values start at 0. Who counts often keeps the child that
+``labels`` returns: finding it costs more than counting.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Literal, NamedTuple, TypeVar, get_args
+
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+from shared.contracts.errors import RecordFault, UploadFault
+from shared.contracts.gap import GAP_REASONS
+from shared.contracts.modality import NAMES
+from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
+from shared.signal import plausibility
+
+# A second series for each of the others, which Prometheus has no use for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+SERVICES = ("ingest", "features", "inference")
+WATCHES_BUS = ("features", "inference")
+
+Collector = TypeVar("Collector", Counter, Gauge, Histogram)
+
+
+class Entry(NamedTuple):
+    """One metric of the catalogue. ``services``: whose /metrics have it."""
+
+    collector: Counter | Gauge | Histogram
+    name: str
+    kind: str
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+    action: str
+    services: tuple[str, ...]
+
+
+CATALOGUE: list[Entry] = []
+_services: tuple[str, ...] = ()
+
+
+def _of(*services: str) -> None:
+    """The metrics that follow are those of these services."""
+    global _services
+    _services = services
+
+
+def _counter(name: str, unit: str, meaning: str, action: str, *labels: str) -> Counter:
+    return _listed(Counter(name, meaning, labels), name, "counter", unit, labels, meaning, action)
+
+
+def _gauge(name: str, unit: str, meaning: str, action: str, *labels: str) -> Gauge:
+    return _listed(Gauge(name, meaning, labels), name, "gauge", unit, labels, meaning, action)
+
+
+def _histogram(
+    name: str, unit: str, meaning: str, action: str, *labels: str, buckets: Sequence[float] | None = None
+) -> Histogram:
+    collector = Histogram(name, meaning, labels, buckets=buckets or LATENCY_BUCKETS_S)
+    return _listed(collector, name, "histogram", unit, labels, meaning, action)
+
+
+def _listed(
+    collector: Collector, name: str, kind: str, unit: str, labels: tuple[str, ...], meaning: str, action: str
+) -> Collector:
+    CATALOGUE.append(Entry(collector, name, kind, unit, labels, meaning, action, _services))
+    return collector
+
+
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120)
+LOOP_LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+SKEW_BUCKETS_S = (-300, -60, -10, -1, 0, 1, 2, 5, 10, 30, 60, 300, 3_600)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+COVERAGE_BUCKETS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+
+NO_MODALITY = "none"
+CLOSED_BY = ("complete", "linger")
+STATUSES = ("202", "400", "401", "413", "415", "422", "429", "500", "503")
+HttpReason = Literal[
+    "head_too_large",
+    "malformed",
+    "head_timeout",
+    "body_timeout",
+    "connections",
+    "pipelined",
+    "write_timeout",
+    "trailers",
+]
+"""Why the HTTP server ended a request or a connection before the application saw a whole request."""
+HTTP_REASONS: tuple[HttpReason, ...] = get_args(HttpReason)
+UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
+REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
+"""Why an upload was not taken although nothing is known to be wrong with it."""
+RECORD_FAULTS: tuple[RecordFault, ...] = get_args(RecordFault)
+UNREADABLE = ("wrong_type", "sequence", "too_large", "baseline", "final_windows", "history")
+STAGES = ("device_to_gateway", "gateway_to_window", "window_to_event", "gateway_to_event", "device_to_event")
+
+_of("ingest")
+UPLOADS = _counter(
+    "gaitway_ingest_uploads_total",
+    "uploads",
+    "Uploads by HTTP status of the answer",
+    "503: /readyz says what is away; watches send again, so nothing is lost while their buffers last. 429: one user "
+    "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug or a "
+    "refusal of Kafka's (a right, a setting), the log says which.",
+    "status",
+)
+HTTP_REFUSED = _counter(
+    "gaitway_http_refused_total",
+    "requests",
+    "Requests and connections that the HTTP server ended before the application saw a whole request",
+    "connections: raise GAITWAY_MAX_CONNECTIONS or add replicas. head_timeout, body_timeout, write_timeout: slow "
+    "clients, or somebody who holds connections open; put a proxy in front. head_too_large, malformed, trailers, "
+    "pipelined: no watch sends that.",
+    "reason",
+)
+UPLOAD_SECONDS = _histogram(
+    "gaitway_ingest_upload_seconds",
+    "seconds",
+    "From the request's headers to the answer",
+    "Most of it is Kafka's acknowledgement: look at the brokers' disks and replicas, then at "
+    "gaitway_event_loop_lag_seconds and the CPU of ingest; add replicas of ingest when that is full.",
+)
+SAMPLES_ACCEPTED = _counter(
+    "gaitway_ingest_samples_total",
+    "samples",
+    "Samples that the broker has acknowledged",
+    "A fall of one modality alone is an app or a firmware that has stopped sending it; a fall of all is the way to the "
+    "gateway: compare gaitway_ingest_uploads_total.",
+    "modality",
+)
+UPLOADS_REJECTED = _counter(
+    "gaitway_ingest_rejected_uploads_total",
+    "uploads",
+    "Uploads that were not taken, by the modality that is to blame (none: of no one modality) and the reason",
+    "Reasons of the watch's side come in after a new version of an app: the log lines of that time quote the field. "
+    "time: watches with a wrong clock. unauthorised: keys that were changed on one side only.",
+    "modality",
+    "reason",
+)
+CLOCK_SKEW_SECONDS = _histogram(
+    "gaitway_ingest_clock_skew_seconds",
+    "seconds",
+    "Gateway's receipt minus the device's time of sending: its clock's skew and the upload's way",
+    "All watches at once: the gateway's own clock, look at NTP. A tail: single watches; above 300 s ahead they are "
+    "refused.",
+    buckets=SKEW_BUCKETS_S,
+)
+TICKS = _counter(
+    "gaitway_ingest_ticks_total",
+    "ticks",
+    "Ticks written into the watch topics",
+    "Without ticks no window closes that waits for an idle topic. When it stands still, no ingest reaches Kafka: see "
+    "/readyz and the brokers.",
+)
+
+_of("features")
+RECORDS_FOLDED = _counter(
+    "gaitway_features_records_total",
+    "records",
+    "Records folded into windows",
+    "Below the rate of ingest: lag grows, see gaitway_consumer_lag_seconds. Zero while ingest accepts: see "
+    "gaitway_partition_progress_age_seconds.",
+    "modality",
+)
+SAMPLES_LATE = _counter(
+    "gaitway_features_late_samples_total",
+    "samples",
+    "Samples for windows that were final already; uploads sent again are among them",
+    "Watches that deliver the modalities of one time minutes apart, or repeat old uploads. If they are no repetitions, "
+    "raise GAITWAY_LINGER_S.",
+    "modality",
+)
+SAMPLES_REPEATED = _counter(
+    "gaitway_features_repeated_samples_total",
+    "samples",
+    "Samples of times that an open window held already; the first record won",
+    "Harmless in itself: watches send again what was not answered in time. A rise beside slow uploads: see "
+    "gaitway_ingest_upload_seconds; on its own: an app that sends overlapping times.",
+    "modality",
+)
+SAMPLES_IMPLAUSIBLE = _counter(
+    "gaitway_features_implausible_samples_total",
+    "samples",
+    "Samples that count as no reading, by what is wrong: beyond a body's or a sensor's range, a jump of the step "
+    "count, an axis that is stuck",
+    "A rise with a new version of an app: it sends its sensor's word for no reading (255 bpm, 65535 steps) as a value. "
+    "stuck: an accelerometer's range is too small, or its driver hangs.",
+    "modality",
+    "fault",
+)
+WINDOWS_CLOSED = _counter(
+    "gaitway_features_windows_total",
+    "windows",
+    "Windows published, by what closed them (complete, or linger: the wait was over) and the modalities they have",
+    "More by linger: uploads are lost or late on the way, see gaitway_features_gaps_total. A modality that vanishes "
+    "from the label: see the gaps' reasons for it.",
+    "closed_by",
+    "modalities",
+)
+WINDOW_COVERAGE = _histogram(
+    "gaitway_features_window_coverage_ratio",
+    "ratio",
+    "Share of a published window's grid that samples cover, of each modality that its uploads announced",
+    "Below 0.9 (accelerometer) or 0.5 no use is made of a modality. A shift to lower buckets announces gaps: sensors "
+    "that sample irregularly, or uploads that are lost.",
+    "modality",
+    buckets=COVERAGE_BUCKETS,
+)
+GAPS = _counter(
+    "gaitway_features_gaps_total",
+    "gaps",
+    "Gap records by modality and reason",
+    "The reason says whom to ask: not_sent, dropped_upload: the way of the uploads; sensor_silent, zero_filled, "
+    "implausible, frozen, wrong_rate: the watch's app or sensor; not_worn: nobody.",
+    "modality",
+    "reason",
+)
+GAP_SECONDS = _counter(
+    "gaitway_features_gap_seconds_total",
+    "seconds",
+    "Time of users without usable data; each second counts once, though neighbouring windows overlap",
+    "Divided by the time of all windows it is what users miss. See gaitway_features_gaps_total for whom to ask.",
+    "modality",
+    "reason",
+)
+OPEN_WINDOWS = _gauge(
+    "gaitway_features_open_windows",
+    "windows",
+    "Windows that wait for data, over all partitions",
+    "About three per active watch. A steady rise: log time stands still, see gaitway_ingest_ticks_total and "
+    "gaitway_features_merge_waiting_records.",
+)
+USERS_IN_MEMORY = _gauge(
+    "gaitway_features_users",
+    "users",
+    "Users whose baseline is in memory",
+    "7 KB each. Divide partitions among more workers when memory runs short.",
+)
+SILENT_DEVICES = _gauge(
+    "gaitway_features_silent_devices",
+    "devices",
+    "Devices in memory whose newest sample is over 2 min behind log time: users without data now",
+    "Some are always off. A jump: the way to the gateway, or a release of an app.",
+)
+MAX_CLOCK_SKEW = _gauge(
+    "gaitway_features_clock_skew_max_seconds",
+    "seconds",
+    "Largest clock skew of a device in memory",
+    "Harmless up to 300 s; events of that device are shifted by as much. gaitway_ingest_clock_skew_seconds says "
+    "whether it is one or many.",
+)
+MERGE_WAITING = _gauge(
+    "gaitway_features_merge_waiting_records",
+    "records",
+    "Records that wait for another topic to catch up",
+    "One topic lags: compare gaitway_consumer_lag_seconds of the three. If none does, ticks are missing.",
+)
+FOLDS_WAITING = _gauge(
+    "gaitway_features_folds_waiting",
+    "folds",
+    "Users whose baseline waits to be written to Redis",
+    "Above 0 for more than seconds: Redis is slow or away. At GAITWAY_MAX_WAITING_FOLDS consuming stops.",
+)
+REDIS_ERRORS = _counter(
+    "gaitway_features_redis_errors_total",
+    "calls",
+    "Calls to Redis that failed",
+    "Look at Redis and the way to it. Windows go on; new users have state unavailable until it answers.",
+)
+UNREADABLE_USERS = _counter(
+    "gaitway_features_unreadable_users_total",
+    "users",
+    "What Redis held of a user and could not be used, by reason. Set aside, the user begins anew: wrong_type (no "
+    "hash), sequence (no valid seq), too_large. Kept, but for: baseline, final_windows (of one hour)",
+    "Something else writes to this Redis under GAITWAY_REDIS_PREFIX: find it by what lies under PREFIXset-aside:user:, "
+    "for 7 days. operations.md has the steps.",
+    "reason",
+)
+BASELINES = _gauge(
+    "gaitway_features_baselines",
+    "users",
+    "Users in memory by the state of their baseline",
+    "unavailable: Redis could not be asked. Many cold at once: Redis has lost its data; they are stable again after "
+    "5 min of wearing.",
+    "modality",
+    "state",
+)
+
+_of("inference")
+EVENTS = _counter(
+    "gaitway_inference_events_total",
+    "events",
+    "Events published, by activity, modalities of the window and model",
+    "Zero while gaitway_features_windows_total rises: the model is silent, see the lag of activity.windows. More "
+    "unknown or a class that vanishes: see the drift gauges.",
+    "activity",
+    "modalities",
+    "model",
+)
+REPEATS_DROPPED = _counter(
+    "gaitway_inference_repeats_total",
+    "windows",
+    "Windows dropped since the ledger holds their event",
+    "Expected after a restart of features. A steady rate: features restarts again and again, see its log.",
+)
+BATCH_WINDOWS = _histogram(
+    "gaitway_inference_batch_windows",
+    "windows",
+    "Windows per poll that the model took at once",
+    "Larger batches mean a backlog that is being worked off, or more users per worker: see the lag.",
+    buckets=BATCH_BUCKETS,
+)
+MODEL_SECONDS = _histogram(
+    "gaitway_inference_model_seconds",
+    "seconds",
+    "Time of the model for one batch",
+    "Slower at equal batches: the CPU is shared or throttled. Raise its limit, or add workers.",
+)
+TRANSACTION_SECONDS = _histogram(
+    "gaitway_inference_transaction_seconds",
+    "seconds",
+    "Begin to commit of one transaction",
+    "Brokers: the transaction coordinator and its replicas. At GAITWAY_TRANSACTION_TIMEOUT_MS transactions are "
+    "aborted and their windows done again.",
+)
+CONFIDENCE = _histogram(
+    "gaitway_inference_confidence_ratio",
+    "ratio",
+    "Probability of the most probable class of each event",
+    "See gaitway_inference_confidence_drift_psi.",
+    buckets=CONFIDENCE_BUCKETS,
+)
+CLASS_DRIFT = _gauge(
+    "gaitway_inference_class_drift_psi",
+    "PSI",
+    "Population stability index of the activities of the worker's last 5,000 events against people whom the network "
+    "did not know when it was trained; NaN below 100 events or where the bundle has no such reference",
+    "People sit more than those of a study: what counts is a change from week to week by 0.25 and more. Look which "
+    "class has moved, whether a modality went missing, and at the share of watches that are new.",
+)
+CONFIDENCE_DRIFT = _gauge(
+    "gaitway_inference_confidence_drift_psi",
+    "PSI",
+    "The same of the confidence, by the tenths of the reference",
+    "Above 0.25 the model sees what it was not trained on: a new device or a way of wearing it. Collect labelled "
+    "recordings of it and train anew.",
+)
+CLASS_DRIFT.set(math.nan)
+CONFIDENCE_DRIFT.set(math.nan)
+
+_of(*SERVICES)
+EVENT_LATENCY_SECONDS = _histogram(
+    "gaitway_event_latency_seconds",
+    "seconds",
+    "Latency by stage. device_to_gateway: sending to receipt, by the two clocks; gateway_to_window: receipt of the "
+    "window's last sample to its publication; window_to_event: from there to the event's; gateway_to_event: both, the "
+    "objective (p99 at most 1 s); device_to_event: the window's end to the event",
+    "Find the stage that has grown. device_to_gateway: networks and clocks of watches. gateway_to_window: lag or CPU "
+    "of features. window_to_event: lag or CPU of inference, gaitway_inference_transaction_seconds.",
+    "stage",
+)
+
+_of(*WATCHES_BUS)
+REJECTED = _counter(
+    "gaitway_rejected_records_total",
+    "records",
+    "Records written to watch.rejected, by the service that could not process them and the reason",
+    "version or feature_version after an upgrade: a writer is ahead of its reader, finish the roll-out. Else read "
+    "watch.rejected: headers say why and where each comes from. Above GAITWAY_MAX_REJECTED_SHARE the service stops.",
+    "service",
+    "reason",
+)
+LAG_RECORDS = _gauge(
+    "gaitway_consumer_lag_records",
+    "records",
+    "Records of a partition that its consumer has not fetched yet",
+    "Growing in all partitions: too few workers or too little CPU. In one: one worker, or one user with much data.",
+    "topic",
+    "partition",
+)
+LAG_SECONDS = _gauge(
+    "gaitway_consumer_lag_seconds",
+    "seconds",
+    "Age of the newest record of a partition that was processed, 0 where nothing is left to fetch; a worker that has "
+    "processed none yet counts from its assignment",
+    "As gaitway_consumer_lag_records; it is about what events are late by.",
+    "topic",
+    "partition",
+)
+PARTITION_PROGRESS_AGE_SECONDS = _gauge(
+    "gaitway_partition_progress_age_seconds",
+    "seconds",
+    "Time since the partition's position last advanced, or nothing was left to read, or it was paused on purpose",
+    "At GAITWAY_STALLED_AFTER_S /healthz fails and the worker is restarted. Again at once: look at that partition's "
+    "brokers, then at the record at its commit.",
+    "topic",
+    "partition",
+)
+
+_of(*SERVICES)
+PROGRESS_SECONDS = _gauge(
+    "gaitway_progress_timestamp_seconds",
+    "Unix seconds",
+    "Time of the service's last completed loop",
+    "Standing still: the process hangs, /healthz fails after a minute. See gaitway_event_loop_lag_seconds and the log.",
+)
+LOOP_LAG_SECONDS = _histogram(
+    "gaitway_event_loop_lag_seconds",
+    "seconds",
+    "How much later than asked a task of the event loop woke up, twice a second",
+    "Above 0.25 s heartbeats and answers suffer: CPU limit reached (throttling), or a batch that is too large.",
+    buckets=LOOP_LAG_BUCKETS_S,
+)
+READY = _gauge(
+    "gaitway_ready",
+    "1 or 0",
+    "Whether a dependency (kafka, redis; topics, commits and transactions of kafka) does its part, as /readyz has it",
+    "0: look at that dependency and the way to it; /readyz and the log have its words.",
+    "dependency",
+)
+BUILD_INFO = _gauge(
+    "gaitway_build_info",
+    "1",
+    "Always 1; the labels say what runs here",
+    "Two versions for longer than a roll-out takes: it is stuck.",
+    "service",
+    "version",
+)
+
+_of("canary")
+CANARY_UPLOADS = _counter(
+    "gaitway_canary_uploads_total",
+    "uploads",
+    "Uploads of the canary watch, accepted or refused",
+    "refused: as a watch it sees what others see; start at gaitway_ingest_uploads_total.",
+    "outcome",
+)
+CANARY_WINDOWS = _counter(
+    "gaitway_canary_windows_total",
+    "windows",
+    "Windows that the canary expects, by what became of them: right, wrong, late, missing",
+    "missing or late: follow the stages of gaitway_event_latency_seconds. wrong: another model, or the features have "
+    "changed: compare gaitway_build_info and the events' model.",
+    "outcome",
+)
+CANARY_LATENCY_SECONDS = _histogram(
+    "gaitway_canary_latency_seconds",
+    "seconds",
+    "From the upload that completes a window to the arrival of its event at the canary",
+    "The whole way, as a consumer sees it; see gaitway_event_latency_seconds for the stage.",
+)
+CANARY_LAST_SUCCESS = _gauge(
+    "gaitway_canary_last_success_timestamp_seconds",
+    "Unix seconds",
+    "Time at which the canary last got a right event in time",
+    "Standing still: something on the way is broken, whatever the other metrics say. Begin at /readyz of all three.",
+)
+
+
+def masks() -> list[dict[str, bool]]:
+    """All masks that a published window can have: the accelerometer is always there."""
+    others = itertools.product((True, False), repeat=len(NAMES) - 1)
+    return [dict(zip(NAMES, (True, *rest), strict=True)) for rest in others]
+
+
+def modalities_label(mask: Mapping[str, bool]) -> str:
+    """A window's modalities as a label, ``accelerometer+steps``."""
+    return "+".join([name for name in NAMES if mask[name]]) or NO_MODALITY
+
+
+def rejected_by(service: str) -> dict[RecordFault, Counter]:
+    """The counters of a service's rejected records; from now on all of them are there, at 0."""
+    return {fault: REJECTED.labels(service, fault) for fault in RECORD_FAULTS}
+
+
+def registry_of(service: str) -> CollectorRegistry:
+    """What the service's /metrics shows: its own part of the catalogue, and what is known of the process.
+
+    Without a name all of it. A metric of another service would stand there at 0 for ever, and spoil every average.
+    """
+    registry = CollectorRegistry()
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(collector)
+    for entry in CATALOGUE:
+        if not service or service in entry.services:
+            registry.register(entry.collector)
+    if service:
+        BUILD_INFO.labels(service, version("gaitway")).set(1)
+    return registry
+
+
+for _modality in NAMES:
+    SAMPLES_ACCEPTED.labels(_modality)
+    RECORDS_FOLDED.labels(_modality)
+    SAMPLES_LATE.labels(_modality)
+    SAMPLES_REPEATED.labels(_modality)
+    for _implausible in plausibility.FAULTS[_modality]:
+        SAMPLES_IMPLAUSIBLE.labels(_modality, _implausible)
+    WINDOW_COVERAGE.labels(_modality)
+    for _reason in GAP_REASONS:
+        GAPS.labels(_modality, _reason)
+        GAP_SECONDS.labels(_modality, _reason)
+    for _fault in ("missing", "unknown_field", "value", "rate", "span", "time"):
+        UPLOADS_REJECTED.labels(_modality, _fault)
+for _why in (*UPLOAD_FAULTS, *REFUSALS):
+    UPLOADS_REJECTED.labels(NO_MODALITY, _why)
+for _closed_by, _mask in itertools.product(CLOSED_BY, masks()):
+    WINDOWS_CLOSED.labels(_closed_by, modalities_label(_mask))
+for _state in ACCELEROMETER_STATES:
+    BASELINES.labels("accelerometer", _state)
+for _state in HEART_RATE_STATES:
+    BASELINES.labels("heart_rate", _state)
+for _http_reason in HTTP_REASONS:
+    HTTP_REFUSED.labels(_http_reason)
+for _what in UNREADABLE:
+    UNREADABLE_USERS.labels(_what)
+for _status in STATUSES:
+    UPLOADS.labels(_status)
+for _outcome in ("accepted", "refused"):
+    CANARY_UPLOADS.labels(_outcome)
+for _outcome in ("right", "wrong", "late", "missing"):
+    CANARY_WINDOWS.labels(_outcome)

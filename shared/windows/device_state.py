@@ -1,0 +1,123 @@
+"""What the assembler keeps of one (user, device)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shared.contracts.gap import GapReason
+from shared.contracts.samples import SampleRecord
+from shared.windows.connectivity import ClockSkew, Presence
+from shared.windows.final_windows import ClosedSlots
+from shared.windows.open_window import Arrival, OpenWindow
+from shared.windows.retention import Holds
+
+SWEEP_MS = 1_000
+"""Log time between two looks for uploads to forget, so that not each upload pays for all those before it."""
+
+
+@dataclass(slots=True, eq=False)
+class Hole:
+    """A stretch of slots without any data: reported if still empty when its linger has passed; never final."""
+
+    first_start_ms: int
+    last_start_ms: int
+    due_ms: int
+    reason: GapReason
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """The open and the final windows of one (user, device), its holes under watch and its uploads on their way."""
+
+    closed: ClosedSlots
+    holds: Holds
+    open: dict[int, OpenWindow] = field(default_factory=dict)
+    open_slots: ClosedSlots = field(init=False)
+    """The starts of ``open`` as bits, to look among without going through all of them."""
+    holes: dict[int, Hole] = field(default_factory=dict)
+    arrivals: dict[tuple[str, int], Arrival] = field(default_factory=dict)
+    newest_log_ms: int = 0
+    newest_upload: tuple[str, int] = ("", 0)
+    presence: Presence = field(default_factory=Presence)
+    skew: ClockSkew = field(default_factory=ClockSkew)
+    swept_ms: int = 0
+    """Log time up to which uploads have been forgotten."""
+
+    def __post_init__(self) -> None:
+        self.open_slots = ClosedSlots(self.closed.hop_ms)
+
+    def open_window(self, user: str, device: str, window_start_ms: int) -> OpenWindow:
+        """A new window that waits for data."""
+        window = self.open[window_start_ms] = OpenWindow(user, device, window_start_ms, self.closed.hop_ms)
+        self.open_slots.add(window_start_ms)
+        return window
+
+    def note(self, log_ms: int, samples: SampleRecord) -> None:
+        """Remember what the newest record says of the watch."""
+        self.newest_log_ms = log_ms
+        self.newest_upload = (samples.session, samples.seq)
+        self.presence.heard(log_ms, samples.end_ms)
+        self.skew.update(samples.received_at_ms - samples.sent_at_ms)
+
+    def has_lost_before(self, samples: SampleRecord) -> bool:
+        """Whether sequence numbers are missing between the newest upload and this one."""
+        session, seq = self.newest_upload
+        return samples.session == session and samples.seq > seq + 1
+
+    def has(self, window_start_ms: int) -> bool:
+        """Whether this window has, or had, data."""
+        return window_start_ms in self.open or window_start_ms in self.closed
+
+    def last_before(self, window_start_ms: int) -> int | None:
+        """Start of the latest window before this one that has, or had, data."""
+        found = (slots.last_before(window_start_ms) for slots in (self.open_slots, self.closed))
+        return max((start for start in found if start is not None), default=None)
+
+    def runs_without_data(self, first_start_ms: int, last_start_ms: int) -> Iterator[tuple[int, int]]:
+        """First and last start of every run of slots that neither have nor had data; as much work as there are runs."""
+        hop_ms = self.closed.hop_ms
+        data = self.open_slots.bits(first_start_ms, last_start_ms) | self.closed.bits(first_start_ms, last_start_ms)
+        n = (last_start_ms - first_start_ms) // hop_ms + 1
+        at = 0
+        while at < n:
+            # Bits of data at the front, then bits of none.
+            at += _trailing_ones(data >> at)
+            if at >= n:
+                return
+            rest = data >> at
+            length = _trailing_ones(~rest) if rest else n - at
+            yield first_start_ms + at * hop_ms, first_start_ms + (at + length - 1) * hop_ms
+            at += length
+
+    def arrival_of(self, samples: SampleRecord, forget_before_ms: int) -> Arrival:
+        """The upload that these samples are a part of; what no open window holds and no part renews is forgotten."""
+        arrival = self.arrivals.get((samples.session, samples.seq))
+        if arrival is not None:
+            if not arrival.is_forgotten(forget_before_ms):
+                return arrival
+            self.holds.release(arrival)
+        if forget_before_ms >= self.swept_ms + SWEEP_MS:
+            self.swept_ms = forget_before_ms
+            for key in [key for key, each in self.arrivals.items() if each.is_forgotten(forget_before_ms)]:
+                self.holds.release(self.arrivals.pop(key))
+        arrival = Arrival(samples.session, samples.seq, set(samples.modalities))
+        self.arrivals[samples.session, samples.seq] = arrival
+        return arrival
+
+    def release(self, window_start_ms: int) -> None:
+        """Drop an open window, and the uploads that were needed for it alone."""
+        self.open_slots.discard(window_start_ms)
+        for arrival in self.open.pop(window_start_ms).arrivals:
+            arrival.starts.discard(window_start_ms)
+            self.forget_if_done(arrival)
+
+    def forget_if_done(self, arrival: Arrival) -> None:
+        """A repetition of an upload that has filled its windows has nothing left to complete."""
+        if not arrival.missing and not arrival.starts:
+            self.arrivals.pop((arrival.session, arrival.seq), None)
+            self.holds.release(arrival)
+
+
+def _trailing_ones(bits: int) -> int:
+    """How many of the lowest bits are set before the first that is not."""
+    lowest_zero = ~bits & (bits + 1)
+    return lowest_zero.bit_length() - 1

@@ -1,0 +1,304 @@
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import redis.asyncio as redis
+
+from services.features import baseline_store as store_module
+from services.features.baseline_cache import Users
+from services.features.baseline_store import BaselineStore, UserWrite
+from shared.contracts.errors import LostOwnership, RetryLater
+from shared.windows.featurise import MemoryBaselines
+from shared.windows.final_windows import HOUR_MS, KEPT_MS
+from tests.services.features.hops import DEVICE, Slots, hop, window_start_ms
+from tests.shared.windows.signals import HOP_MS
+
+WINDOW_MG = np.full((3, 500), 100.0)
+
+
+class LossyStore(BaselineStore):
+    """A Redis whose answers to the next ``lose`` writes do not come through."""
+
+    lose = 0
+
+    async def write(self, writes: Sequence[UserWrite], *, whole: bool = False) -> list[int]:
+        outcomes = await super().write(writes, whole=whole)
+        if self.lose:
+            self.lose -= 1
+            raise RetryLater("Redis: the answer is lost")
+        return outcomes
+
+
+class Worker:
+    """What the processor does with Users."""
+
+    def __init__(self, store: BaselineStore) -> None:
+        self.users = Users(store, HOP_MS)
+        self.slots = Slots()
+
+    async def load(self, *users: str) -> None:
+        for user, devices in (await self.users.ensure(users)).items():
+            self.slots.remember(user, devices)
+
+    def publish(self, user: str, seed: int, index: int, device: str = DEVICE):
+        """One window: the baseline that it is computed with."""
+        if window_start_ms(index) in self.slots(user).get(device, ()):
+            return None
+        self.users.check(user, device, hop(seed, index))
+        used = self.users.get(user, WINDOW_MG)
+        self.users.fold(user, device, hop(seed, index))
+        self.users.mark_final(user, device, self.slots.close(user, index, device))
+        return used
+
+    async def persist(self) -> bool:
+        return await self.users.persist(self.slots)
+
+
+def offline(seed: int, indices: Sequence[int]) -> MemoryBaselines:
+    baselines = MemoryBaselines()
+    for index in indices:
+        baselines.check("u", DEVICE, hop(seed, index))
+        baselines.fold("u", DEVICE, hop(seed, index))
+    return baselines
+
+
+async def stored_bytes(store: BaselineStore, user: str = "u") -> bytes:
+    return (await store.load([user]))[user].baseline.to_bytes()
+
+
+async def reloaded(store: BaselineStore, *users: str) -> Worker:
+    worker = Worker(store)
+    await worker.load(*users)
+    return worker
+
+
+async def test_the_path_is_that_of_the_offline_fold_across_restarts(store):
+    memory = MemoryBaselines()
+    worker = await reloaded(store, "u", "v")
+    rng = np.random.default_rng(1)
+    for index in range(60):
+        for user, seed in (("u", 1), ("v", 2)):
+            expected = memory.get(user, WINDOW_MG)
+            memory.check(user, DEVICE, hop(seed, index))
+            memory.fold(user, DEVICE, hop(seed, index))
+            assert worker.publish(user, seed, index) == expected
+        if rng.random() < 0.3:
+            assert await worker.persist()
+            if rng.random() < 0.5:
+                worker = await reloaded(store, "u", "v")
+                assert worker.publish("u", 1, index) is None
+    assert memory.get("u", WINDOW_MG) != memory.get("v", WINDOW_MG)
+
+
+async def test_what_was_not_persisted_is_computed_again_with_the_same_numbers(store):
+    worker = await reloaded(store, "u")
+    for index in range(5):
+        worker.publish("u", 1, index)
+    await worker.persist()
+    first = [worker.publish("u", 1, index) for index in (5, 6)]
+    again = await reloaded(store, "u")
+    assert [again.publish("u", 1, index) for index in (4, 5, 6)] == [None, *first]
+
+
+async def test_only_what_has_changed_is_written(store):
+    worker = await reloaded(store, "u", "v")
+    worker.publish("u", 1, 0)
+    assert worker.users.waiting == 1
+    await worker.persist()
+    await worker.persist()
+    assert worker.users.waiting == 0
+    assert [stored.seq for stored in (await store.load(["u", "v"])).values()] == [1, 0]
+
+
+async def test_while_redis_is_away_memory_goes_on_and_strangers_are_unavailable(valkey, own_store):
+    worker = await reloaded(own_store, "u")
+    for index in range(3):
+        worker.publish("u", 1, index)
+    await worker.persist()
+    valkey.kill()
+    await worker.load("u", "w")
+    known = worker.publish("u", 1, 3)
+    stranger = [worker.publish("w", 1, index) for index in range(4)]
+    assert known == offline(1, range(3)).get("u", WINDOW_MG)
+    assert {(b.accelerometer.state, b.heart_rate.state) for b in stranger} == {("unavailable", "unavailable")}
+    assert worker.users.unknown() == ["w"]
+    assert not await worker.persist()
+    assert worker.users.waiting > 0
+
+    valkey.start()  # empty: as good as a flush
+    await worker.load()
+    assert worker.users.unknown() == []
+    assert worker.publish("w", 1, 4) == offline(1, range(4)).get("u", WINDOW_MG)
+    assert await worker.persist()
+    again = await reloaded(own_store, "u", "w")
+    assert again.publish("u", 1, 4) == offline(1, range(4)).get("u", WINDOW_MG)
+    assert again.publish("w", 1, 5) == offline(1, range(5)).get("u", WINDOW_MG)
+
+
+async def test_what_was_folded_before_the_outage_is_not_folded_again_after_it(store):
+    before = await reloaded(store, "u")
+    for index in range(3):
+        before.publish("u", 1, index)
+    await before.persist()
+
+    class Away(BaselineStore):
+        async def load(self, users):
+            raise RetryLater("Redis: away")
+
+    worker = Worker(store)
+    worker.users._store = Away("redis://127.0.0.1:1/0", "x:")
+    await worker.load("u")
+    # Read again from the last commit: 1 and 2 are repeats of windows in Redis, which nobody could tell; 3 is new.
+    assert [worker.publish("u", 1, i).accelerometer.state for i in (1, 2, 3)] == ["unavailable"] * 3
+    await worker.users._store.close()
+    worker.users._store = store
+    await worker.load()
+    assert await worker.persist()
+    expected = offline(1, range(4))._users["u"].baseline.to_bytes()
+    assert await stored_bytes(store) == expected
+    assert (await store.load(["u"]))["u"].hours == {
+        (DEVICE, hour): bits for hour, bits in worker.slots("u")[DEVICE].hours.items()
+    }
+
+
+async def test_another_worker_has_written(store):
+    paused, successor = await reloaded(store, "u"), await reloaded(store, "u")
+    paused.publish("u", 1, 0)
+    successor.publish("u", 1, 0)
+    successor.publish("u", 1, 1)
+    assert await successor.persist()
+    with pytest.raises(LostOwnership):
+        await paused.persist()
+    assert await stored_bytes(store) == offline(1, range(2))._users["u"].baseline.to_bytes()
+
+
+@pytest.mark.parametrize("published_meanwhile", [0, 2])
+async def test_a_lost_answer_ends_in_the_right_state(redis_url, redis_prefix, published_meanwhile):
+    store = LossyStore(redis_url, redis_prefix)
+    worker = await reloaded(store, "u")
+    worker.publish("u", 1, 0)
+    store.lose = 1
+    assert not await worker.persist()
+    first = [worker.publish("u", 1, 1 + i) for i in range(published_meanwhile)]
+    with pytest.raises(LostOwnership):
+        await worker.persist()
+    worker = await reloaded(store, "u")
+    assert worker.publish("u", 1, 0) is None
+    assert [worker.publish("u", 1, 1 + i) for i in range(published_meanwhile)] == first
+    assert await worker.persist()
+    assert await stored_bytes(store) == offline(1, range(1 + published_meanwhile))._users["u"].baseline.to_bytes()
+    await store.delete_all()
+    await store.close()
+
+
+async def test_a_flush_writes_everything_again(valkey, own_store, caplog):
+    worker = await reloaded(own_store, "u", "v")
+    for index in (0, 400):  # two hours
+        worker.publish("u", 1, index)
+        await worker.persist()
+    client = redis.Redis.from_url(valkey.url)
+    await client.flushall()
+    await client.aclose()
+    worker.publish("u", 1, 401)
+    worker.publish("v", 2, 0)
+    with caplog.at_level(logging.WARNING):
+        assert await worker.persist()
+    assert "lost 1 users" in caplog.text
+    assert await stored_bytes(own_store) == offline(1, (0, 400, 401))._users["u"].baseline.to_bytes()
+    assert len((await own_store.load(["u"]))["u"].hours) == 2
+    worker.publish("u", 1, 402)
+    assert await worker.persist()
+
+
+async def test_round_trips_that_were_done_before_redis_went_are_not_done_again(redis_url, redis_prefix, monkeypatch):
+    monkeypatch.setattr(store_module, "ROUND_TRIP_USERS", 1)
+
+    class AwayForTheSecond(BaselineStore):
+        calls = 0
+
+        async def write(self, writes, *, whole=False):
+            self.calls += 1
+            if self.calls == 2:
+                raise RetryLater("Redis: away")
+            return await super().write(writes, whole=whole)
+
+    store = AwayForTheSecond(redis_url, redis_prefix)
+    worker = await reloaded(store, "u", "v")
+    worker.publish("u", 1, 0)
+    worker.publish("v", 2, 0)
+    assert not await worker.persist()
+    assert await worker.persist()
+    assert [stored.seq for stored in (await store.load(["u", "v"])).values()] == [1, 1]
+    await store.delete_all()
+    await store.close()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_hours_over_eight_days_old_leave_redis(redis_url, redis_prefix, lost):
+    store = LossyStore(redis_url, redis_prefix)
+    worker = await reloaded(store, "u")
+    worker.publish("u", 1, 0)
+    await worker.persist()
+    worker.publish("u", 1, (KEPT_MS + 2 * HOUR_MS) // HOP_MS)
+    if lost:  # nothing reaches Redis: what was to be deleted must be deleted by the next write
+
+        async def away(writes, *, whole=False):
+            raise RetryLater("Redis: away")
+
+        store.write, write = away, store.write
+        assert not await worker.persist()
+        store.write = write
+    assert await worker.persist()
+    assert [hour for _, hour in (await store.load(["u"]))["u"].hours] == list(worker.slots("u")[DEVICE].hours)
+    assert len(worker.slots("u")[DEVICE].hours) == 1
+    await store.delete_all()
+    await store.close()
+
+
+async def test_who_is_forgotten_comes_back_from_redis_and_who_waits_is_not_forgotten(store):
+    worker = await reloaded(store, "u", "v")
+    for index in range(3):
+        worker.publish("u", 1, index)
+    await worker.persist()
+    worker.publish("v", 2, 0)
+    worker.users.forget(["u", "v", "nobody"])
+    assert len(worker.users) == 1
+    await worker.load("u")
+    assert worker.publish("u", 1, 3) == offline(1, range(3)).get("u", WINDOW_MG)
+    worker.users.clear()
+    assert len(worker.users) == 0
+
+
+async def test_a_write_holds_what_has_changed_however_many_devices_the_user_has(redis_url, redis_prefix):
+    written = []
+
+    class Counting(BaselineStore):
+        async def write(self, writes, *, whole=False):
+            written.extend(writes)
+            return await super().write(writes, whole=whole)
+
+    store = Counting(redis_url, redis_prefix)
+    worker = await reloaded(store, "u")
+    for number in range(50):
+        worker.publish("u", 1, 0, f"watch-{number}")
+    assert await worker.persist()
+    worker.publish("u", 1, 1, "watch-7")
+    assert await worker.persist()
+    last = written[-1]
+    assert ({device for device, _ in last.hours}, set(last.histories), last.old) == ({"watch-7"}, {"watch-7"}, [])
+    await store.delete_all()
+    await store.close()
+
+
+async def test_the_runs_of_each_device_survive_a_restart(store):
+    worker = await reloaded(store, "u")
+    for index in range(20):
+        for device in ("left", "right"):
+            worker.publish("u", len(device), index, device)
+    await worker.persist()
+    again = await reloaded(store, "u")
+    before, after = (each.users._users["u"].state.histories for each in (worker, again))
+    assert before == after
+    assert set(after) == {"left", "right"}
+    assert after["left"] != after["right"]

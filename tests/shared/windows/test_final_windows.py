@@ -1,0 +1,54 @@
+"""The bitmap of final windows against a plain set."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.windows.final_windows import HOUR_MS, KEPT_MS, ClosedSlots, bitmap_from_bytes, bitmap_to_bytes
+from tests.shared.windows.signals import BASE_MS
+
+# Dense around an hour's edge, and some hours apart.
+SLOTS = st.one_of(st.integers(-8, 8), st.integers(-2_000, 2_000))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from([10_000, 20_000]), st.lists(SLOTS, max_size=20), st.lists(SLOTS, min_size=1, max_size=20))
+def test_as_a_set(hop_ms: int, added: list[int], asked: list[int]) -> None:
+    edge_ms = BASE_MS // HOUR_MS * HOUR_MS
+    starts = {edge_ms + slot * hop_ms for slot in added}
+    slots = ClosedSlots(hop_ms)
+    for start in starts:
+        assert slots.add(start) == start // HOUR_MS
+    assert set(slots.hours) == {start // HOUR_MS for start in starts}
+    for start in (edge_ms + slot * hop_ms for slot in asked):
+        assert (start in slots) == (start in starts)
+        assert slots.last_before(start) == max((s for s in starts if s < start), default=None)
+
+
+@pytest.mark.parametrize("hop_ms", [10_000, 20_000])
+def test_an_hour_fits_its_bitmap(hop_ms: int) -> None:
+    slots = ClosedSlots(hop_ms)
+    for start in range(0, HOUR_MS, hop_ms):
+        slots.add(HOUR_MS + start)
+    assert slots.hours == {1: (1 << (HOUR_MS // hop_ms)) - 1}
+    assert ClosedSlots(hop_ms, slots.hours).last_before(3 * HOUR_MS) == 2 * HOUR_MS - hop_ms
+
+
+def test_old_hours_are_forgotten() -> None:
+    slots = ClosedSlots(10_000)
+    newest = BASE_MS // HOUR_MS
+    for hour in (newest, newest - KEPT_MS // HOUR_MS, newest - KEPT_MS // HOUR_MS - 1):
+        slots.add(hour * HOUR_MS)
+    assert slots.forget_old() == [newest - KEPT_MS // HOUR_MS - 1]
+    assert set(slots.hours) == {newest, newest - KEPT_MS // HOUR_MS}
+    assert ClosedSlots(10_000).forget_old() == []
+
+
+@given(st.integers(0, 2**360 - 1))
+def test_bitmaps_as_bytes(bits: int) -> None:
+    assert bitmap_from_bytes(bitmap_to_bytes(bits)) == bits
+    assert len(bitmap_to_bytes(bits)) <= 45
+
+
+def test_an_empty_bitmap_is_empty() -> None:
+    assert bitmap_to_bytes(0) == b""

@@ -1,0 +1,178 @@
+"""What each step of the default model brings: the whole recipe against the recipe without one thing, paired by person.
+
+Every arm is cross-validated with the same folds for the same seed, so that the same person is judged by both. Results
+are kept as they come, one JSON line per arm and seed, and a run goes on where it was interrupted.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from shared.contracts.modality import ACCELEROMETER
+from shared.model.network import NetworkConfig
+from training.evaluation.evaluate import counted, cross_validate, gather
+from training.metrics import cell_uar, uar, uar_by_person
+from training.samples import Samples
+from training.trainer.sampling import TrainingSettings
+
+WHOLE = "whole"
+STEPS = 600
+"""A third of the default's: what is compared is the arms with each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What differs from the whole recipe: fields of config and settings, and what is done to the windows."""
+
+    what: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Callable[[Samples], Samples] = lambda samples: samples
+
+
+def without_gravity(samples: Samples) -> Samples:
+    """The debiased signal for the raw one: what the paper's encoders see."""
+    return replace(samples, baseline_mg=np.zeros_like(samples.baseline_mg))
+
+
+def without_own_median(samples: Samples) -> Samples:
+    """The acceleration less each person's median over all of their windows, later ones and test windows included."""
+    name = ACCELEROMETER.name
+    features = samples.features[name].copy()
+    axes = features[:, :3].astype(np.float32) + (samples.baseline_mg / 1000.0).astype(np.float32)[:, :, np.newaxis]
+    for person in np.unique(samples.person):
+        rows = samples.person == person
+        axes[rows] -= np.median(axes[rows], axis=(0, 2))[:, np.newaxis]
+    features[:, :3] = axes
+    return replace(without_gravity(samples), features=samples.features | {name: features})
+
+
+ARMS = {
+    WHOLE: Arm("the default's recipe"),
+    "paper_cnn": Arm("the paper's CNN encoder for the multi-scale one", {"encoder": "cnn"}),
+    "no_gravity": Arm("debiased acceleration (causal median) for raw", prepare=without_gravity),
+    "transductive": Arm(
+        "debiased acceleration (the person's median over everything) for raw", prepare=without_own_median
+    ),
+    "har2_first": Arm("taught har2 first, for half as many steps, then har7", {}, {"har2_share": 0.5}),
+    "outer_product": Arm("fusion by outer product for concatenation", {"fusion": "outer_product"}),
+    "low_rank": Arm("low-rank fusion for concatenation", {"fusion": "low_rank"}),
+    "gated": Arm("gated fusion for concatenation", {"fusion": "gated"}),
+    "no_augmentation": Arm("no turned, mirrored, stretched or noisy wrists", settings={"augmentation": None}),
+    "unbalanced": Arm("windows drawn as often as they occur", settings={"balanced": False}),
+    "no_second_head": Arm("no second head for the sources' own names", settings={"detail_weight": 0.0}),
+    "no_loan": Arm("no heart rate lent to windows without one", settings={"lend_heart_rate": 0.0}),
+    "accelerometer_only": Arm("no heart rate, no steps", {"modalities": (ACCELEROMETER.name,)}),
+}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One arm and seed; ``people``: UAR of each person over the classes that the person has."""
+
+    arm: str
+    seed: int
+    steps: int
+    pooled: float
+    cell: float
+    people: dict[str, float]
+    seconds: float
+
+
+def run_ablation(
+    out: Path,
+    samples: Samples,
+    classes: tuple[str, ...],
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    processes: int,
+    arms: Sequence[str],
+    tell: Callable[[Outcome], None],
+) -> None:
+    """Judge the arms that ``out`` (JSON lines) does not hold yet, seed by seed, so that all arms grow together."""
+    kept = read_outcomes(out)
+    # Without a line that an interruption tore.
+    out.write_bytes(b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in kept))
+    done = {(outcome.arm, outcome.seed) for outcome in kept if outcome.steps == steps}
+    for seed in seeds:
+        for name in arms:
+            if (name, seed) in done:
+                continue
+            outcome = judge(name, samples, classes, seed, steps, processes)
+            with out.open("ab") as file:
+                file.write(msgspec.json.encode(outcome) + b"\n")
+            tell(outcome)
+
+
+def judge(name: str, samples: Samples, classes: tuple[str, ...], seed: int, steps: int, processes: int) -> Outcome:
+    """Five folds by person of one arm."""
+    arm = ARMS[name]
+    began_s = time.perf_counter()
+    config = NetworkConfig(classes, **{"encoder": "multi_scale", **arm.config})
+    settings = TrainingSettings(**{"seed": seed, "steps": steps, **arm.settings})
+    prepared = arm.prepare(samples)
+    found = gather(prepared, cross_validate(config, prepared, settings, processes=processes))
+    judged = counted(prepared, found, config)
+    said, kept = judged.logits.argmax(axis=1), judged.samples
+    return Outcome(
+        arm=name,
+        seed=seed,
+        steps=steps,
+        pooled=uar(judged.targets, said, len(classes)),
+        cell=cell_uar(judged.targets, said, kept.dataset, len(classes)),
+        people=uar_by_person(judged.targets, said, kept.person, len(classes)),
+        seconds=round(time.perf_counter() - began_s, 1),
+    )
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """What a file holds; a line that was torn by an interruption is no outcome."""
+    outcomes = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            outcomes.append(msgspec.json.decode(line, type=Outcome))
+        except msgspec.DecodeError:
+            continue
+    return outcomes
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Markdown: mean and spread over seeds, and the difference to the whole recipe, paired by person.
+
+    A difference is told with twice its standard error over people; it is noise where that reaches zero.
+    """
+    by_arm: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_arm.setdefault(outcome.arm, []).append(outcome)
+    whole = _by_person(by_arm[WHOLE])
+    lines = [
+        "| arm | seeds | pooled UAR | cell UAR | UAR per person | difference per person | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, arm in by_arm.items():
+        own = _by_person(arm)
+        cells = [ARMS[name].what, str(len(arm)), _spread([outcome.pooled for outcome in arm])]
+        cells += [_spread([outcome.cell for outcome in arm]), f"{np.mean(list(own.values())):.3f}"]
+        cells += ["", ""] if name == WHOLE else _difference([own[person] - whole[person] for person in own])
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _difference(people: Sequence[float]) -> list[str]:
+    mean, error = float(np.mean(people)), 2 * float(np.std(people, ddof=1)) / len(people) ** 0.5
+    verdict = "noise" if abs(mean) <= error else "worse" if mean < 0 else "better"
+    return [f"{mean:+.3f} ± {error:.3f}", verdict]
+
+
+def _by_person(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Each person's mean over the seeds."""
+    return {person: float(np.mean([outcome.people[person] for outcome in outcomes])) for person in outcomes[0].people}
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"

@@ -1,0 +1,24 @@
+"""What a network says of people whom it does not know: the reference that drift in service is measured against."""
+
+import numpy as np
+
+from shared.contracts.labels import UNKNOWN
+from shared.model.manifest import Reference
+from training.metrics import Floats
+
+TENTHS = np.arange(1, 10) / 10
+
+
+def reference(probabilities: Floats, classes: tuple[str, ...], threshold: float, measured_on: str) -> Reference:
+    """``probabilities``: (n, classes), below ``threshold`` the answer is "unknown"; every window weighs alike."""
+    confidence = probabilities.max(axis=1)
+    said = np.where(confidence >= threshold, probabilities.argmax(axis=1), len(classes))
+    shares = np.bincount(said, minlength=len(classes) + 1) / len(said)
+    deciles = np.quantile(confidence, TENTHS)
+    between = np.bincount(np.searchsorted(deciles, confidence, side="right"), minlength=10) / len(said)
+    return Reference(
+        measured_on=measured_on,
+        activities=dict(zip((*classes, UNKNOWN), shares.round(6).tolist(), strict=True)),
+        confidence_deciles=tuple(deciles.tolist()),
+        confidence_shares=tuple(between.round(6).tolist()),
+    )

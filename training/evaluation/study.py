@@ -1,0 +1,129 @@
+"""What a model does beside being right: how sure it is, with broken sensors, with new users. One page with pictures.
+
+Everything is measured on the folds by person that give the card its numbers: each window is judged by the network that
+does not know its person.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.evaluation.calibration import plot_reliability, plot_risk_coverage, softmax, sureness
+from training.evaluation.cold_start import by_minutes, cold_replay, minutes_since_first
+from training.evaluation.corruption import CorruptionRow, corruption_table
+from training.evaluation.evaluate import Judged, Unseen
+from training.metrics import Ints
+from training.samples import Samples
+from training.trainer.loop import logits
+
+PAGE = "README.md"
+
+_PAGE = """# {title}
+
+{windows} windows that do not overlap, of {people} people; each judged by a network that does not know the person (five
+folds by person). UAR per person counts the classes that the person has. Written by `gaitway train --study`.
+
+## How sure it is
+
+One temperature of {temperature:.3f}, fitted on the same windows, takes the expected calibration error from
+{ece_raw:.3f} to {ece:.3f}. Below a confidence of {threshold:.3f} a window is "unknown": that leaves {answered:.1%} of
+the windows answered, {accuracy_of_answered:.1%} of them rightly, against {accuracy:.1%} when all are answered. The
+threshold is where more answers begin to be wrong than right.
+
+![reliability](reliability.svg) ![risk and coverage](risk_coverage.svg)
+
+## With broken sensors, and worn otherwise
+
+Each line on the windows that have the modality, the difference to the same windows untouched.
+
+{corruptions}
+
+## New users
+
+By minutes since a person's first window. Activities come in blocks, so that the lines hold other activities and other
+people each.
+
+{minutes}
+
+The same windows, with the baseline that the user had by then and with that of a first window:
+
+{replay}
+"""
+
+
+def write_study(
+    folder: Path, samples: Samples, folds: Sequence[Unseen], judged: Judged, temperature: float, threshold: float
+) -> None:
+    """Write the page and its pictures. ``judged``: the windows of ``samples`` that count, as ``folds`` judged them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folds[0].network.config
+    probabilities = softmax(judged.logits, temperature)
+    right = probabilities.argmax(axis=1) == judged.targets
+    confidence = probabilities.max(axis=1)
+    title = "The default model on people whom it does not know"
+    plot_reliability(folder / "reliability.svg", probabilities, judged.targets, "sure and right")
+    plot_risk_coverage(folder / "risk_coverage.svg", confidence, right, threshold, "answers and errors")
+
+    predict = _by_fold(samples, folds)
+    minutes = minutes_since_first(samples)[_rows_of(samples, judged.samples)]
+    rows = by_minutes(minutes, judged.samples, judged.logits.argmax(axis=1), config.classes)
+    page = _PAGE.format(
+        title=title,
+        windows=len(judged.samples),
+        people=len(np.unique(judged.samples.person)),
+        temperature=temperature,
+        threshold=threshold,
+        **sureness(judged.logits, judged.targets, temperature, threshold),
+        corruptions=_corruptions(corruption_table(predict, judged.samples, config.classes)),
+        minutes="\n".join(
+            [
+                "| minutes | windows | people | UAR | recalls |",
+                "|---|---|---|---|---|",
+                *(
+                    f"| {row.minutes} | {row.windows} | {row.people} | {row.uar:.3f} | "
+                    + ", ".join(f"{name} {value:.2f}" for name, value in row.recalls.items())
+                    + " |"
+                    for row in rows
+                ),
+            ]
+        ),
+        replay=_corruptions(cold_replay(predict, judged.samples, config.classes)),
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _by_fold(samples: Samples, folds: Sequence[Unseen]) -> Callable[[Samples], Ints]:
+    """Class numbers of windows, each by the network of the fold that its person is tested in."""
+    fold_of = {
+        person: number for number, fold in enumerate(folds) for person in np.unique(samples.person[fold.rows]).tolist()
+    }
+
+    def predict(windows: Samples) -> Ints:
+        said = np.empty(len(windows), dtype=np.int64)
+        number = np.array([fold_of[person] for person in windows.person.tolist()])
+        for each in np.unique(number).tolist():
+            rows = np.flatnonzero(number == each)
+            said[rows] = logits(folds[each].network, windows.take(rows)).argmax(axis=1)
+        return said
+
+    return predict
+
+
+def _rows_of(samples: Samples, kept: Samples) -> Ints:
+    """Where the windows ``kept``, in the order of ``samples``, stand in it."""
+    place = {key: row for row, key in enumerate(zip(samples.person.tolist(), samples.start_ms.tolist(), strict=True))}
+    return np.array([place[key] for key in zip(kept.person.tolist(), kept.start_ms.tolist(), strict=True)])
+
+
+def _corruptions(rows: Sequence[CorruptionRow]) -> str:
+    lines = [
+        "| input | windows | people | UAR per person | pooled UAR | difference per person (sd) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        difference = "" if row is rows[0] else f"{row.difference:+.3f} ({row.difference_sd:.3f})"
+        lines.append(
+            f"| {row.name} | {row.windows} | {row.people} | {row.uar_mean:.3f} | {row.uar:.3f} | {difference} |"
+        )
+    return "\n".join(lines)

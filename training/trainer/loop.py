@@ -1,0 +1,136 @@
+"""How a network for everybody is trained: any subset of the modalities, several data sets, unknown wrists.
+
+Beyond the paper's training (which is training/experiment):
+- A fixed number of steps under one cycle of the learning rate: no person is spent on early stopping.
+- Windows are drawn so that each class counts alike; within a class, a data set counts by the root of its windows.
+- Turned and mirrored wrists (training/trainer/augment.py).
+- Heart rate and steps are masked at random, so that the network learns to do without.
+- A window without heart rate is lent that of another window, whatever its activity. Only data sets of cycling and
+  sitting have heart rate: without the loan "there is a heart rate" would mean one of these two. Lent to half of the
+  windows it still did: people lost 0.05 UAR when their heart rate was masked, hardly any when it was frozen.
+- A second head learns the sources' own finer labels; it is thrown away.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shared.contracts.labels import HAR2, MOVEMENT
+from shared.model.network import FusionNetwork, NetworkConfig
+from training.metrics import uar
+from training.samples import Samples
+from training.trainer.sampling import Draw, TrainingSettings, tensors
+
+PREDICT_BATCH = 512
+
+
+class Details(nn.Module):
+    """The second head: which of its own data set's names a window has."""
+
+    def __init__(self, features: int, names: Sequence[str]) -> None:
+        super().__init__()
+        self.head = nn.Linear(features, len(names))
+        dataset = [name.partition("/")[0] for name in names]
+        foreign = torch.tensor([[a != b for b in dataset] for a in dataset])
+        self.register_buffer("foreign", foreign)
+
+    foreign: Tensor
+
+    def loss(self, fused: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy among the names of each window's own data set: telling the sets apart gains nothing."""
+        logits = self.head(fused).masked_fill(self.foreign[target], -1e9)
+        return nn.functional.cross_entropy(logits, target)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A trained network, and its second head with the names that it tells apart."""
+
+    network: FusionNetwork
+    details: Details | None
+    detail_names: tuple[str, ...]
+
+
+def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Fitted:
+    """Train on ``train``; windows whose activity is none of the classes teach the second head alone.
+
+    The same settings give the same weights on the same machine. Raises ValueError where no window is of the classes.
+    """
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    names = tuple(np.unique(train.detail[train.detail != ""]).tolist()) if settings.detail_weight else ()
+    known = np.isin(train.activity, config.classes)
+    train = train.take(known | np.isin(train.detail, names))
+    draw = Draw(train, config, settings, names, rng)
+    network = FusionNetwork(config)
+    if settings.har2_share:
+        _adopt(network, _fit_har2(config, train, settings))
+    details = Details(config.fused_features, names) if names else None
+    weights = [*network.parameters(), *(details.parameters() if details else ())]
+    optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.2
+    )
+    network.train()
+    for _ in range(settings.steps):
+        batch = draw()
+        fused = network.fuse(batch.features, batch.mask)
+        is_known = batch.target >= 0
+        loss = nn.functional.cross_entropy(
+            network.classifier(fused[is_known]), batch.target[is_known], label_smoothing=settings.label_smoothing
+        )
+        if details is not None and (named := batch.detail >= 0).any():
+            loss = loss + settings.detail_weight * details.loss(fused[named], batch.detail[named])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        cycle.step()
+    return Fitted(network.eval(), details, names)
+
+
+def _fit_har2(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> FusionNetwork:
+    """The same network, taught movement first (architecture.md, section 8)."""
+    movement = np.array([MOVEMENT.get(activity, "") for activity in train.activity.tolist()], dtype=np.str_)
+    steps = round(settings.har2_share * settings.steps)
+    first = replace(settings, steps=steps, har2_share=0.0, detail_weight=0.0)
+    return fit(replace(config, classes=HAR2), replace(train, activity=movement), first).network
+
+
+def _adopt(network: FusionNetwork, taught: FusionNetwork) -> None:
+    """Take over all weights but those of the last layer, which knows the classes."""
+    own = network.state_dict()
+    same = {name: weight for name, weight in taught.state_dict().items() if weight.shape == own[name].shape}
+    network.load_state_dict(own | same)
+
+
+def logits(network: FusionNetwork, samples: Samples) -> NDArray[np.float64]:
+    """(n, classes) of each window."""
+    return _forward(samples, network, network)
+
+
+def detail_logits(fitted: Fitted, samples: Samples) -> NDArray[np.float64]:
+    """(n, detail names) of each window, by the second head."""
+    if fitted.details is None:
+        raise ValueError("the network was trained without a second head")
+    head = fitted.details.head
+    return _forward(samples, fitted.network, lambda features, mask: head(fitted.network.fuse(features, mask)))
+
+
+def _forward(samples: Samples, network: FusionNetwork, function: Callable[..., Tensor]) -> NDArray[np.float64]:
+    network.eval()
+    with torch.inference_mode():
+        batches = [
+            function(*tensors(samples, slice(start, start + PREDICT_BATCH), network.config))
+            for start in range(0, len(samples), PREDICT_BATCH)
+        ]
+    return torch.cat(batches).double().numpy()
+
+
+def held_out_uar(network: FusionNetwork, samples: Samples) -> float:
+    """Pooled UAR of one network on windows of people whom it does not know."""
+    classes = network.config.classes
+    return uar(samples.targets(classes), logits(network, samples).argmax(axis=1), len(classes))
