@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 ARGS ?=
-MINUTES ?= $(if $(PLANT),1.5,10)
+MINUTES ?= $(if $(FAULT),1.5,10)
 SEED ?= 7
-PLANT ?=
+FAULT ?=
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
@@ -49,9 +49,9 @@ check: setup
 unit: setup
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
-chaos: setup ## faults on a running pipeline: MINUTES=10 SEED=7 BROKERS=1 PLANT=name-of-a-built-in-fault
+chaos: setup ## faults on a running pipeline: MINUTES=10 SEED=7 BROKERS=1 FAULT=name-of-a-fault-to-inject
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --brokers $(BROKERS) \
-		$(if $(PLANT),--plant $(PLANT)) $(ARGS)
+		$(if $(FAULT),--inject-fault $(FAULT)) $(ARGS)
 
 bench: setup build/peers/.ready ## every stage beside its peers, and the whole pipeline; ARGS="--rounds 1 --stages ingest"
 	$(BIN)/python -m benchmarks $(ARGS)

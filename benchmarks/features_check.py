@@ -7,7 +7,7 @@ from benchmarks.peers.features_job import GRACE_MS, HOP_MS
 from shared.contracts.modality import WINDOW_MS
 from shared.contracts.window import WindowRecord
 from shared.windows.featurise import window_features
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 
 Windows = dict[tuple[str, int], WindowRecord]
 """By (user, window_start_ms)."""
@@ -49,7 +49,7 @@ def check(log: FeaturesLog, expected: Windows, windows: list[tuple[str, WindowRe
 
 
 def _check_one(
-    key: tuple[str, int], raw: RawWindow, got: WindowRecord, expected: WindowRecord, *, own_baseline: bool
+    key: tuple[str, int], raw: ClosedWindow, got: WindowRecord, expected: WindowRecord, *, own_baseline: bool
 ) -> None:
     features = window_features([raw], [got.baseline])[0]
     same = all(np.array_equal(got.features[name], array) for name, array in features.items())

@@ -16,7 +16,7 @@ from shared.contracts.samples import SampleRecord
 from shared.contracts.upload import to_records
 from shared.contracts.window import WindowRecord
 from shared.windows.featurise import MemoryBaselines, featurise
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 from training.datasets import Recording, find_sources
 from training.datasets.recording import Floats
 from training.offline import HOP_MS, closed_of
@@ -26,9 +26,10 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "examples" / "recordings"
 PATTERNS = 40
 DEVICE = "bench"
 
-# Where watches begin within the first or the second half of a hop. Left out are the phases in which a window's content
-# depends on what closes it: one that lacks less than a second at an edge passes, but only when its linger ends, which
-# never comes while the log is read at full speed; and one that lacks 250 ms Gaitway closes without waiting for them.
+# Where watches begin within the first or the second half of a hop. Left out are the phases in which a window's
+# content depends on what closes it: one that lacks less than a second at an edge passes, but only when its grace
+# period ends, which never comes while the log is read at full speed; and one that lacks 250 ms Gaitway closes without
+# waiting for them.
 _PHASES_MS = (1_500, 3_900)
 _HALF_HOP_MS = HOP_MS // 2
 _SECOND_MS = 1000
@@ -43,7 +44,7 @@ class Pattern:
     """
 
     uploads: list[list[SampleRecord]]
-    windows: list[RawWindow]
+    windows: list[ClosedWindow]
     records: list[WindowRecord]
 
 

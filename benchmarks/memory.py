@@ -25,8 +25,8 @@ from shared.runtime.clock import system_clock
 SECONDS = 30
 """Of data: one or two windows are complete, two more are open."""
 WARM_UP_USERS = 500
-IDLE_LINGER_S = 0.5
-LONG_LINGER_S = 3600.0
+IDLE_GRACE_S = 0.5
+LONG_GRACE_S = 3600.0
 CHUNK_USERS = 100
 SETTLE_S = 1.0
 TIMEOUT_S = 120.0
@@ -48,36 +48,36 @@ def memory_per_user(kafka: str, redis: str, users: int) -> Memory:
         StackError: the service cannot start.
     """
     return Memory(
-        active=_growth(kafka, redis, users, LONG_LINGER_S, users),
+        active=_growth(kafka, redis, users, LONG_GRACE_S, users),
         # Few at a time: what had been taken while their windows were open would stay in the process.
-        idle=_growth(kafka, redis, users, IDLE_LINGER_S, CHUNK_USERS),
+        idle=_growth(kafka, redis, users, IDLE_GRACE_S, CHUNK_USERS),
     )
 
 
-def _growth(kafka: str, redis: str, users: int, linger_s: float, chunk: int) -> float:
+def _growth(kafka: str, redis: str, users: int, grace_s: float, chunk: int) -> float:
     prefix = new_prefix()
     log = features_log(WARM_UP_USERS + users, SECONDS, system_clock())
     warm_up, counted = log.users[:WARM_UP_USERS], log.users[WARM_UP_USERS:]
-    with features_service(kafka, redis, prefix, linger_s=linger_s) as service:
+    with features_service(kafka, redis, prefix, grace_s=grace_s) as service:
         process = psutil.Process(service.pid)
         resident = []
         for group in (warm_up, counted):
             for begin in range(0, len(group), chunk):
-                _feed(kafka, prefix, log, group[begin : begin + chunk], linger_s)
+                _feed(kafka, prefix, log, group[begin : begin + chunk], grace_s)
             resident.append(int(process.memory_info().rss))
     asyncio.run(delete_topics(kafka, prefix))
     return (resident[1] - resident[0]) / users
 
 
-def _feed(kafka: str, prefix: str, log: FeaturesLog, users: list[str], linger_s: float) -> None:
-    asyncio.run(_feed_until_done(kafka, prefix, FeaturesLog(users, log.patterns, log.seconds), linger_s))
+def _feed(kafka: str, prefix: str, log: FeaturesLog, users: list[str], grace_s: float) -> None:
+    asyncio.run(_feed_until_done(kafka, prefix, FeaturesLog(users, log.patterns, log.seconds), grace_s))
 
 
-async def _feed_until_done(kafka: str, prefix: str, part: FeaturesLog, linger_s: float) -> None:
-    """Send the users' data and wait until it is done with, and the windows closed that the linger lets close."""
+async def _feed_until_done(kafka: str, prefix: str, part: FeaturesLog, grace_s: float) -> None:
+    """Send the users' data and wait until it is done with, and the windows closed that the grace period lets close."""
     await write_watch_topics(kafka, prefix, part)
-    if linger_s <= SETTLE_S:
-        await asyncio.sleep(linger_s)
+    if grace_s <= SETTLE_S:
+        await asyncio.sleep(grace_s)
         await write_ticks(kafka, prefix)
     consumer = await reader_of(kafka, prefix + WINDOWS.name)
     keys, count, expected = {user.encode() for user in part.users}, 0, len(part.expected)

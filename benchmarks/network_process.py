@@ -39,8 +39,8 @@ def contend(predict: Predict) -> None:
     values = msgspec.msgpack.decode(Path(windows_path).read_bytes(), type=list[bytes])
     windows = [decode_window(value) for value in values]
     rounds = {size: _round(predict, windows, size, float(seconds)) for size in BATCHES}
-    said = np.concatenate([predict(windows[at : at + 32]) for at in range(0, len(windows), 32)])
-    Path(result_path).write_bytes(msgspec.json.encode(NetworkResult(rounds, said.tolist())))
+    decide = np.concatenate([predict(windows[at : at + 32]) for at in range(0, len(windows), 32)])
+    Path(result_path).write_bytes(msgspec.json.encode(NetworkResult(rounds, decide.tolist())))
 
 
 def _round(predict: Predict, windows: Sequence[WindowRecord], size: int, seconds: float) -> Round:

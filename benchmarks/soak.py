@@ -27,7 +27,7 @@ EVERY_S = 15.0
 
 def soak(watches: int, minutes: float, console: Console) -> dict[str, Any]:
     """The load's summary, the samples (MB by process) and the growth in MB per hour."""
-    with running_stack(EMBEDDED, EMBEDDED, model=MODEL, linger_s=60.0) as stack:
+    with running_stack(EMBEDDED, EMBEDDED, model=MODEL, grace_s=60.0) as stack:
         pids = {**stack.pids, "load": psutil.Process().pid}
         at_s: list[float] = []
         rss_mb: dict[str, list[float]] = {name: [] for name in pids}

@@ -8,15 +8,15 @@ from shared.contracts.gap import Gap
 from shared.contracts.modality import MODALITIES, WINDOW_MS
 from shared.contracts.upload import to_records
 from shared.contracts.window import WindowRecord
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import Baselines, MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 from training.datasets.recording import Label, Recording
 from training.upload_simulator import uploads
 
 HOP_MS = 10_000
-LINGER_MS = 60_000
+GRACE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class OfflineWindow:
     """
 
     person: str
-    raw: RawWindow
+    raw: ClosedWindow
     record: WindowRecord
     activity: str | None
     detail: str | None
@@ -46,16 +46,16 @@ def log_of(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) ->
             offsets[topic] += 1
 
 
-def closed_of(recording: Recording, *, hop_ms: int = HOP_MS, linger_ms: int = LINGER_MS) -> Closed:
+def closed_of(recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRACE_MS) -> AssemblyResult:
     """All windows and gaps of one recording, in the order in which they close."""
-    assembler = Assembler(hop_ms, linger_ms)
-    whole = Closed()
+    assembler = Assembler(hop_ms, grace_ms)
+    whole = AssemblyResult()
     log_ms = 0
     for record in log_of(recording):
         log_ms = record.log_ms
         whole.extend(assembler.fold(record))
     # The end of the log: nothing will come that could close what is still open.
-    whole.extend(assembler.advance(log_ms + WINDOW_MS + linger_ms))
+    whole.extend(assembler.advance(log_ms + WINDOW_MS + grace_ms))
     return whole
 
 

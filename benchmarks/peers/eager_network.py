@@ -43,8 +43,8 @@ class EagerNetwork:
         """(n, classes) probabilities."""
         with torch.no_grad():
             logits = self.network(*self.inputs(windows)) / self.manifest.temperature
-            said: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
-        return said
+            decide: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
+        return decide
 
 
 def main() -> None:

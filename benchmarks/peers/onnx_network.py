@@ -72,8 +72,8 @@ class OnnxNetwork:
         }
         inputs[BASELINE] = np.array([window.baseline.accelerometer.mg for window in windows], dtype=np.float32) / 1000
         inputs["mask"] = np.array([[window.mask[name] for name in self.names] for window in windows])
-        said: NDArray[np.floating] = self.session.run(None, inputs)[0]
-        return said
+        decide: NDArray[np.floating] = self.session.run(None, inputs)[0]
+        return decide
 
 
 def main() -> None:

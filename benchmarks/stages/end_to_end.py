@@ -88,7 +88,7 @@ def run(
     found = []
     for watches in fleets:
         console.print(f"{watches} watches for {minutes:g} min", soft_wrap=True)
-        with running_stack(EMBEDDED, EMBEDDED, model=MODEL, linger_s=60.0, features_workers=features_workers) as stack:
+        with running_stack(EMBEDDED, EMBEDDED, model=MODEL, grace_s=60.0, features_workers=features_workers) as stack:
             found.append(_run_fleet(stack, watches, minutes, ramp_s, console))
         last = found[-1]
         console.print(f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload", soft_wrap=True)

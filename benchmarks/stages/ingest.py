@@ -26,7 +26,7 @@ from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, free_port
 from gaitway.embedded.process import ServerProcess
-from services.ingest.producer import KafkaPublisher
+from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
 from services.ingest.validation import decode_upload
 from shared.contracts.topics import ensure_topics
@@ -139,7 +139,7 @@ def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
 
 
 async def _published(settings: IngestSettings, bodies: list[tuple[str, bytes]], warm: int) -> Round:
-    publisher = KafkaPublisher(settings)
+    publisher = KafkaSampleProducer(settings)
     await publisher.start()
 
     async def publish(user: str, content: bytes) -> None:

@@ -46,7 +46,7 @@ def data_quality() -> Dashboard:
                 "What share of samples comes too late?",
                 share("gaitway_features_late_samples_total", "gaitway_ingest_samples_total"),
                 "percentunit",
-                "For windows that were final already: lost for the model. Raise GAITWAY_LINGER_S when watches often "
+                "For windows that were final already: lost for the model. Raise GAITWAY_GRACE_S when watches often "
                 "send later than it waits.",
                 Limits(0.01, 0.05),
                 width=6,
@@ -118,7 +118,7 @@ def data_quality() -> Dashboard:
                 "Which samples are of no use?",
                 [
                     Query(rate("gaitway_features_late_samples_total", "modality"), "late: {{modality}}"),
-                    Query(rate("gaitway_features_repeated_samples_total", "modality"), "repeated: {{modality}}"),
+                    Query(rate("gaitway_features_duplicate_samples_total", "modality"), "repeated: {{modality}}"),
                 ],
                 "cps",
                 "Late: for a final window. Repeated: sent again, as a watch does that missed the answer; many with "

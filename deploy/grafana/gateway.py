@@ -43,7 +43,7 @@ def gateway() -> Dashboard:
             ),
             number(
                 "Does Kafka answer?",
-                'min(gaitway_ready{job="ingest",dependency="kafka"})',
+                'min(gaitway_dependency_up{job="ingest",dependency="kafka"})',
                 "none",
                 "As the ingest with the worst view of it says. away: uploads are answered with 503; runbook "
                 "GaitwayBrokerAway.",

@@ -34,7 +34,7 @@ def overview() -> Dashboard:
             ),
             number(
                 "Do Kafka and Redis answer?",
-                Query("min by (dependency) (gaitway_ready)", "{{dependency}}"),
+                Query("min by (dependency) (gaitway_dependency_up)", "{{dependency}}"),
                 "none",
                 "As the worker with the worst view of it says. away: runbooks GaitwayBrokerAway, GaitwayRedisAway.",
                 Limits(1, 0.5),

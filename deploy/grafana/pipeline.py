@@ -66,7 +66,7 @@ def pipeline() -> Dashboard:
                 "How many windows close, and why?",
                 [Query(rate("gaitway_features_windows_total", "closed_by"), "{{closed_by}}")],
                 "cps",
-                "complete: all that the uploads announced had come. linger: the wait for the rest was over, which "
+                "complete: all that the uploads announced had come. grace: the wait for the rest was over, which "
                 "makes an event a minute late. More of these: uploads get lost; see Data quality.",
                 stacked=True,
             ),
@@ -80,7 +80,7 @@ def pipeline() -> Dashboard:
                 "How much waits in features?",
                 [
                     Query("sum(gaitway_features_open_windows)", "open windows"),
-                    Query("sum(gaitway_features_merge_waiting_records)", "records that wait for another topic"),
+                    Query("sum(gaitway_features_merge_buffered_records)", "records that wait for another topic"),
                 ],
                 "none",
                 "About three open windows for each watch. Records wait when a topic is behind the others: if they only "
@@ -89,12 +89,12 @@ def pipeline() -> Dashboard:
             lines(
                 "Does Redis keep up?",
                 [
-                    Query("sum(gaitway_features_folds_waiting)", "folds waiting"),
+                    Query("sum(gaitway_features_unsaved_baselines)", "folds waiting"),
                     Query(rate("gaitway_features_redis_errors_total"), "errors a second"),
                     Query(rate("gaitway_features_unreadable_users_total", "reason"), "users set aside: {{reason}}"),
                 ],
                 "none",
-                "Folds wait while Redis is away; at GAITWAY_MAX_WAITING_FOLDS (50,000) consuming waits too. Runbook "
+                "Updates wait while Redis is away: at GAITWAY_MAX_UNSAVED_BASELINES (50,000) consuming waits. Runbook "
                 "GaitwayRedisAway.",
                 Limits(10_000, 50_000),
             ),
@@ -116,7 +116,7 @@ def pipeline() -> Dashboard:
             ),
             lines(
                 "Is anything computed twice?",
-                [Query(rate("gaitway_inference_repeats_total"), "windows dropped")],
+                [Query(rate("gaitway_inference_duplicate_windows_total"), "windows dropped")],
                 "cps",
                 "Windows whose event is out already: normal for a minute after features restarted, and without effect. "
                 "All the time: features does not commit; see its log.",

@@ -11,17 +11,17 @@ from gaitway.canary.reference import FILE, HOP_MS
 from gaitway.canary.settings import RECORDING
 from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
 from gaitway.load.templates import PERIOD_MS
-from shared.contracts.labels import said
+from shared.contracts.labels import decide
 from shared.contracts.modality import MODALITIES
 from shared.contracts.upload import Upload, to_records
 from shared.contracts.window import WindowRecord
 from shared.model.bundle import LoadedModel, load_bundle
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 
 USER, DEVICE = "canary-0", "canary"
-LINGER_MS = 60_000
+GRACE_MS = 60_000
 CYCLES = 2
 MARGIN = 0.15
 """An answer is known when its probability stays so far above both the next class and the bundle's `abstain_below`."""
@@ -43,11 +43,11 @@ def make_reference(bundle: LoadedModel, recording: Path = RECORDING) -> dict[str
 
 def window_records(stream: Stream, steps: int) -> Iterator[WindowRecord]:
     """The windows of a stream as features makes them of a log in which every upload arrives when it is due."""
-    assembler, baselines = Assembler(stream.hop_ms, LINGER_MS), MemoryBaselines()
+    assembler, baselines = Assembler(stream.hop_ms, GRACE_MS), MemoryBaselines()
     topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
     for step in range(steps):
         upload = msgspec.json.decode(stream.body(step), type=Upload)
-        closed = Closed()
+        closed = AssemblyResult()
         for samples in to_records(upload, upload.sent_at_ms):
             record = LogRecord(upload.sent_at_ms, topics[samples.modality.name], step, USER, samples)
             closed.extend(assembler.fold(record))
@@ -66,7 +66,7 @@ def _answers(bundle: LoadedModel, windows: list[WindowRecord]) -> Iterator[str |
         probabilities = dict(zip(bundle.classes, row.tolist(), strict=True))
         _, second, first = sorted([0.0, *probabilities.values()])[-3:]
         clear = first >= max(bundle.abstain_below, second) + MARGIN
-        yield said(probabilities, bundle.abstain_below)[0] if clear else None
+        yield decide(probabilities, bundle.abstain_below)[0] if clear else None
 
 
 def main() -> None:

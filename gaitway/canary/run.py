@@ -23,7 +23,7 @@ from gaitway.replay import ANSWER_WITHIN_S, FIRST_RETRY_S, LAST_RETRY_S
 from shared.contracts.errors import SettingsError
 from shared.contracts.token import make_token
 from shared.contracts.users import partition_of
-from shared.kafka.producer import CLOSE_S, ends
+from shared.kafka.producer import CLOSE_S, finish_within
 from shared.runtime import metrics
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.health import Health, health_app
@@ -80,13 +80,13 @@ class Canary:
                 group.create_task(self._find_missing(judge))
                 group.create_task(self._health.partitions.watch(consumer))
         finally:
-            await ends(consumer.stop(), CLOSE_S)
+            await finish_within(consumer.stop(), CLOSE_S)
 
     async def _connected(self) -> Any:
         """A consumer at the end of the user's partition of activity.events, once there is one."""
         topic = self._settings.topic_prefix + TOPIC
         while True:
-            self._health.progress()
+            self._health.heartbeat()
             try:
                 partition = TopicPartition(topic, partition_of(self.user, await self._partitions(topic)))
                 consumer = AIOKafkaConsumer(
@@ -101,14 +101,14 @@ class Canary:
                     # Now, not at the first poll: what is published in between is ours to see.
                     consumer.seek(partition, (await consumer.end_offsets([partition]))[partition])
                 except BaseException:
-                    await ends(consumer.stop(), CLOSE_S)
+                    await finish_within(consumer.stop(), CLOSE_S)
                     raise
             except (KafkaError, TimeoutError) as error:
-                self._health.waits_for("kafka", str(error))
+                self._health.set_unready("kafka", str(error))
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(RETRY_S)
             else:
-                self._health.has("kafka")
+                self._health.set_ready("kafka")
                 log.info("reads %s, partition %d", topic, partition.partition)
                 return consumer
 
@@ -143,12 +143,12 @@ class Canary:
             status, why = await self._answer(client, body)
             if status == httpx.codes.ACCEPTED:
                 metrics.CANARY_UPLOADS.labels("accepted").inc()
-                self._health.has("gateway")
+                self._health.set_ready("gateway")
                 return
             metrics.CANARY_UPLOADS.labels("refused").inc()
             if "gateway" not in self._health.not_ready:
                 log.warning("%s refuses upload %d: %s", self._settings.gateway, step, why)
-            self._health.waits_for("gateway", why)
+            self._health.set_unready("gateway", why)
             if 400 <= status < 500 and status != httpx.codes.TOO_MANY_REQUESTS:
                 return
             await asyncio.sleep(pause_s)
@@ -199,7 +199,7 @@ class Canary:
         while True:
             for verdict in judge.overdue(self._monotonic()):
                 self._count(verdict)
-            self._health.progress()
+            self._health.heartbeat()
             await asyncio.sleep(TICK_S)
 
     def _count(self, verdict: Verdict) -> None:
@@ -234,8 +234,8 @@ async def serve(settings: CanarySettings) -> None:
     configure_logging("canary", settings.log_level, settings.log_format)
     settings.log(log)
     health = Health(settings.stalled_after_s, service="canary", topic_prefix=settings.topic_prefix)
-    health.waits_for("kafka", "not connected yet")
-    health.waits_for("gateway", "nothing accepted yet")
+    health.set_unready("kafka", "not connected yet")
+    health.set_unready("gateway", "nothing accepted yet")
     canary = Canary(settings, health)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

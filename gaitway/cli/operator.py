@@ -195,7 +195,7 @@ def load(
     if url is not None:
         result = sent_to(url, jwt_key, kafka)
     else:
-        with running_stack(EMBEDDED, EMBEDDED, model=model, linger_s=60.0, features_workers=features_workers) as stack:
+        with running_stack(EMBEDDED, EMBEDDED, model=model, grace_s=60.0, features_workers=features_workers) as stack:
             result = sent_to(stack.url, stack.jwt_key, stack.kafka)
     typer.echo(json.dumps(result, indent=2))
     if not passed(result):
@@ -273,8 +273,8 @@ def explain(
     kafka: Kafka = "127.0.0.1:9092",
     topic_prefix: Prefix = "",
     model: Model = MODEL,
-    linger_s: Annotated[
-        float, typer.Option(help="GAITWAY_LINGER_S of the features service.", callback=between(0.1, 86_400))
+    grace_s: Annotated[
+        float, typer.Option(help="GAITWAY_GRACE_S of the features service.", callback=between(0.1, 86_400))
     ] = 60.0,
     hours: Annotated[
         float | None,
@@ -289,7 +289,7 @@ def explain(
     from shared.model.bundle import load_bundle
 
     bundle = load_bundle(model)
-    found = uvloop.run(explain_event(kafka, topic_prefix, event_id, bundle, linger_s=linger_s, hours=hours))
+    found = uvloop.run(explain_event(kafka, topic_prefix, event_id, bundle, grace_s=grace_s, hours=hours))
     if as_json:
         typer.echo(found.to_json().decode())
     else:

@@ -28,8 +28,8 @@ from shared.model.bundle import LoadedModel, load_bundle
 from shared.runtime.clock import system_clock
 from training.datasets import find_sources
 
-LINGER_S = 60.0
-MIN_LINGER_S = 2.0
+GRACE_S = 60.0
+MIN_GRACE_S = 2.0
 SILENCE_S = 20.0
 """With the replay over and no event for this long after the last window had to close, the rest counts as missing."""
 SETTLE_S = 1.5
@@ -52,9 +52,9 @@ class DemoOptions:
     keep: bool
 
     @property
-    def linger_s(self) -> float:
-        """Log time runs with the replay, so the linger shrinks with it."""
-        return max(MIN_LINGER_S, LINGER_S / self.speed)
+    def grace_s(self) -> float:
+        """Log time runs with the replay, so the grace period shrinks with it."""
+        return max(MIN_GRACE_S, GRACE_S / self.speed)
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ def run_demo(options: DemoOptions, console: Console) -> bool:
         soft_wrap=True,
     )
     check_outside(options.broker, options.redis)
-    with running_stack(options.broker, options.redis, model=options.model, linger_s=options.linger_s) as stack:
+    with running_stack(options.broker, options.redis, model=options.model, grace_s=options.grace_s) as stack:
         console.print(f"gateway {stack.url}, Kafka {stack.kafka}, Redis {stack.redis}: all up", soft_wrap=True)
         now_ms = system_clock()
         watches = [
@@ -139,7 +139,7 @@ async def _replay_and_watch(play: _Play, stack: Stack, options: DemoOptions, con
         reading = group.create_task(_read(reader, play))
         showing = group.create_task(_show(play, console))
         await sending
-        await _all_events(play, options.linger_s)
+        await _all_events(play, options.grace_s)
         reading.cancel()
         showing.cancel()
 
@@ -155,10 +155,10 @@ async def _read(reader: EventReader, play: _Play) -> None:
                 play.latest[user] = event.data
 
 
-async def _all_events(play: _Play, linger_s: float) -> None:
+async def _all_events(play: _Play, grace_s: float) -> None:
     sent_s = time.monotonic()
     while not play.complete:
-        quiet_since_s = max(play.last_event_s, sent_s + linger_s)
+        quiet_since_s = max(play.last_event_s, sent_s + grace_s)
         if time.monotonic() - quiet_since_s > SILENCE_S:
             return
         await asyncio.sleep(REFRESH_S)
@@ -191,7 +191,7 @@ def _summary(play: _Play, options: DemoOptions, model: LoadedModel, seconds: flo
         "uar_by_person": scored["uar_by_person"],
         "latency_s": latency_s(play.seen),
         "speed": "max" if math.isinf(options.speed) else options.speed,
-        "linger_s": options.linger_s,
+        "grace_s": options.grace_s,
         "broker": _broker_name(options),
         "model": model.name_version,
         "seconds": round(seconds, 1),

@@ -32,7 +32,7 @@ class Stack:
 
 @contextlib.contextmanager
 def running_stack(
-    broker: str, redis: str, *, model: Path, linger_s: float, features_workers: int = 1
+    broker: str, redis: str, *, model: Path, grace_s: float, features_workers: int = 1
 ) -> Iterator[Stack]:
     """Start what is to be embedded, then the services on free ports; stop all of it in reverse order.
 
@@ -63,7 +63,7 @@ def running_stack(
                         **common,
                         "redis": redis_url,
                         "redis_prefix": redis_prefix,
-                        "linger_s": linger_s,
+                        "grace_s": grace_s,
                         "instance": number,
                     },
                 )

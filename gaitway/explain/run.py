@@ -12,32 +12,32 @@ from numpy.typing import NDArray
 from gaitway.errors import CommandError
 from gaitway.events import Event, EventReader
 from gaitway.explain.report import Explanation, ModalityUse, Source
-from services.features.partition_task import Partition
+from services.features.partition_task import PartitionTask
 from shared.contracts.event import ActivityEvent
-from shared.contracts.labels import said
+from shared.contracts.labels import decide
 from shared.contracts.modality import NAMES, WINDOW_MS
 from shared.contracts.samples import SampleRecord
 from shared.contracts.topics import WATCH
 from shared.contracts.window import Baseline
-from shared.kafka.aiokafka_patches import accept_any_header_names
+from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from shared.model.bundle import LoadedModel
-from shared.windows.assembler import Closed
+from shared.windows.assembler import AssemblyResult
 from shared.windows.featurise import MemoryBaselines, window_features
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 
 TOLERANCE = 1e-5
 """Probabilities of different batch sizes differ in the last bits (architecture.md, section 6)."""
 
 HOUR_MS = 3_600_000
-MAX_WAITING_RECORDS = 10_000
+MAX_BUFFERED_RECORDS = 10_000
 """Of a topic that runs ahead of the others, before it is paused."""
 
 TOPICS = tuple(spec.name for spec in WATCH.values())
 
 
 class _Entry(NamedTuple):
-    """What Partition wants to know of a Kafka record."""
+    """What PartitionTask wants to know of a Kafka record."""
 
     offset: int
     timestamp: int
@@ -52,15 +52,15 @@ class Recomputation:
     Nobody's windows depend on another user's data: the records of others only tell how late it is.
     """
 
-    def __init__(self, told: ActivityEvent, partition: int, linger_ms: int) -> None:
-        self.window: RawWindow | None = None
+    def __init__(self, told: ActivityEvent, partition: int, grace_ms: int) -> None:
+        self.window: ClosedWindow | None = None
         self.closed = False
         self.sources: list[Source] = []
         self.gaps: dict[str, str] = {}
         self.baseline: Baseline | None = None
         self.failed_checks: dict[str, str] = {}
         self._told = told
-        self._partition = Partition(partition, told.hop_ms, linger_ms, [None] * len(TOPICS))
+        self._partition = PartitionTask(partition, told.hop_ms, grace_ms, [None] * len(TOPICS))
         self._baselines = MemoryBaselines()
         self._stamps: dict[str, list[NDArray[np.float64]]] = {name: [] for name in NAMES}
 
@@ -95,12 +95,12 @@ class Recomputation:
         closed = self._partition.fold(record)
         self.closed = (told.user, told.device, told.window_start_ms) in closed.slots
         self._follow_baseline(closed)
-        # What comes in the step in which the linger ends is too late for the window.
-        is_late = self.closed and (self.window is None or self.window.closed_by == "linger")
+        # What comes in the step in which the grace period ends is too late for the window.
+        is_late = self.closed and (self.window is None or self.window.closed_by == "grace")
         if record.samples is not None and not is_late:
             self._note(record, record.samples)
 
-    def _follow_baseline(self, closed: Closed) -> None:
+    def _follow_baseline(self, closed: AssemblyResult) -> None:
         told = self._told
         for gap in closed.gaps:
             if (gap.device, gap.start_ms, gap.end_ms) == (told.device, told.window_start_ms, told.window_end_ms):
@@ -152,7 +152,7 @@ def compare(event: Event, told: ActivityEvent, fold: Recomputation, model: Loade
     if not largest <= TOLERANCE or told.probabilities.keys() != found.keys():
         differences.append("probabilities")
     # By the event's own probabilities: which of two near equals is ahead may differ in the last bits.
-    if told.probabilities and (told.activity, told.confidence) != said(told.probabilities, model.abstain_below):
+    if told.probabilities and (told.activity, told.confidence) != decide(told.probabilities, model.abstain_below):
         differences.append("activity")
     if any(name not in NAMES or not raw.signals[name].passes for name in told.modalities):
         differences.append("modalities")
@@ -177,7 +177,7 @@ def compare(event: Event, told: ActivityEvent, fold: Recomputation, model: Loade
     )
 
 
-def _why_masked(name: str, told: ActivityEvent, raw: RawWindow, fold: Recomputation) -> str | None:
+def _why_masked(name: str, told: ActivityEvent, raw: ClosedWindow, fold: Recomputation) -> str | None:
     if name in told.modalities:
         return None
     if not raw.signals[name].passes:
@@ -190,14 +190,14 @@ def _why_no_window(fold: Recomputation, *, whole: bool) -> str:
         reasons = ", ".join(f"{name}: {reason}" for name, reason in fold.gaps.items())
         text = f"from the log its window is a gap ({reasons})"
     elif fold.sources:
-        text = "its window is still open where the log ends; was --linger-s another?"
+        text = "its window is still open where the log ends; was --grace-s another?"
     else:
         text = "the log holds no sample of its window"
     return text if whole else f"{text}; what was read of the log does not go back to its first record"
 
 
 async def explain(
-    kafka: str, topic_prefix: str, event_id: str, model: LoadedModel, *, linger_s: float, hours: float | None
+    kafka: str, topic_prefix: str, event_id: str, model: LoadedModel, *, grace_s: float, hours: float | None
 ) -> Explanation:
     """Find the event, recompute it. ``hours``: how far before the window's last sample the log is read; None is all.
 
@@ -215,7 +215,7 @@ async def explain(
         raise CommandError(f"event {event_id} is not one of Gaitway's: {error}") from error
     if told.model != model.name_version:
         raise CommandError(f"event {event_id} was made by {told.model}, the bundle is {model.name_version}")
-    fold = Recomputation(told, event.partition, round(linger_s * 1000))
+    fold = Recomputation(told, event.partition, round(grace_s * 1000))
     since_ms = None if hours is None else told.source_received_at_ms - round(hours * HOUR_MS)
     try:
         whole = await _read(kafka, [topic_prefix + name for name in TOPICS], event.partition, fold, since_ms)
@@ -227,7 +227,7 @@ async def explain(
 async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recomputation, since_ms: int | None) -> bool:
     """Deliver the log up to now, or until the window has closed; whether it was read from its very first record."""
     assigned = [TopicPartition(topic, partition) for topic in topics]
-    accept_any_header_names()
+    tolerate_invalid_header_names()
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
@@ -241,7 +241,7 @@ async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recompu
         while not fold.closed and any([await consumer.position(tp) < ends[tp] for tp in assigned]):
             for tp, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
                 fold.deliver(topics.index(tp.topic), records)
-            ahead = {tp for topic, tp in enumerate(assigned) if fold.waiting(topic) > MAX_WAITING_RECORDS}
+            ahead = {tp for topic, tp in enumerate(assigned) if fold.waiting(topic) > MAX_BUFFERED_RECORDS}
             consumer.resume(*assigned)
             consumer.pause(*ahead)
     finally:

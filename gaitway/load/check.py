@@ -104,7 +104,7 @@ class EventCheck:
             counts[data.window_start_ms] = counts.get(data.window_start_ms, 0) + 1
             seen.hop_ms = data.hop_ms
             if data.window_start_ms < self._begin_ms[watch]:
-                continue  # Cut by the stream's beginning: it closes by its linger, a minute later.
+                continue  # Cut by the stream's beginning: it closes by its grace period, a minute later.
             seen.latency_ms.append(now_ms - data.source_received_at_ms)
             seen.classified_ms.append(data.published_at_ms - data.source_received_at_ms)
             seen.read_ms.append(now_ms - self._fleet.begin_ms)

@@ -39,14 +39,14 @@ class ObserveOptions:
         return self.minutes * 60
 
     @property
-    def linger_s(self) -> float:
+    def grace_s(self) -> float:
         """A minute in life; here a run would end before a gap has been waited for."""
         return min(10.0, max(2.0, self.seconds / 6))
 
     @property
     def lead_s(self) -> float:
         """What is left out at the start: windows that the watches' beginning cuts are gaps, all of them at once."""
-        return WINDOW_MS / 1000 + self.linger_s + 2 * self.interval_s
+        return WINDOW_MS / 1000 + self.grace_s + 2 * self.interval_s
 
     @property
     def interval_s(self) -> int:
@@ -62,7 +62,7 @@ def run_observe(options: ObserveOptions, console: Console) -> bool:
         CommandError, DatasetError: nothing can be made of the recordings, or the gateway refuses what is sent.
     """
     find_prometheus()  # Before half a minute goes into the start of the others.
-    with running_stack(EMBEDDED, EMBEDDED, model=options.model, linger_s=options.linger_s) as stack:
+    with running_stack(EMBEDDED, EMBEDDED, model=options.model, grace_s=options.grace_s) as stack:
         canary = ServiceProcess(
             "canary",
             {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from gaitway.cli.tables import PLAIN
-from shared.contracts.labels import LABEL_SETS, MOVEMENT, UNKNOWN, said
+from shared.contracts.labels import LABEL_SETS, MOVEMENT, UNKNOWN, decide
 from shared.model.bundle import LoadedModel
 from training.datasets.recording import Recording, Source
 from training.metrics import confusion_matrix, recalls, uar_by_person
@@ -36,7 +36,7 @@ def predict(recordings: Iterable[Recording], model: LoadedModel) -> list[Predict
         [record.baseline.accelerometer.mg for record in records],
     )
     return [
-        Prediction(window, row, said(dict(zip(model.classes, row.tolist(), strict=True)), model.abstain_below)[0])
+        Prediction(window, row, decide(dict(zip(model.classes, row.tolist(), strict=True)), model.abstain_below)[0])
         for window, row in zip(windows, probabilities, strict=True)
     ]
 

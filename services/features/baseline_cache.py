@@ -14,19 +14,19 @@ from shared.contracts.gap import GapReason
 from shared.contracts.modality import WINDOW_MS
 from shared.contracts.window import Baseline
 from shared.runtime import fault_injection, metrics
-from shared.runtime.logging import Seldom
+from shared.runtime.logging import ThrottledLogger
 from shared.signal.baseline import Hop
 from shared.signal.user_state import UserState
-from shared.windows.final_windows import ClosedSlots
+from shared.windows.final_windows import FinalWindows
 
 log = logging.getLogger("gaitway.features")
 
-SlotsOf = Callable[[str], dict[str, ClosedSlots]]
+SlotsOf = Callable[[str], dict[str, FinalWindows]]
 """A user's final windows by device, as the assembler knows them."""
 
 
 @dataclass(slots=True, eq=False)
-class _User:
+class _CachedUser:
     seq: int
     state: UserState
     known: bool
@@ -40,24 +40,24 @@ class _User:
     """Of the accelerometer's and the heart rate's baseline that the newest window was computed with."""
 
 
-_Named = tuple[str, _User]
+_Named = tuple[str, _CachedUser]
 
 
-class Users:
+class BaselineCache:
     """Implements shared.windows.featurise.Baselines over Redis.
 
-    Windows are computed with what is in memory. `persist` writes the folds of windows that are on the bus; until it has
+    Windows are computed with what is in memory. `save` writes the folds of windows that are on the bus; until it has
     returned True, nothing that these windows were made of may be acknowledged.
     """
 
     def __init__(self, store: BaselineStore, hop_ms: int) -> None:
         self._store = store
         self._hop_ms = hop_ms
-        self._users: dict[str, _User] = {}
+        self._users: dict[str, _CachedUser] = {}
         # Those of them with something to write, and those that could not be read: few of many.
-        self._dirty: dict[str, _User] = {}
+        self._dirty: dict[str, _CachedUser] = {}
         self._unknown: set[str] = set()
-        self._seldom = Seldom(log)
+        self._throttled = ThrottledLogger(log)
         self.failure: RetryLater | None = None
         """Why Redis did not take or give what it was last asked for; None when it did."""
 
@@ -73,7 +73,7 @@ class Users:
         """Users by the states of the baselines that their newest window was computed with."""
         return Counter(user.states for user in self._users.values() if user.states is not None)
 
-    async def ensure(self, users: Iterable[str]) -> dict[str, dict[str, ClosedSlots]]:
+    async def load_missing(self, users: Iterable[str]) -> dict[str, dict[str, FinalWindows]]:
         """Load the users that are not in memory, and those that are unknown; returns their final windows by device.
 
         Raises nothing when Redis is away: the users are then in memory as unknown, and asked for again next time.
@@ -86,20 +86,20 @@ class Users:
         except RetryLater as error:
             metrics.REDIS_ERRORS.inc()
             self.failure = error
-            self._seldom.log("load", logging.WARNING, "%s; %d users go on with no baseline", error, len(missing))
+            self._throttled.log("load", logging.WARNING, "%s; %d users go on with no baseline", error, len(missing))
             for user in missing:
-                self._users.setdefault(user, _User(0, UserState(), known=False))
+                self._users.setdefault(user, _CachedUser(0, UserState(), known=False))
             self._unknown.update(missing)
             return {}
         return {user: self._adopt(user, stored[user]) for user in missing}
 
-    def _adopt(self, name: str, stored: StoredUser) -> dict[str, ClosedSlots]:
-        devices: dict[str, ClosedSlots] = {}
+    def _adopt(self, name: str, stored: StoredUser) -> dict[str, FinalWindows]:
+        devices: dict[str, FinalWindows] = {}
         for (device, hour), bits in stored.hours.items():
-            devices.setdefault(device, ClosedSlots(self._hop_ms)).hours[hour] = bits
+            devices.setdefault(device, FinalWindows(self._hop_ms)).hours[hour] = bits
         histories = {device: h for device, h in stored.histories.items() if h.hop_ms == self._hop_ms}
         before = self._users.get(name)
-        user = self._users[name] = _User(stored.seq, UserState(stored.baseline, histories), known=True)
+        user = self._users[name] = _CachedUser(stored.seq, UserState(stored.baseline, histories), known=True)
         self._unknown.discard(name)
         if before is not None:
             # Windows published while Redis was away: fold them now, but none that was folded before that.
@@ -132,7 +132,7 @@ class Users:
     def fold(self, user: str, device: str, hop: Hop) -> None:
         """See Baselines."""
         entry = self._users[user]
-        if fault_injection.is_planted("stale-baseline"):
+        if fault_injection.is_injected("stale-baseline"):
             return
         if entry.known:
             entry.state.update(device, hop)
@@ -146,7 +146,7 @@ class Users:
         entry.changed.add((device, hour))
         self._dirty[user] = entry
 
-    async def persist(self, slots_of: SlotsOf) -> bool:
+    async def save(self, slots_of: SlotsOf) -> bool:
         """Write every user that has changed; True when nothing is left to write.
 
         Raises:
@@ -158,7 +158,9 @@ class Users:
             for some in batches(dirty):
                 empty, refused = await self._write(some, slots_of, whole=False)
                 if empty:
-                    self._seldom.log("lost", logging.WARNING, "Redis has lost %d users: writing them again", len(empty))
+                    self._throttled.log(
+                        "lost", logging.WARNING, "Redis has lost %d users: writing them again", len(empty)
+                    )
                     _, again = await self._write(empty, slots_of, whole=True)
                     refused = refused or again
                 failure = failure or refused
@@ -166,8 +168,8 @@ class Users:
             failure = error
         if failure is not None:
             metrics.REDIS_ERRORS.inc()
-            self._seldom.log("write", logging.WARNING, "%s; %d folds wait", failure, self.waiting)
-        # Of users that could not be read `ensure` has said why.
+            self._throttled.log("write", logging.WARNING, "%s; %d folds wait", failure, self.waiting)
+        # Of users that could not be read `load_missing` has said why.
         if failure is not None or not self._unknown:
             self.failure = failure
         return not self._dirty and not self._unknown
@@ -207,7 +209,7 @@ class Users:
         self._unknown.clear()
 
 
-def _user_write(name: str, user: _User, slots_of: SlotsOf, *, whole: bool) -> UserWrite:
+def _user_write(name: str, user: _CachedUser, slots_of: SlotsOf, *, whole: bool) -> UserWrite:
     """What has changed, at the cost of that alone; all that is in memory where Redis has nothing."""
     slots = slots_of(name)
     # Into ``changed``, which lives until a write has succeeded: forgotten here, they must go there too.

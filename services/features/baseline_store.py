@@ -21,13 +21,13 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from services.features.redis_errors import as_retry, is_wrong_type
 from shared.contracts.errors import InvalidRecord, RetryLater
 from shared.runtime import metrics
-from shared.runtime.logging import Sparingly
+from shared.runtime.logging import RateLimitedLogger
 from shared.signal.baseline import UserBaseline
 from shared.signal.wear import DeviceHistory
 from shared.windows.final_windows import bitmap_from_bytes, bitmap_to_bytes
 
 log = logging.getLogger("gaitway.features")
-_unreadable = Sparingly(log, lines_per_s=2)
+_unreadable = RateLimitedLogger(log, lines_per_s=2)
 
 KEEP_MS = 60 * 24 * 3_600_000
 """A user who was silent for 60 days begins anew."""
@@ -123,7 +123,7 @@ class BaselineStore:
             url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
         )
         self._write = self._redis.register_script(_WRITE)
-        self._sparingly = Sparingly(log, lines_per_s=2)
+        self._sparingly = RateLimitedLogger(log, lines_per_s=2)
         self._move = self._redis.register_script(_SET_ASIDE)
 
     def _key(self, user: str) -> str:

@@ -18,17 +18,17 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 from mode import Service
 
-from services.features.partition_task import Partition
+from services.features.partition_task import PartitionTask
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership, Stop
-from shared.kafka.aiokafka_patches import accept_any_header_names
+from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from shared.kafka.consumer import METADATA_MAX_AGE_MS, poll
 from shared.kafka.errors import is_refusal
-from shared.kafka.producer import CLOSE_S, ends
+from shared.kafka.producer import CLOSE_S, finish_within
 from shared.runtime.health import Health
-from shared.runtime.logging import Seldom
+from shared.runtime.logging import ThrottledLogger
 from shared.windows.retention import Position
 
 log = logging.getLogger("gaitway.features")
@@ -50,7 +50,7 @@ class Batch:
     """Why there will be no further batch."""
 
 
-class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
+class BatchConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     """Polls the three watch topics; hands batches to ``send``; commits for the processor."""
 
     def __init__(
@@ -75,7 +75,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self._paused: set[TopicPartition] = set()
         self._consumer: Any = None
         self._anew = False
-        self._seldom = Seldom(log)
+        self._throttled = ThrottledLogger(log)
 
     def begin_anew(self, back: frozenset[str]) -> None:
         """These topics were deleted and are there again: their offsets are others, and no state fits them."""
@@ -83,7 +83,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Join the group; the broker's topics exist by now."""
-        accept_any_header_names()
+        tolerate_invalid_header_names()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka,
             group_id=self._group,
@@ -133,20 +133,20 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             raise batch.failure
         if self._anew:
             self._anew = False
-            await self._begin(self._consumer.assignment())
+            await self._reset_partitions(self._consumer.assignment())
             return
         try:
             await self._processor.process(batch.records, self._checkpoint)
             self._health.partitions.handled(batch.records)
         except LostOwnership as error:
-            self._seldom.log("lost", logging.WARNING, "%s: beginning again from the last commit", error)
-            await self._begin(self._consumer.assignment())
+            self._throttled.log("lost", logging.WARNING, "%s: beginning again from the last commit", error)
+            await self._reset_partitions(self._consumer.assignment())
             return
         except Stop:
-            # The next worker is not to meet what it need not: see RejectedShare.
+            # The next worker is not to meet what it need not: see DeadLetterLimit.
             await self._commit()
             raise
-        self._hold_back()
+        self._apply_backpressure()
         await self._commit_if_due()
         if time.monotonic() - self._last_round_s >= ROUND_S:
             self._last_round_s = time.monotonic()
@@ -162,7 +162,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         if (time.monotonic() - self._last_commit_s) * 1000 >= self._settings.commit_interval_ms:
             await self._commit()
 
-    def _hold_back(self) -> None:
+    def _apply_backpressure(self) -> None:
         """Pause the topics that run ahead of the others, so that memory stays bounded while one catches up."""
         settings = self._settings
         for number, partition in self._processor.partitions.items():
@@ -170,8 +170,8 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                 tp = TopicPartition(name, number)
                 # Of what is allowed, in records and in bytes: a sender chooses both.
                 used = max(
-                    partition.waiting(topic) / settings.max_waiting_records,
-                    partition.waiting_bytes(topic) / settings.max_waiting_bytes,
+                    partition.waiting(topic) / settings.max_buffered_records,
+                    partition.waiting_bytes(topic) / settings.max_buffered_bytes,
                 )
                 if used > 1 and tp not in self._paused:
                     self._consumer.pause(tp)
@@ -189,12 +189,12 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             # The group has moved on; the new owner begins where the last commit stands.
-            self._seldom.log("commit", logging.WARNING, "commit refused: %s", error)
+            self._throttled.log("commit", logging.WARNING, "commit refused: %s", error)
         except KafkaError as error:
-            self._health.waits_for("commits", repr(error), refused=is_refusal(error))
-            self._seldom.log("commit", logging.WARNING, "commit failed, the next one covers it: %r", error)
+            self._health.set_unready("commits", repr(error), refused=is_refusal(error))
+            self._throttled.log("commit", logging.WARNING, "commit failed, the next one covers it: %r", error)
         else:
-            self._health.has("commits")
+            self._health.set_ready("commits")
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Finish the batch in hand, acknowledge it, let go of everything."""
@@ -208,13 +208,13 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         """Begin each partition at its commit."""
         async with self._busy:
             try:
-                await self._begin(set(assigned))
+                await self._reset_partitions(set(assigned))
             except Exception as error:
                 # aiokafka would log it and go on, with no partition set up: alive, and doing nothing.
                 await self.crash(error)
 
-    async def _begin(self, assigned: set[TopicPartition]) -> None:
-        committed = await self._committed_once_known(assigned)
+    async def _reset_partitions(self, assigned: set[TopicPartition]) -> None:
+        committed = await self._fetch_committed(assigned)
         self._generation += 1
         self._paused.clear()
         settings = self._settings
@@ -222,10 +222,10 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         log.info("partitions %s", ",".join(map(str, numbers)) or "none")
         self._processor.assign(
             {
-                number: Partition(
+                number: PartitionTask(
                     number,
                     settings.hop_ms,
-                    round(settings.linger_s * 1000),
+                    round(settings.grace_s * 1000),
                     [committed.get(TopicPartition(name, number)) for name in self._topic_names],
                 )
                 for number in numbers
@@ -239,16 +239,16 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 await self._consumer.seek_to_beginning(tp)
 
-    async def _committed_once_known(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
+    async def _fetch_committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
         while True:
             try:
                 return await self._committed(assigned)
             except (KafkaError, TimeoutError) as error:
                 if self.should_stop:
                     raise
-                self._health.waits_for("kafka", repr(error), refused=is_refusal(error))
+                self._health.set_unready("kafka", repr(error), refused=is_refusal(error))
                 text = "the group's commits cannot be read: %r; trying again"
-                self._seldom.log("committed", logging.WARNING, text, error)
+                self._throttled.log("committed", logging.WARNING, text, error)
                 await asyncio.sleep(RETRY_S)
 
     async def _committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
@@ -273,7 +273,7 @@ class BatchSource(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._commit()
                     self._generation += 1
         if self._consumer is not None:
-            await ends(self._consumer.stop(), CLOSE_S)
+            await finish_within(self._consumer.stop(), CLOSE_S)
 
 
 def _log_ms(metadata: str | None) -> int:

@@ -10,10 +10,10 @@ from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import TICK, decode_samples
 from shared.contracts.window import WindowRecord
 from shared.runtime import fault_injection
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.final_windows import HOUR_MS, KEPT_MS
 from shared.windows.merge import TOPICS, LogRecord, Merge
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 from shared.windows.retention import Position
 
 # Ingest lets 7 days and 5 minutes through. Times beyond that, of whoever writes here without it, would make a hole of
@@ -31,23 +31,23 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ready:
+class WindowToPublish:
     """A window to publish into the partition that its input came from."""
 
     partition: int
-    raw: RawWindow
+    raw: ClosedWindow
     record: WindowRecord
 
 
-class Partition:
+class PartitionTask:
     """Folds the three watch topics of one partition; drives no I/O.
 
     ``start``: per topic (offset, log time) as committed, or None where nothing was.
     """
 
-    def __init__(self, number: int, hop_ms: int, linger_ms: int, start: Sequence[Position | None]) -> None:
+    def __init__(self, number: int, hop_ms: int, grace_ms: int, start: Sequence[Position | None]) -> None:
         self.number = number
-        self.assembler = Assembler(hop_ms, linger_ms)
+        self.assembler = Assembler(hop_ms, grace_ms)
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))
         self._released: list[Position | None] = list(start)
@@ -77,14 +77,14 @@ class Partition:
         """Records whose place in the order is now certain."""
         return list(self._merge.pop())
 
-    def fold(self, record: LogRecord) -> Closed:
+    def fold(self, record: LogRecord) -> AssemblyResult:
         """Fold one released record."""
-        out = Closed()
+        out = AssemblyResult()
         for closed in self.fold_in_parts(record):
             out.extend(closed)
         return out
 
-    def fold_in_parts(self, record: LogRecord) -> Iterator[Closed]:
+    def fold_in_parts(self, record: LogRecord) -> Iterator[AssemblyResult]:
         """The same piece by piece, for a caller that has other work in between; all pieces before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
@@ -92,12 +92,12 @@ class Partition:
 
     def committable(self) -> list[Position | None]:
         """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""
-        holds = self.assembler.holds()
-        return [holds[topic] or self._released[topic] for topic in TOPICS]
+        retained = self.assembler.retained()
+        return [retained[topic] or self._released[topic] for topic in TOPICS]
 
 
 def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
-    lost = fault_injection.is_planted("lost-upload") and record.offset % fault_injection.EVERY == 0
+    lost = fault_injection.is_injected("lost-upload") and record.offset % fault_injection.EVERY == 0
     if lost or record.value is None or record.value == TICK:
         return LogRecord(log_ms, topic, record.offset)
     user = user_of(record.key)

@@ -11,21 +11,21 @@ from typing import Any, Protocol
 import prometheus_client
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from services.features.baseline_cache import Users
-from services.features.partition_task import Partition, Ready, Rejected
+from services.features.baseline_cache import BaselineCache
+from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
 from shared.contracts.errors import Refused, RetryLater
 from shared.contracts.gap import Gap
 from shared.contracts.modality import MODALITIES, NAMES
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
-from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.dead_letters import DeadLetterLimit
 from shared.runtime import metrics
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.health import Health
-from shared.runtime.logging import Seldom, traced
-from shared.windows.assembler import Closed
+from shared.runtime.logging import ThrottledLogger, trace_extra
+from shared.windows.assembler import AssemblyResult
 from shared.windows.featurise import featurise
-from shared.windows.final_windows import HOUR_MS, ClosedSlots
-from shared.windows.open_window import RawWindow
+from shared.windows.final_windows import HOUR_MS, FinalWindows
+from shared.windows.open_window import ClosedWindow
 
 log = logging.getLogger("gaitway.features")
 
@@ -49,7 +49,7 @@ _GATEWAY_TO_WINDOW = metrics.EVENT_LATENCY_SECONDS.labels("gateway_to_window")
 class _Step:
     """What has closed since the last publication; of a batch that closes much there are several."""
 
-    windows: dict[int, list[RawWindow]] = field(default_factory=dict)
+    windows: dict[int, list[ClosedWindow]] = field(default_factory=dict)
     """By partition, in the order in which they have closed."""
     gaps: list[tuple[int, Gap]] = field(default_factory=list)
     gap_ms: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -57,11 +57,11 @@ class _Step:
     size: int = 0
 
 
-class Output(Protocol):
+class WindowProducer(Protocol):
     """Where windows, gaps and rejected records go."""
 
     async def publish(
-        self, windows: Sequence[Ready], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
+        self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
         """Returns once everything is acknowledged; raises RetryLater."""
 
@@ -78,27 +78,27 @@ class Processor:
 
     def __init__(
         self,
-        users: Users,
-        output: Output,
+        users: BaselineCache,
+        output: WindowProducer,
         health: Health,
         topic_names: Sequence[str],
-        max_waiting_folds: int,
-        rejected_share: RejectedShare,
+        max_unsaved_baselines: int,
+        dead_letter_limit: DeadLetterLimit,
         clock: Clock = system_clock,
     ) -> None:
-        self.partitions: dict[int, Partition] = {}
+        self.partitions: dict[int, PartitionTask] = {}
         self._users = users
         self._output = output
         self._health = health
         self._topic_names = list(topic_names)
-        self._max_waiting_folds = max_waiting_folds
-        self._rejected_share = rejected_share
+        self._max_waiting_folds = max_unsaved_baselines
+        self._dead_letter_limit = dead_letter_limit
         self._clock = clock
-        self._partition_of: dict[str, Partition] = {}
+        self._partition_of: dict[str, PartitionTask] = {}
         self._persisted = False
-        self._seldom = Seldom(log)
+        self._throttled = ThrottledLogger(log)
 
-    def assign(self, partitions: Mapping[int, Partition]) -> None:
+    def assign(self, partitions: Mapping[int, PartitionTask]) -> None:
         """Take these partitions over, with nothing in memory."""
         self._users.clear()
         self._partition_of.clear()
@@ -148,15 +148,15 @@ class Processor:
         await self._finish(step)
         # Ticks are no records.
         filled = sum(bool(record.value) for records in batch.values() for record in records)
-        self._rejected_share.count(filled, len(rejected))
+        self._dead_letter_limit.count(filled, len(rejected))
 
     async def _load(self, users: set[str]) -> None:
         """Bring users into memory, and those that Redis could not be asked for before."""
-        for user, devices in (await self._users.ensure(users)).items():
+        for user, devices in (await self._users.load_missing(users)).items():
             for device, closed in devices.items():
-                self._partition_of[user].assembler.remember(user, device, closed)
+                self._partition_of[user].assembler.restore_final(user, device, closed)
 
-    def _take(self, step: "_Step", partition: Partition, closed: Closed) -> None:
+    def _take(self, step: "_Step", partition: PartitionTask, closed: AssemblyResult) -> None:
         """Add what one part of a record has closed to the step."""
         for user, device, start in closed.slots:
             self._users.mark_final(user, device, start // HOUR_MS)
@@ -175,7 +175,7 @@ class Processor:
     async def _finish(self, step: "_Step") -> None:
         """Compute, publish, then fold into Redis what has closed so far."""
         self._persisted = False
-        windows: list[Ready] = []
+        windows: list[WindowToPublish] = []
         gaps, gap_ms = step.gaps, step.gap_ms
         for number, raw in step.windows.items():
             partition = self.partitions[number]
@@ -188,38 +188,40 @@ class Processor:
             await self._publish(windows, gaps, step.rejected)
             self._count(windows, gaps, gap_ms)
         await self._persist()
-        self._health.progress()
+        self._health.heartbeat()
 
     async def _featurise(
-        self, partition: Partition, windows: list[RawWindow]
-    ) -> tuple[list[Ready], list[tuple[int, Gap]]]:
-        ready: list[Ready] = []
+        self, partition: PartitionTask, windows: list[ClosedWindow]
+    ) -> tuple[list[WindowToPublish], list[tuple[int, Gap]]]:
+        ready: list[WindowToPublish] = []
         gaps: list[tuple[int, Gap]] = []
         for start in range(0, len(windows), FEATURISE_WINDOWS):
             done = featurise(windows[start : start + FEATURISE_WINDOWS], self._users)
-            ready += [Ready(partition.number, raw, record) for raw, record in done.windows]
+            ready += [WindowToPublish(partition.number, raw, record) for raw, record in done.windows]
             gaps += [(partition.number, gap) for gap in done.gaps]
             await asyncio.sleep(0)
         return ready, gaps
 
-    async def _publish(self, windows: list[Ready], gaps: list[tuple[int, Gap]], rejected: list[Rejected]) -> None:
+    async def _publish(
+        self, windows: list[WindowToPublish], gaps: list[tuple[int, Gap]], rejected: list[Rejected]
+    ) -> None:
         while True:
             publishing = asyncio.ensure_future(self._output.publish(windows, gaps, rejected))
             # The producer retries by itself for as long as the broker is away; say so meanwhile.
             while not (await asyncio.wait({publishing}, timeout=SLOW_S))[0]:
-                self._health.waits_for("kafka", f"{len(windows)} windows are not acknowledged")
+                self._health.set_unready("kafka", f"{len(windows)} windows are not acknowledged")
             try:
                 publishing.result()
                 break
             except RetryLater as error:
                 # Folded is folded: the same windows again until they are through. Repeats are dropped by inference.
-                self._health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
-                self._seldom.log("publish", logging.WARNING, "%s; %d windows wait", error, len(windows))
+                self._health.set_unready("kafka", str(error), refused=isinstance(error, Refused))
+                self._throttled.log("publish", logging.WARNING, "%s; %d windows wait", error, len(windows))
                 await asyncio.sleep(RETRY_S)
-        self._health.has("kafka")
+        self._health.set_ready("kafka")
 
     def _count(
-        self, windows: Iterable[Ready], gaps: Iterable[tuple[int, Gap]], gap_ms: Mapping[tuple[str, str], int]
+        self, windows: Iterable[WindowToPublish], gaps: Iterable[tuple[int, Gap]], gap_ms: Mapping[tuple[str, str], int]
     ) -> None:
         """What has just been published."""
         now_ms = self._clock()
@@ -231,7 +233,7 @@ class Processor:
                 _COVERAGE[name].observe(record.coverage[name])
             _GATEWAY_TO_WINDOW.observe(max(0, now_ms - record.source_received_at_ms) / 1000)
             if telling:
-                log.debug("window of %d, %s", raw.window_start_ms, raw.closed_by, extra=traced(raw.traceparent))
+                log.debug("window of %d, %s", raw.window_start_ms, raw.closed_by, extra=trace_extra(raw.traceparent))
         for _, gap in gaps:
             metrics.GAPS.labels(gap.modality, gap.reason).inc()
         for labels, ms in gap_ms.items():
@@ -239,20 +241,20 @@ class Processor:
 
     async def _persist(self) -> None:
         """Fold into Redis; while it is away go on with what is in memory, up to a bound."""
-        while not await self._users.persist(self._slots_of):
+        while not await self._users.save(self._slots_of):
             waiting = self._users.waiting
             failure = self._users.failure
             why = f"{failure}; {waiting} folds wait" if failure else f"{waiting} folds wait"
-            self._health.waits_for("redis", why, refused=isinstance(failure, Refused))
+            self._health.set_unready("redis", why, refused=isinstance(failure, Refused))
             if waiting < self._max_waiting_folds:
                 return
             await asyncio.sleep(RETRY_S)
             await self._load(set())
-        self._health.has("redis")
+        self._health.set_ready("redis")
         self._persisted = True
 
-    def _slots_of(self, user: str) -> dict[str, ClosedSlots]:
-        return self._partition_of[user].assembler.closed_slots(user)
+    def _slots_of(self, user: str) -> dict[str, FinalWindows]:
+        return self._partition_of[user].assembler.final_windows(user)
 
     def committable(self) -> Offsets:
         """Where a restart may begin: empty unless all that was folded is on the bus and in Redis."""
@@ -280,7 +282,7 @@ class Processor:
         partitions = self.partitions.values()
         metrics.OPEN_WINDOWS.set(sum(p.assembler.open_windows for p in partitions))
         metrics.USERS_IN_MEMORY.set(len(self._users))
-        metrics.FOLDS_WAITING.set(self._users.waiting)
+        metrics.UNSAVED_BASELINES.set(self._users.waiting)
         watches = [watch for p in partitions for watch in p.assembler.watches(p.log_ms)]
         metrics.SILENT_DEVICES.set(sum(not watch.connected for watch in watches))
         metrics.MAX_CLOCK_SKEW.set(max((abs(watch.skew_ms) for watch in watches), default=0) / 1000)

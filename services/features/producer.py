@@ -8,16 +8,16 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.features.partition_task import Ready, Rejected
+from services.features.partition_task import Rejected, WindowToPublish
 from shared.contracts import topics
 from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.decoding import traceparent_of
 from shared.contracts.errors import RetryLater
 from shared.contracts.gap import Gap
 from shared.kafka.errors import TOO_LARGE, as_retry, record_bytes
-from shared.kafka.producer import drop_producer, stop_producer
+from shared.kafka.producer import abort_producer, close_producer
 from shared.runtime import metrics
-from shared.runtime.logging import Sparingly, traced
+from shared.runtime.logging import RateLimitedLogger, trace_extra
 
 log = logging.getLogger("gaitway.features")
 
@@ -25,7 +25,7 @@ _WRITES = (topics.WINDOWS, topics.GAPS, topics.REJECTED)
 _REJECTED = metrics.rejected_by("features")
 
 
-class Publisher:
+class KafkaWindowProducer:
     """An idempotent producer with acks=all."""
 
     def __init__(self, bootstrap_servers: str, prefix: str) -> None:
@@ -33,7 +33,7 @@ class Publisher:
         self._prefix = prefix
         self._producer: Any = None
         self._limits: dict[str, int] = {}
-        self._sparingly = Sparingly(log, lines_per_s=2)
+        self._sparingly = RateLimitedLogger(log, lines_per_s=2)
 
     async def start(self) -> None:
         """Connect; raises RetryLater."""
@@ -58,7 +58,7 @@ class Publisher:
         self._producer = producer
 
     async def publish(
-        self, windows: Iterable[Ready], gaps: Iterable[tuple[int, Gap]], rejected: Iterable[Rejected]
+        self, windows: Iterable[WindowToPublish], gaps: Iterable[tuple[int, Gap]], rejected: Iterable[Rejected]
     ) -> None:
         """Returns once the broker has acknowledged everything; raises RetryLater when it has not.
 
@@ -88,9 +88,9 @@ class Publisher:
 
     async def _drop(self) -> None:
         producer, self._producer = self._producer, None
-        await drop_producer(producer)
+        await abort_producer(producer)
 
-    async def _send_window(self, ready: Ready) -> Any:
+    async def _send_window(self, ready: WindowToPublish) -> Any:
         trace = ready.raw.traceparent
         headers = [("traceparent", trace.encode())] if trace else []
         return await self._send(
@@ -100,7 +100,7 @@ class Publisher:
     async def _send_rejected(self, item: Rejected) -> Any:
         record = item.record
         headers = rejection_headers("features", item.reason, record.topic, record.partition, record.offset)
-        trace = traced(traceparent_of(record.headers))
+        trace = trace_extra(traceparent_of(record.headers))
         log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, item.reason, extra=trace)
         _REJECTED[item.fault].inc()
         return await self._send(topics.REJECTED, record.partition, record.key, record.value, headers)
@@ -142,4 +142,4 @@ class Publisher:
     async def stop(self) -> None:
         """Flush and close, within seconds."""
         if self._producer is not None:
-            await stop_producer(self._producer)
+            await close_producer(self._producer)

@@ -9,21 +9,21 @@ import faust
 import uvloop
 from faust.app.base import BootStrategy
 
-from services.features.baseline_cache import Users
+from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore
-from services.features.consumer import Batch, BatchSource
+from services.features.consumer import Batch, BatchConsumer
 from services.features.processor import Processor
-from services.features.producer import Publisher
+from services.features.producer import KafkaWindowProducer
 from services.features.settings import FeaturesSettings
 from shared.contracts import topics
 from shared.contracts.errors import Refused, RetryLater, Stop
-from shared.kafka.dead_letters import RejectedShare
-from shared.kafka.topic_monitor import TopicWatch
+from shared.kafka.dead_letters import DeadLetterLimit
+from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime import garbage
 from shared.runtime.event_loop import watch_event_loop
 from shared.runtime.health import Health, health_app
 from shared.runtime.http_server import bind, server
-from shared.runtime.logging import Seldom, configure_logging
+from shared.runtime.logging import ThrottledLogger, configure_logging
 
 log = logging.getLogger("gaitway.features")
 
@@ -61,20 +61,20 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
     )
     topic_names = [settings.topic_prefix + spec.name for spec in topics.WATCH.values()]
     health = Health(settings.stalled_after_s, service="features", topic_prefix=settings.topic_prefix)
-    health.waits_for("kafka", "not connected yet")
+    health.set_unready("kafka", "not connected yet")
     # It is asked for with the first record; until then nothing is known against it.
-    health.has("redis")
+    health.set_ready("redis")
     store = BaselineStore(settings.redis, settings.redis_prefix)
-    publisher = Publisher(settings.kafka, settings.topic_prefix)
-    users = Users(store, settings.hop_ms)
-    share = RejectedShare(settings.max_rejected_share, settings.rejected_share_min_records)
-    processor = Processor(users, publisher, health, topic_names, settings.max_waiting_folds, share)
+    publisher = KafkaWindowProducer(settings.kafka, settings.topic_prefix)
+    users = BaselineCache(store, settings.hop_ms)
+    share = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
+    processor = Processor(users, publisher, health, topic_names, settings.max_unsaved_baselines, share)
     batches = app.channel(maxsize=2)
 
     async def send(batch: Batch) -> None:
         await batches.send(value=batch)
 
-    source = BatchSource(settings, processor, health, topic_names, send)
+    source = BatchConsumer(settings, processor, health, topic_names, send)
 
     @app.agent(batches)
     async def fold(stream: Any) -> None:
@@ -92,7 +92,7 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
                 raise
 
     used = (*topics.WATCH.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
-    watched = TopicWatch(settings, used, health, back=source.begin_anew)
+    watched = TopicMonitor(settings, used, health, back=source.begin_anew)
     http = server(health_app(health))
     sock = bind(settings.health_host, settings.health_port)
 
@@ -111,7 +111,7 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
         except Stop as error:
             app.end(error)
             return
-        health.has("kafka")
+        health.set_ready("kafka")
         # Faust's own consumer would do this on its first assignment; without it every channel stays shut.
         app.flow_control.resume()
         await app.add_runtime_dependency(source)
@@ -130,8 +130,8 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
     return app
 
 
-async def _when_ready(settings: FeaturesSettings, publisher: Publisher, health: Health) -> None:
-    seldom = Seldom(log)
+async def _when_ready(settings: FeaturesSettings, publisher: KafkaWindowProducer, health: Health) -> None:
+    throttled = ThrottledLogger(log)
     while True:
         try:
             await topics.ensure_topics(
@@ -139,8 +139,8 @@ async def _when_ready(settings: FeaturesSettings, publisher: Publisher, health: 
             )
             await publisher.start()
         except RetryLater as error:
-            health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
-            seldom.log("start", logging.WARNING, "%s; trying again", error)
+            health.set_unready("kafka", str(error), refused=isinstance(error, Refused))
+            throttled.log("start", logging.WARNING, "%s; trying again", error)
             await asyncio.sleep(1.0)
         else:
             return

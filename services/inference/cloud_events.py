@@ -9,7 +9,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from shared.contracts.event import SOURCE, TYPE, ActivityEvent, event_id
-from shared.contracts.labels import HAR2, MOVEMENT, said
+from shared.contracts.labels import HAR2, MOVEMENT, decide
 from shared.contracts.modality import NAMES, WINDOW_MS
 from shared.contracts.window import WindowRecord
 
@@ -30,7 +30,7 @@ def activity_event(
     user: str, window: WindowRecord, probabilities: Mapping[str, float], model: ModelName, now_ms: int
 ) -> ActivityEvent:
     """The event of one classified window."""
-    activity, confidence = said(probabilities, model.abstain_below)
+    activity, confidence = decide(probabilities, model.abstain_below)
     movement = dict.fromkeys(HAR2, 0.0)
     for name, probability in probabilities.items():
         kind = name if name in HAR2 else MOVEMENT.get(name)

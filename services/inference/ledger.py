@@ -28,7 +28,7 @@ class Ledger:
         """Mark a window as part of the next transaction; False when it has its event already."""
         key, bit = place_of(user, window.device, self._model, window.hop_ms, window.window_start_ms)
         bits = self._staged.get(key, self._bits.get(key, 0))
-        if bits & bit and not fault_injection.is_planted("no-ledger"):
+        if bits & bit and not fault_injection.is_injected("no-ledger"):
             return False
         self._staged[key] = bits | bit
         return True

@@ -12,7 +12,7 @@ from services.inference.classifier import Classifier
 from services.inference.cloud_events import activity_event, to_message
 from services.inference.drift import Drift
 from services.inference.ledger import AHEAD_MS
-from services.inference.producer import Outgoing, PartitionWriter
+from services.inference.producer import TransactionalProducer, TransactionBatch
 from shared.contracts import topics
 from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.decoding import traceparent_of, user_of
@@ -20,11 +20,11 @@ from shared.contracts.errors import InvalidRecord
 from shared.contracts.event import ActivityEvent
 from shared.contracts.labels import UNKNOWN
 from shared.contracts.window import WindowRecord, decode_window
-from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.errors import record_bytes
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
-from shared.runtime.logging import traced
+from shared.runtime.logging import trace_extra
 
 log = logging.getLogger("gaitway.inference")
 
@@ -45,15 +45,15 @@ class _Task:
 
 
 class Processor:
-    """Classifies and publishes; ``writers`` are those of the current assignment."""
+    """Classifies and publishes; ``producers`` are those of the current assignment."""
 
-    def __init__(self, classifier: Classifier, clock: Clock, rejected_share: RejectedShare) -> None:
-        self.writers: dict[int, PartitionWriter] = {}
+    def __init__(self, classifier: Classifier, clock: Clock, dead_letter_limit: DeadLetterLimit) -> None:
+        self.producers: dict[int, TransactionalProducer] = {}
         self.limits: dict[str, int] = {}
         """Bytes that a topic takes as one record, by its name without prefix; any number where it is not there."""
         self._classifier = classifier
         self._clock = clock
-        self._rejected_share = rejected_share
+        self._dead_letter_limit = dead_letter_limit
         self._drift = Drift(classifier.reference)
         metrics.CLASS_DRIFT.set_function(self._drift.class_psi)
         metrics.CONFIDENCE_DRIFT.set_function(self._drift.confidence_psi)
@@ -71,28 +71,28 @@ class Processor:
             Stop: too much is rejected. The transactions with the dead letters, and the offsets behind them, have held.
         """
         tasks: dict[int, list[_Task]] = {}
-        outgoing: dict[int, Outgoing] = {}
+        outgoing: dict[int, TransactionBatch] = {}
         for partition, records in batch.items():
-            out = outgoing[partition] = Outgoing(next_offset=records[-1].offset + 1)
+            out = outgoing[partition] = TransactionBatch(next_offset=records[-1].offset + 1)
             tasks[partition] = [task for record in records if (task := self._accept(partition, record, out))]
         windows = [task.window for partition_tasks in tasks.values() for task in partition_tasks]
         probabilities = iter(await self._classifier.classify(windows)) if windows else iter(())
         events: list[ActivityEvent] = []
         for partition, partition_tasks in tasks.items():
             for task in partition_tasks:
-                event = self._emit(partition, task, next(probabilities), outgoing[partition])
+                event = self._classify_result(partition, task, next(probabilities), outgoing[partition])
                 if event is not None:
                     events.append(event)
         # All of them end before the first failure is told: what opens a partition anew must not meet a transaction.
-        writes = [self.writers[partition].write(out) for partition, out in outgoing.items()]
+        writes = [self.producers[partition].write(out) for partition, out in outgoing.items()]
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
         self._drift.add([event.activity for event in events], [event.confidence for event in events])
         rejected = sum(len(out.rejected) for out in outgoing.values())
-        self._rejected_share.count(sum(map(len, batch.values())), rejected)
+        self._dead_letter_limit.count(sum(map(len, batch.values())), rejected)
 
-    def _accept(self, partition: int, record: Any, out: Outgoing) -> _Task | None:
+    def _accept(self, partition: int, record: Any, out: TransactionBatch) -> _Task | None:
         """The task of a record, unless it is a repeat or cannot be read."""
         try:
             user = user_of(record.key)
@@ -108,19 +108,19 @@ class Processor:
         except InvalidRecord as error:
             self._reject(record, error, out)
             return None
-        if not self.writers[partition].ledger.stage(user, window):
-            metrics.REPEATS_DROPPED.inc()
+        if not self.producers[partition].ledger.stage(user, window):
+            metrics.DUPLICATE_WINDOWS.inc()
             return None
         return _Task(record, user, window)
 
-    def _emit(
-        self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any] | InvalidRecord, out: Outgoing
+    def _classify_result(
+        self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any] | InvalidRecord, out: TransactionBatch
     ) -> ActivityEvent | None:
         """The event, which is then in ``out``; None where the model has no number for the window."""
         if not isinstance(probabilities, InvalidRecord) and not np.isfinite(probabilities).all():
             probabilities = InvalidRecord("the model gives no finite probability for it", fault="not_finite")
         if isinstance(probabilities, InvalidRecord):
-            self.writers[partition].ledger.unstage(task.user, task.window)
+            self.producers[partition].ledger.unstage(task.user, task.window)
             self._reject(task.record, probabilities, out)
             return None
         now_ms = self._clock()
@@ -130,14 +130,14 @@ class Processor:
         headers, value = to_message(event, trace)
         size, limit = record_bytes(task.user.encode(), value, headers), self.limits.get(topics.EVENTS.name)
         if limit is not None and size > limit:
-            self.writers[partition].ledger.unstage(task.user, task.window)
+            self.producers[partition].ledger.unstage(task.user, task.window)
             detail = f"its event has {size} bytes, {topics.EVENTS.name} takes {limit}"
             self._reject(task.record, InvalidRecord(detail, fault="too_large"), out)
             return None
         out.events.append((task.user.encode(), headers, value))
         self._count(event, task)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("event of %d: %s", event.window_start_ms, event.activity, extra=traced(trace))
+            log.debug("event of %d: %s", event.window_start_ms, event.activity, extra=trace_extra(trace))
         return event
 
     def _count(self, event: ActivityEvent, task: _Task) -> None:
@@ -151,8 +151,8 @@ class Processor:
         if now_ms >= event.window_end_ms:
             _DEVICE_TO_EVENT.observe((now_ms - event.window_end_ms) / 1000)
 
-    def _reject(self, record: Any, error: InvalidRecord, out: Outgoing) -> None:
-        trace = traced(traceparent_of(record.headers))
+    def _reject(self, record: Any, error: InvalidRecord, out: TransactionBatch) -> None:
+        trace = trace_extra(traceparent_of(record.headers))
         log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, error, extra=trace)
         _REJECTED[error.fault].inc()
         headers = rejection_headers("inference", str(error), record.topic, record.partition, record.offset)

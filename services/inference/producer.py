@@ -19,7 +19,7 @@ from services.inference.ledger import Ledger
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
 from shared.contracts.ledger import encode_ledger
-from shared.kafka.producer import stop_producer
+from shared.kafka.producer import close_producer
 from shared.runtime import fault_injection, metrics
 
 MAX_BATCH_BYTES = 256 * 1024
@@ -28,7 +28,7 @@ RESTORE_RECORDS = 5_000
 
 
 @dataclass(slots=True, eq=False)
-class Outgoing:
+class TransactionBatch:
     """What one transaction holds besides the ledger."""
 
     events: list[tuple[bytes, Headers, bytes]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Outgoing:
     next_offset: int = 0
 
 
-class PartitionWriter:
+class TransactionalProducer:
     """Writes the output of one partition of activity.windows."""
 
     def __init__(self, producer: AIOKafkaProducer, prefix: str, partition: int, group: str, ledger: Ledger) -> None:
@@ -47,7 +47,7 @@ class PartitionWriter:
         self._group = group
         self.ledger = ledger
 
-    async def write(self, out: Outgoing) -> None:
+    async def write(self, out: TransactionBatch) -> None:
         """Commit ``out`` and the staged ledger.
 
         Raises:
@@ -58,8 +58,8 @@ class PartitionWriter:
         try:
             async with self._producer.transaction():
                 sent = [await self._send(topics.EVENTS, value, key, headers) for key, headers, value in out.events]
-                if fault_injection.is_planted("no-transaction"):
-                    await fault_injection.split(self._producer)
+                if fault_injection.is_injected("no-transaction"):
+                    await fault_injection.commit_early(self._producer)
                 for ledger_key, bits in self.ledger.staged.items():
                     key, value = encode_ledger(ledger_key, bits)
                     sent.append(await self._send(topics.LEDGER, value, key, []))
@@ -97,7 +97,7 @@ class PartitionWriter:
 
     async def close(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""
-        await stop_producer(self._producer)
+        await close_producer(self._producer)
 
 
 async def open_producer(
@@ -126,11 +126,11 @@ async def open_producer(
         await producer.begin_transaction()
         await producer.abort_transaction()
     except KafkaError:
-        await stop_producer(producer)
+        await close_producer(producer)
         raise
     return producer
 
 
-async def close_all(writers: Sequence[PartitionWriter]) -> None:
+async def close_all(writers: Sequence[TransactionalProducer]) -> None:
     """Close the writers of an assignment."""
-    await asyncio.gather(*(writer.close() for writer in writers))
+    await asyncio.gather(*(producer.close() for producer in writers))

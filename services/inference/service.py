@@ -15,23 +15,23 @@ from aiokafka.structs import TopicPartition
 from services.inference.classifier import Classifier
 from services.inference.ledger import Ledger
 from services.inference.processor import Processor
-from services.inference.producer import MAX_BATCH_BYTES, PartitionWriter, close_all, open_producer
+from services.inference.producer import MAX_BATCH_BYTES, TransactionalProducer, close_all, open_producer
 from services.inference.readback import read_ledgers
 from services.inference.settings import InferenceSettings
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership, Refused, RetryLater
-from shared.kafka.aiokafka_patches import accept_any_header_names
-from shared.kafka.consumer import METADATA_MAX_AGE_MS, poll_fresh
-from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
+from shared.kafka.consumer import METADATA_MAX_AGE_MS, poll_twice
+from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.errors import is_refusal
-from shared.kafka.producer import CLOSE_S, ends, stop_producer
-from shared.kafka.topic_monitor import TopicWatch
+from shared.kafka.producer import CLOSE_S, close_producer, finish_within
+from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime import garbage
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.event_loop import watch_event_loop
 from shared.runtime.health import Health, health_app
 from shared.runtime.http_server import bind, server
-from shared.runtime.logging import Seldom, configure_logging
+from shared.runtime.logging import ThrottledLogger, configure_logging
 
 log = logging.getLogger("gaitway.inference")
 
@@ -46,16 +46,16 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         self._settings = settings
         self._classifier = classifier
         self._health = health
-        share = RejectedShare(settings.max_rejected_share, settings.rejected_share_min_records)
+        share = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
         self._processor = Processor(classifier, clock, share)
         self._group = f"{settings.topic_prefix}inference"
         self._topic = settings.topic_prefix + topics.WINDOWS.name
         self._busy = asyncio.Lock()
         self._consumer: Any = None
         self._failure: Exception | None = None
-        self._seldom = Seldom(log)
+        self._throttled = ThrottledLogger(log)
         used = (topics.WINDOWS, topics.EVENTS, topics.LEDGER, topics.REJECTED)
-        self._topics = TopicWatch(settings, used, health, gone=self._keep_ledgers, back=self._restore_ledgers)
+        self._topics = TopicMonitor(settings, used, health, gone=self._keep_ledgers, back=self._restore_ledgers)
         # Of a ledger whose topic was deleted, by partition; what they hold is still true.
         self._kept: dict[int, Ledger] = {}
         self._restoring = False
@@ -64,7 +64,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self) -> None:
         """Work until ``stopping`` is set; raises Stop when too much is rejected."""
         settings = self._settings
-        accept_any_header_names()
+        tolerate_invalid_header_names()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka,
             group_id=self._group,
@@ -80,7 +80,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
-        self._health.has("kafka")
+        self._health.set_ready("kafka")
         watching = asyncio.create_task(self._health.partitions.watch(self._consumer))
         cycles = asyncio.create_task(self._cycles())
         looking = asyncio.create_task(self._topics.run())
@@ -91,20 +91,20 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
                 if failed.done():
                     failed.result()
             # A transaction that waits for a broker that is away must not hold up the exit: its windows come again.
-            await ends(cycles, STOP_S)
+            await finish_within(cycles, STOP_S)
         finally:
             stopping.cancel()
             watching.cancel()
             looking.cancel()
             cycles.cancel()
-            await self._let_go()
-            await ends(self._consumer.stop(), CLOSE_S)
+            await self._close_producers()
+            await finish_within(self._consumer.stop(), CLOSE_S)
 
     async def _cycles(self) -> None:
         while not self.stopping.is_set():
-            await self._cycle()
+            await self._run_once()
 
-    async def _cycle(self) -> None:
+    async def _run_once(self) -> None:
         """One poll, at most one transaction per partition, then the rest of the interval."""
         if self._failure is not None:
             raise self._failure
@@ -112,72 +112,72 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
         # A rebalance waits for the cycle, so that no poll spans one.
         async with self._busy:
             if self._restoring:
-                await self._open(self._consumer.assignment(), seek=True)
-            records = await poll_fresh(self._consumer, self._settings.max_poll_records, self._processor.writers)
+                await self._claim_partitions(self._consumer.assignment(), seek=True)
+            records = await poll_twice(self._consumer, self._settings.max_poll_records, self._processor.producers)
             if records:
                 try:
                     await self._processor.process({tp.partition: batch for tp, batch in records.items()})
                     self._health.partitions.handled(records)
-                    self._health.has("transactions")
+                    self._health.set_ready("transactions")
                 except LostOwnership as error:
                     if error.__cause__ is not None and is_refusal(error.__cause__):
-                        self._health.waits_for("transactions", str(error), refused=True)
-                    self._seldom.log("lost", logging.WARNING, "%s: opening the partitions anew", error)
-                    await self._open(self._consumer.assignment(), seek=True)
-        self._health.progress()
+                        self._health.set_unready("transactions", str(error), refused=True)
+                    self._throttled.log("lost", logging.WARNING, "%s: opening the partitions anew", error)
+                    await self._claim_partitions(self._consumer.assignment(), seek=True)
+        self._health.heartbeat()
         await pause
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
         """Finish the transaction in hand, let go."""
         async with self._busy:
-            await self._let_go()
+            await self._close_producers()
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Fence the predecessors, then read what they have published."""
         async with self._busy:
             try:
-                await self._open(set(assigned), seek=False)
+                await self._claim_partitions(set(assigned), seek=False)
             except Exception as error:
                 # aiokafka would log it and go on, with no partition open: alive, and doing nothing.
                 self._failure = error
 
     def _keep_ledgers(self, gone: frozenset[str]) -> None:
         if topics.LEDGER.name in gone:
-            self._kept = {number: writer.ledger for number, writer in self._processor.writers.items()}
+            self._kept = {number: producer.ledger for number, producer in self._processor.producers.items()}
 
     def _restore_ledgers(self, back: frozenset[str]) -> None:
         self._restoring = self._restoring or topics.LEDGER.name in back
 
-    async def _let_go(self) -> None:
-        writers, self._processor.writers = list(self._processor.writers.values()), {}
-        await close_all(writers)
+    async def _close_producers(self) -> None:
+        producers, self._processor.producers = list(self._processor.producers.values()), {}
+        await close_all(producers)
 
-    async def _open(self, assigned: set[TopicPartition], *, seek: bool) -> None:
-        await self._let_go()
+    async def _claim_partitions(self, assigned: set[TopicPartition], *, seek: bool) -> None:
+        await self._close_producers()
         while assigned and not self.stopping.is_set():
             if self._topics.missing:
                 # Neither fence nor ledger can be had without them.
                 await asyncio.sleep(RETRY_S)
                 continue
             try:
-                self._processor.writers = await self._writers(sorted(tp.partition for tp in assigned))
+                self._processor.producers = await self._open_producers(sorted(tp.partition for tp in assigned))
                 for number, ledger in self._kept.items():
-                    if number in self._processor.writers:
-                        await self._processor.writers[number].restore(ledger)
+                    if number in self._processor.producers:
+                        await self._processor.producers[number].restore(ledger)
                 if seek:
                     await self._seek(assigned)
             except (KafkaError, TimeoutError) as error:
-                self._health.waits_for("kafka", repr(error), refused=is_refusal(error))
-                self._seldom.log("open", logging.WARNING, "cannot open the partitions: %r; trying again", error)
-                await self._let_go()
+                self._health.set_unready("kafka", repr(error), refused=is_refusal(error))
+                self._throttled.log("open", logging.WARNING, "cannot open the partitions: %r; trying again", error)
+                await self._close_producers()
                 await asyncio.sleep(RETRY_S)
             else:
                 self._kept, self._restoring = {}, False
                 break
-        self._health.has("kafka")
+        self._health.set_ready("kafka")
         log.info("partitions %s", ",".join(str(tp.partition) for tp in sorted(assigned)) or "none")
 
-    async def _writers(self, partitions: list[int]) -> dict[int, PartitionWriter]:
+    async def _open_producers(self, partitions: list[int]) -> dict[int, TransactionalProducer]:
         settings = self._settings
         prefix, model = settings.topic_prefix, self._classifier.name.name_version
         limits = await topics.message_limits(settings.kafka, prefix, (topics.EVENTS, topics.LEDGER, topics.REJECTED))
@@ -189,13 +189,13 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]
                 producer = await open_producer(
                     settings.kafka, prefix, partition, settings.transaction_timeout_ms, batch_bytes
                 )
-                opened.push_async_callback(stop_producer, producer)
+                opened.push_async_callback(close_producer, producer)
                 producers[partition] = producer
             # After the fence: nothing can be added to these ledgers but by us.
             ledgers = await read_ledgers(settings.kafka, prefix, partitions, model)
             opened.pop_all()
         return {
-            partition: PartitionWriter(producer, prefix, partition, self._group, ledgers[partition])
+            partition: TransactionalProducer(producer, prefix, partition, self._group, ledgers[partition])
             for partition, producer in producers.items()
         }
 
@@ -217,7 +217,7 @@ async def serve(settings: InferenceSettings) -> None:
     configure_logging("inference", settings.log_level, settings.log_format)
     settings.log(log)
     health = Health(settings.stalled_after_s, service="inference", topic_prefix=settings.topic_prefix)
-    health.waits_for("kafka", "not connected yet")
+    health.set_unready("kafka", "not connected yet")
     classifier = Classifier(settings.model, settings.torch_threads)
     log.info("model %s: %s", classifier.name.name_version, ", ".join(classifier.classes))
     worker = Worker(settings, classifier, health, system_clock)
@@ -239,15 +239,15 @@ async def serve(settings: InferenceSettings) -> None:
 
 async def _topics_exist(settings: InferenceSettings, health: Health, stopping: asyncio.Event) -> bool:
     """Wait for the broker; False when the service is told to stop before it answers."""
-    seldom = Seldom(log)
+    throttled = ThrottledLogger(log)
     while not stopping.is_set():
         try:
             await topics.ensure_topics(
                 settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor
             )
         except RetryLater as error:
-            health.waits_for("kafka", str(error), refused=isinstance(error, Refused))
-            seldom.log("start", logging.WARNING, "%s; trying again", error)
+            health.set_unready("kafka", str(error), refused=isinstance(error, Refused))
+            throttled.log("start", logging.WARNING, "%s; trying again", error)
             await asyncio.sleep(RETRY_S)
         else:
             return True

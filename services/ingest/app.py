@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.ingest.auth import TokenVerifier
 from services.ingest.openapi import document
-from services.ingest.problem_details import bug, problem
-from services.ingest.producer import Publisher
-from services.ingest.upload_endpoint import Uploads
+from services.ingest.problem_details import internal_error_response, problem
+from services.ingest.producer import SampleProducer
+from services.ingest.upload_endpoint import UploadEndpoint
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.health import Health, health_routes
 
@@ -24,20 +24,20 @@ async def _http_problem(_: Request, error: Exception) -> Response:
 
 
 async def _bug(_: Request, __: Exception) -> Response:
-    return bug()
+    return internal_error_response()
 
 
 def create_app(
-    publisher: Publisher,
+    producer: SampleProducer,
     verifier: TokenVerifier,
     health: Health,
     *,
     max_body_bytes: int = 1024**2,
-    max_waiting_per_user: int = 64,
+    max_in_flight_per_user: int = 64,
     clock: Clock = system_clock,
 ) -> ASGIApp:
     """The gateway's ASGI application: uploads take the short way, everything else goes through Starlette."""
-    uploads = Uploads(publisher, verifier, max_body_bytes, max_waiting_per_user, clock)
+    uploads = UploadEndpoint(producer, verifier, max_body_bytes, max_in_flight_per_user, clock)
     openapi = document(max_body_bytes)
 
     async def openapi_page(_: Request) -> Response:

@@ -33,7 +33,7 @@ def problem(status: int, detail: str, *, field: str = "", headers: Mapping[str, 
     return Response(msgspec.json.encode(content), status, headers, MEDIA_TYPE)
 
 
-def refusal(error: InvalidMessage | RetryLater) -> Response:
+def error_response(error: InvalidMessage | RetryLater) -> Response:
     """The answer to an upload that is not taken."""
     if isinstance(error, Unauthorised):
         return problem(401, str(error), headers={"WWW-Authenticate": error.challenge})
@@ -47,7 +47,7 @@ def refusal(error: InvalidMessage | RetryLater) -> Response:
     return problem(status, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def blame(error: InvalidMessage | RetryLater) -> tuple[str, str]:
+def rejection_labels(error: InvalidMessage | RetryLater) -> tuple[str, str]:
     """Whose fault it is, as labels: the modality, "none" where it is not of one, and the reason."""
     if isinstance(error, InvalidUpload):
         member = re.split(r"[.\[]", error.field, maxsplit=1)[0]
@@ -57,6 +57,6 @@ def blame(error: InvalidMessage | RetryLater) -> tuple[str, str]:
     return NO_MODALITY, "too_many_requests" if isinstance(error, TooManyRequests) else "unavailable"
 
 
-def bug() -> Response:
+def internal_error_response() -> Response:
     """The traceback goes to the log, not to the client."""
     return problem(500, "the gateway failed; nothing is known about this upload, send it again")

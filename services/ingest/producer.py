@@ -9,7 +9,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.ingest.batching import BATCH_BYTES, FLIGHT_BYTES, Batcher, Message
+from services.ingest.batching import BATCH_BYTES, MAX_PENDING_BYTES, Batcher, Message
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import InvalidUpload, Refused, RetryLater
 from shared.contracts.samples import TICK, SampleRecord
@@ -17,7 +17,7 @@ from shared.contracts.topics import WATCH, message_limits
 from shared.contracts.trace_context import HEADER
 from shared.contracts.users import partition_of
 from shared.kafka.errors import is_refusal, record_bytes
-from shared.kafka.producer import drop_producer
+from shared.kafka.producer import abort_producer
 from shared.runtime import fault_injection
 
 logger = logging.getLogger("gaitway.ingest.publisher")
@@ -27,7 +27,7 @@ STOP_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_MS = 5_000
 
 
-class Publisher(Protocol):
+class SampleProducer(Protocol):
     """What the HTTP side needs of the bus."""
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
@@ -35,7 +35,7 @@ class Publisher(Protocol):
 
 
 @dataclass
-class MemoryPublisher:
+class MemoryProducer:
     """Keeps what it is given; ``error`` is raised instead while it is set."""
 
     published: list[tuple[str, SampleRecord, bytes]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class MemoryPublisher:
         self.published += [(user, record, traceparent) for record in records]
 
 
-class KafkaPublisher:
+class KafkaSampleProducer:
     """An idempotent producer. An upload that was refused with RetryLater may still arrive: repeats are harmless."""
 
     def __init__(self, settings: IngestSettings) -> None:
@@ -79,15 +79,15 @@ class KafkaPublisher:
                 for topic in self._topics.values():
                     await producer.partitions_for(topic)
         except BaseException as error:
-            await drop_producer(producer)
+            await abort_producer(producer)
             if isinstance(error, KafkaError | TimeoutError):
                 kind = Refused if is_refusal(error) else RetryLater
                 raise kind(f"Kafka at {self._settings.kafka} does not answer: {error!r}") from error
             raise
         self._limits = {self._settings.topic_prefix + name: size for name, size in limits.items()}
-        flight_bytes = min(FLIGHT_BYTES, *self._limits.values())
+        max_pending_bytes = min(MAX_PENDING_BYTES, *self._limits.values())
         self._batcher = Batcher(
-            producer, self._settings.linger_ms / 1000, self._settings.publish_timeout_ms / 1000, flight_bytes
+            producer, self._settings.linger_ms / 1000, self._settings.publish_timeout_ms / 1000, max_pending_bytes
         )
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
@@ -107,8 +107,8 @@ class KafkaPublisher:
             if message.size > limit and record_bytes(key, message.value, headers) > limit:
                 raise InvalidUpload("", f"{message.topic} takes {limit} bytes of a modality at once", status=413)
         sending = batcher.send(partition_of(user, self._settings.partitions), messages)
-        if fault_injection.is_planted("ack-early"):
-            fault_injection.forget(sending)
+        if fault_injection.is_injected("ack-early"):
+            fault_injection.run_detached(sending)
             return
         await sending
 
@@ -145,4 +145,4 @@ class KafkaPublisher:
         """Disconnect without waiting for what Kafka has not acknowledged: nobody was told that it was."""
         batcher, self._batcher = self._batcher, None
         if batcher is not None:
-            await drop_producer(batcher.producer)
+            await abort_producer(batcher.producer)

@@ -10,18 +10,18 @@ import uvloop
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import KafkaPublisher
+from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
-from services.ingest.ticks import tick_until_lost
+from services.ingest.ticks import send_ticks
 from shared.contracts.errors import RetryLater
 from shared.contracts.topics import WATCH, ensure_topics
-from shared.kafka.topic_monitor import TopicWatch
+from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime import garbage
 from shared.runtime.event_loop import watch_event_loop
 from shared.runtime.health import Health
 from shared.runtime.http_limits import HttpLimits
 from shared.runtime.http_server import allow_open_files, bind, server
-from shared.runtime.logging import Seldom, configure_logging
+from shared.runtime.logging import ThrottledLogger, configure_logging
 
 SPARE_FILES = 256
 """For the brokers' connections and the rest."""
@@ -45,15 +45,15 @@ async def serve(settings: IngestSettings) -> None:
     configure_logging("ingest", settings.log_level, settings.log_format)
     settings.log(logger)
     health = Health(service="ingest")
-    health.waits_for("kafka", "not connected yet")
-    publisher = KafkaPublisher(settings)
+    health.set_unready("kafka", "not connected yet")
+    producer = KafkaSampleProducer(settings)
     verifier = TokenVerifier(settings.jwt_key.get_secret_value(), cache_size=settings.token_cache_size)
     app = create_app(
-        publisher,
+        producer,
         verifier,
         health,
         max_body_bytes=settings.max_body_bytes,
-        max_waiting_per_user=settings.max_waiting_per_user,
+        max_in_flight_per_user=settings.max_in_flight_per_user,
     )
     sock = bind(settings.host, settings.port)
     limits = HttpLimits(
@@ -71,8 +71,8 @@ async def serve(settings: IngestSettings) -> None:
     with _stop_signal() as stop:
         # HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz.
         serving = asyncio.create_task(http.serve(sockets=[sock]))
-        feeding = asyncio.create_task(keep_connected(settings, publisher, health))
-        looking = asyncio.create_task(TopicWatch(settings, tuple(WATCH.values()), health).run())
+        feeding = asyncio.create_task(run_producer(settings, producer, health))
+        looking = asyncio.create_task(TopicMonitor(settings, tuple(WATCH.values()), health).run())
         stopping = asyncio.create_task(stop.wait())
         watching = asyncio.create_task(watch_event_loop())
         try:
@@ -86,22 +86,22 @@ async def serve(settings: IngestSettings) -> None:
             await serving
             feeding.cancel()
             await asyncio.wait({feeding, looking})
-            await publisher.stop()
+            await producer.stop()
     for task in (feeding, looking):
         if not task.cancelled():
             task.result()
 
 
-async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
+async def run_producer(settings: IngestSettings, producer: KafkaSampleProducer, health: Health) -> None:
     """Connect, write ticks until the connection counts as lost, connect again; for ever.
 
     Raises:
         TopicMismatch: a topic is not as the contract wants it.
     """
     while True:
-        await _connect(settings, publisher, health)
-        ticking = asyncio.ensure_future(tick_until_lost(publisher.tick, health, settings.tick_ms / 1000))
-        spent = asyncio.ensure_future(publisher.spent())
+        await _connect(settings, producer, health)
+        ticking = asyncio.ensure_future(send_ticks(producer.tick, health, settings.tick_ms / 1000))
+        spent = asyncio.ensure_future(producer.spent())
         try:
             await asyncio.wait({ticking, spent}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -109,26 +109,26 @@ async def keep_connected(settings: IngestSettings, publisher: KafkaPublisher, he
             spent.cancel()
         if not spent.done():
             logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
-        await publisher.drop()
+        await producer.drop()
         # A refusal that stays must not make a producer a moment.
         await asyncio.sleep(FIRST_RETRY_S)
 
 
-async def _connect(settings: IngestSettings, publisher: KafkaPublisher, health: Health) -> None:
+async def _connect(settings: IngestSettings, producer: KafkaSampleProducer, health: Health) -> None:
     wait_s = FIRST_RETRY_S
-    seldom = Seldom(logger)
+    throttled = ThrottledLogger(logger)
     while True:
         try:
             await ensure_topics(settings.kafka, settings.topic_prefix, settings.partitions, settings.replication_factor)
-            await publisher.start()
+            await producer.start()
         except RetryLater as error:
-            seldom.log("connect", logging.WARNING, "%s; again in %.1f s", error, wait_s)
-            health.waits_for("kafka", str(error))
+            throttled.log("connect", logging.WARNING, "%s; again in %.1f s", error, wait_s)
+            health.set_unready("kafka", str(error))
             # A broker that is away is no reason to restart this process.
-            health.progress()
+            health.heartbeat()
         else:
             logger.info("connected to Kafka at %s", settings.kafka)
-            health.has("kafka")
+            health.set_ready("kafka")
             return
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, LAST_RETRY_S)

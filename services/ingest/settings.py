@@ -21,7 +21,7 @@ class IngestSettings(ServiceSettings):
     write_timeout_s: float = Field(30.0, gt=0, le=3_600, description="for which answers may be left unread")
     idle_timeout_s: int = Field(75, ge=6, le=3_600, description="of a connection between two uploads; watches: 5 s")
     max_connections: int = Field(20_000, ge=1, description="open at a time; one more is answered 503")
-    max_waiting_per_user: int = Field(64, ge=1, description="uploads of one user that may await Kafka at a time")
+    max_in_flight_per_user: int = Field(64, ge=1, description="uploads of one user that may await Kafka at a time")
     tick_ms: int = Field(1_000, ge=20, le=60_000, description="distance of two ticks in every partition")
     linger_ms: int = Field(20, ge=0, le=1_000, description="how long records are collected for a batch")
     publish_timeout_ms: int = Field(3_000, ge=100, description="bound of an answer; watches give up after 4 s")

@@ -14,7 +14,7 @@ LOST_AFTER_S = 15.0
 """Without one acknowledged tick the producer counts as lost: aiokafka can hang after a broker's restart, unseen."""
 
 
-async def tick_until_lost(
+async def send_ticks(
     tick: Callable[[], Awaitable[int]], health: Health, tick_s: float, *, lost_after_s: float = LOST_AFTER_S
 ) -> None:
     """Await ``tick()`` every ``tick_s``, whatever becomes of one; return when all have failed for ``lost_after_s``."""
@@ -26,16 +26,16 @@ async def tick_until_lost(
         except RetryLater as error:
             if "kafka" not in health.not_ready:
                 logger.warning("tick failed: %s", error)
-            health.waits_for("kafka", str(error))
+            health.set_unready("kafka", str(error))
         except Exception:
             # A bug here must not end the ticks: without them every user's windows stand still.
             logger.exception("tick failed")
-            health.waits_for("kafka", "ticks fail, see the log")
+            health.set_unready("kafka", "ticks fail, see the log")
         else:
             if "kafka" in health.not_ready:
                 logger.info("Kafka answers")
-            health.has("kafka")
-            health.progress()
+            health.set_ready("kafka")
+            health.heartbeat()
             last_success_s = clock()
         # A tick that took longer than tick_s is followed by the next at once, not by all that were missed.
         next_s = max(next_s + tick_s, clock())

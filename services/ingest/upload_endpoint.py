@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from services.ingest.auth import TokenVerifier
 from services.ingest.errors import TooManyRequests
-from services.ingest.problem_details import blame, bug, refusal
-from services.ingest.producer import Publisher
+from services.ingest.problem_details import error_response, internal_error_response, rejection_labels
+from services.ingest.producer import SampleProducer
 from services.ingest.request_body import Headers, read_body, text
 from services.ingest.validation import decode_upload
 from shared.contracts.errors import InvalidMessage, RetryLater
@@ -20,7 +20,7 @@ from shared.contracts.trace_context import ANSWER_HEADER, HEADER, traceparent
 from shared.contracts.upload import to_records
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
-from shared.runtime.logging import Sparingly, traced
+from shared.runtime.logging import RateLimitedLogger, trace_extra
 
 # Looked up once: finding a child by its labels costs more than counting.
 _ACCEPTED = metrics.UPLOADS.labels("202")
@@ -28,24 +28,24 @@ _SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in NAMES}
 _DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
 
 logger = logging.getLogger("gaitway.ingest.uploads")
-_refusals = Sparingly(logger)
+_refusals = RateLimitedLogger(logger)
 
 
-class Uploads:
+class UploadEndpoint:
     """One upload at a time through authentication, decoding and publishing; every outcome is an answer."""
 
     def __init__(
         self,
-        publisher: Publisher,
+        producer: SampleProducer,
         verifier: TokenVerifier,
         max_body_bytes: int,
-        max_waiting_per_user: int,
+        max_in_flight_per_user: int,
         clock: Clock,
     ) -> None:
-        self._publisher = publisher
+        self._producer = producer
         self._verifier = verifier
         self._max_body_bytes = max_body_bytes
-        self._max_waiting_per_user = max_waiting_per_user
+        self._max_waiting_per_user = max_in_flight_per_user
         self._clock = clock
         self._waiting: dict[str, int] = {}
 
@@ -58,10 +58,10 @@ class Uploads:
         try:
             accepted = await self._accept(headers, receive, trace)
         except (InvalidMessage, RetryLater) as error:
-            response = refusal(error)
+            response = error_response(error)
             response.headers[ANSWER_HEADER] = trace.decode()
             metrics.UPLOADS.labels(str(response.status_code)).inc()
-            metrics.UPLOADS_REJECTED.labels(*blame(error)).inc()
+            metrics.UPLOADS_REJECTED.labels(*rejection_labels(error)).inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             _log_refusal(error, response.status_code, trace)
             await response(scope, receive, send)
@@ -69,8 +69,8 @@ class Uploads:
             metrics.UPLOADS.labels("500").inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             if isinstance(error, Exception):
-                logger.error("an upload has failed, the traceback follows", extra=traced(trace))
-                response = bug()
+                logger.error("an upload has failed, the traceback follows", extra=trace_extra(trace))
+                response = internal_error_response()
                 response.headers[ANSWER_HEADER] = trace.decode()
                 await response(scope, receive, send)
             # The server logs the traceback.
@@ -79,7 +79,7 @@ class Uploads:
             _ACCEPTED.inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%d samples accepted", accepted, extra=traced(trace))
+                logger.debug("%d samples accepted", accepted, extra=trace_extra(trace))
             await _answer(accepted, trace, send)
 
     async def _accept(self, headers: Headers, receive: Receive, trace: bytes) -> int:
@@ -93,7 +93,7 @@ class Uploads:
         records = to_records(decode_upload(body), received_at_ms)
         self._waiting[user] = waiting + 1
         try:
-            await self._publisher.publish(user, records, trace)
+            await self._producer.publish(user, records, trace)
         finally:
             self._waiting[user] -= 1
             if not self._waiting[user]:
@@ -111,7 +111,7 @@ class Uploads:
 def _log_refusal(error: InvalidMessage | RetryLater, status: int, trace: bytes) -> None:
     level = logging.WARNING if isinstance(error, RetryLater) else logging.INFO
     # Quoted: what a client sent may hold line feeds.
-    _refusals.log(level, "%d, %s: %r", status, blame(error)[1], str(error), extra=traced(trace))
+    _refusals.log(level, "%d, %s: %r", status, rejection_labels(error)[1], str(error), extra=trace_extra(trace))
 
 
 async def _answer(accepted: int, trace: bytes, send: Send) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.contracts.errors import InvalidRecord
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises for bytes that are no such record; two of them are not its own errors."""
 
 MAX_NAME = 256

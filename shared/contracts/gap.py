@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from shared.contracts.decoding import UNREADABLE
+from shared.contracts.decoding import DECODE_ERRORS
 from shared.contracts.errors import InvalidRecord
 
 GapReason = Literal[
@@ -59,5 +59,5 @@ def decode_gap(value: bytes) -> Gap:
     """Read one record of watch.gaps; raises InvalidRecord."""
     try:
         return msgspec.json.decode(value, type=Gap)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise InvalidRecord(f"gap record: {error}") from error

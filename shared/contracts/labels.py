@@ -47,7 +47,7 @@ UNKNOWN = "unknown"
 """What a model says that abstains; it counts as wrong."""
 
 
-def said(probabilities: Mapping[str, float], abstain_below: float) -> tuple[str, float]:
+def decide(probabilities: Mapping[str, float], abstain_below: float) -> tuple[str, float]:
     """The most probable class and its probability; ``UNKNOWN`` where that is below ``abstain_below``."""
     activity = max(probabilities, key=lambda name: probabilities[name])
     confidence = probabilities[activity]

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contracts.decoding import UNREADABLE
+from shared.contracts.decoding import DECODE_ERRORS
 from shared.contracts.errors import InvalidRecord
 from shared.windows.final_windows import HOUR_MS, bitmap_from_bytes, bitmap_to_bytes
 
@@ -25,5 +25,5 @@ def decode_ledger(key: bytes | None, value: bytes | None) -> tuple[LedgerKey, in
     """Inverse of ``encode_ledger``; raises InvalidRecord."""
     try:
         return msgspec.json.decode(key or b"", type=LedgerKey), bitmap_from_bytes(value or b"")
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise InvalidRecord(f"ledger key: {error}") from error

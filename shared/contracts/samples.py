@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.decoding import UNREADABLE, Device
+from shared.contracts.decoding import DECODE_ERRORS, Device
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.modality import BY_NAME, Modality, max_span_ms
 
@@ -94,7 +94,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     """
     try:
         wire = _decoder.decode(value)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise InvalidRecord(f"{modality.name} record: {error}") from error
     if wire.v != VERSION:
         detail = f"{modality.name} record: version {wire.v}, this reader knows {VERSION}"

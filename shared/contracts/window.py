@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.decoding import UNREADABLE, Device
+from shared.contracts.decoding import DECODE_ERRORS, Device
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.modality import MODALITIES, NAMES
 
@@ -104,7 +104,7 @@ def decode_window(value: bytes) -> WindowRecord:
     """
     try:
         wire = _decoder.decode(value)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise InvalidRecord(f"window record: {error}") from error
     if wire.v != VERSION:
         raise InvalidRecord(f"window record: version {wire.v}, this reader knows {VERSION}", fault="version")

@@ -16,7 +16,7 @@ from aiokafka.record.util import decode_varint_py
 _LENGTH = struct.Struct(">q i")  # Every batch begins with its first offset and the count of the bytes that follow.
 
 
-def accept_any_header_names() -> None:
+def tolerate_invalid_header_names() -> None:
     """From now on, consumers of this process get such records, the names' odd bytes as ``\\xNN``.
 
     aiokafka 0.14 offers no place for this, so its fetcher's batch reader is replaced. A second call changes nothing.

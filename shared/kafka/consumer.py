@@ -39,11 +39,11 @@ async def poll(
     except KafkaError as error:
         # What aiokafka mends by itself it does not tell: a right that is missing, a record that is damaged.
         raise Stop(f"Kafka: {error!r}: the next records cannot be read") from error
-    _return_to_log(consumer, records, ready)
+    _rewind_unassigned(consumer, records, ready)
     return records
 
 
-async def poll_fresh(consumer: Any, max_records: int, ready: Container[int]) -> dict[TopicPartition, list[Any]]:
+async def poll_twice(consumer: Any, max_records: int, ready: Container[int]) -> dict[TopicPartition, list[Any]]:
     """The same for a caller that pauses between two polls: also what has come since the consumer last fetched.
 
     aiokafka fetches again once its buffer is empty, so that the first poll after a pause finds records as old as the
@@ -56,7 +56,7 @@ async def poll_fresh(consumer: Any, max_records: int, ready: Container[int]) -> 
     return records
 
 
-def _return_to_log(consumer: Any, records: dict[TopicPartition, list[Any]], ready: Container[int]) -> None:
+def _rewind_unassigned(consumer: Any, records: dict[TopicPartition, list[Any]], ready: Container[int]) -> None:
     """Take out of ``records`` what came for partitions that are not ``ready``, and have it come again.
 
     aiokafka hands a new partition's records out as soon as it is assigned, which may be before the listener that sets

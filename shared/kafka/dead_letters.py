@@ -3,7 +3,7 @@
 from shared.contracts.errors import Stop
 
 
-class RejectedShare:
+class DeadLetterLimit:
     """Counts records and those of them that were rejected; ticks are no records.
 
     To be told once the dead letters are on the bus: a stop loses none. What may be committed then is committed, and the
@@ -11,7 +11,7 @@ class RejectedShare:
     piece, a stop for each; features' commit may not pass an open window, so that it rejects and stops again until the
     share is raised (1 lets everything through). A dead letter that is written again has the same origin.
 
-    >>> share = RejectedShare(0.5, min_records=4)
+    >>> share = DeadLetterLimit(0.5, min_records=4)
     >>> share.count(3, rejected=3)
     >>> share.count(3, rejected=0)
     """

@@ -20,7 +20,7 @@ ANSWER_S = 5.0
 
 
 @dataclass(slots=True)
-class _Standing:
+class _PartitionState:
     position: int
     since_s: float
     handled_ms: int
@@ -28,7 +28,7 @@ class _Standing:
     end: int = 0
 
 
-class PartitionProgress:
+class PartitionLag:
     """For each partition of a consumer, when its position last advanced or nothing was left to read.
 
     What is left to read is asked of the broker, not of the consumer, whose own view is what hangs. A broker that does
@@ -42,7 +42,7 @@ class PartitionProgress:
         self._monotonic = monotonic
         self._clock = clock
         self._topic_prefix = topic_prefix
-        self._standing: dict[TopicPartition, _Standing] = {}
+        self._standing: dict[TopicPartition, _PartitionState] = {}
 
     def oldest_s(self) -> float:
         """Age of the progress of the partition that has had none for longest, in s; 0 without partitions."""
@@ -57,7 +57,7 @@ class PartitionProgress:
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """These and no others are the consumer's; one that is new begins now."""
         now_s, now_ms = self._monotonic(), self._clock()
-        self._standing = {tp: self._standing.get(tp) or _Standing(0, now_s, now_ms) for tp in partitions}
+        self._standing = {tp: self._standing.get(tp) or _PartitionState(0, now_s, now_ms) for tp in partitions}
 
     def handled(self, batch: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """These records, in order of offset by partition, have been processed."""

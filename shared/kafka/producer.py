@@ -17,26 +17,26 @@ CANCEL_S = 0.5
 """For the end of what was cancelled: some of aiokafka's coroutines wait on, whatever they are told."""
 
 
-async def stop_producer(producer: AIOKafkaProducer) -> None:
+async def close_producer(producer: AIOKafkaProducer) -> None:
     """Flush and disconnect.
 
     aiokafka 0.14 retries the batches of an idempotent producer for ever, and its ``stop`` waits for them.
     """
-    if not await ends(producer.stop(), FLUSH_S):
-        await drop_producer(producer)
+    if not await finish_within(producer.stop(), FLUSH_S):
+        await abort_producer(producer)
 
 
-async def drop_producer(producer: AIOKafkaProducer) -> None:
+async def abort_producer(producer: AIOKafkaProducer) -> None:
     """Disconnect without a flush: what ``AIOKafkaProducer.stop`` does but for that."""
-    await ends(producer._sender.close(), CLOSE_S)
-    await ends(producer.client.close(), CLOSE_S)
+    await finish_within(producer._sender.close(), CLOSE_S)
+    await finish_within(producer.client.close(), CLOSE_S)
     producer._closed = True
 
 
-async def ends(parting: Awaitable[Any], within_s: float) -> bool:
+async def finish_within(parting: Awaitable[Any], timeout_s: float) -> bool:
     """Whether it came to its end in time; the broker's errors on the way are logged, the rest is cancelled."""
     task = asyncio.ensure_future(parting)
-    done, _ = await asyncio.wait({task}, timeout=within_s)
+    done, _ = await asyncio.wait({task}, timeout=timeout_s)
     if not done:
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_S)

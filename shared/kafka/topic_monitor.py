@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from shared.contracts.errors import RetryLater, TopicMismatch
 from shared.contracts.topics import TopicSpec, ensure_topics
 from shared.runtime.health import Health
-from shared.runtime.logging import Seldom
+from shared.runtime.logging import ThrottledLogger
 from shared.runtime.settings import ServiceSettings
 
 log = logging.getLogger("gaitway.topics")
@@ -26,7 +26,7 @@ def _nothing(_names: frozenset[str]) -> None:
     """Nobody needs to know."""
 
 
-class TopicWatch:
+class TopicMonitor:
     """Names the topics that were deleted, keeps the service unready without them, creates them after a while.
 
     ``gone`` and ``back`` are called with names without the prefix.
@@ -46,7 +46,7 @@ class TopicWatch:
         self._health = health
         self._gone = gone
         self._back = back
-        self._seldom = Seldom(log)
+        self._throttled = ThrottledLogger(log)
         self._suspects: frozenset[str] = frozenset()
         self._since_s = 0.0
         self.missing: frozenset[str] = frozenset()
@@ -98,14 +98,14 @@ class TopicWatch:
             self._gone(new)
         if self.missing:
             names = ", ".join(settings.topic_prefix + name for name in sorted(self.missing))
-            self._health.waits_for("topics", f"deleted: {names}")
+            self._health.set_unready("topics", f"deleted: {names}")
             text = "%s deleted while this service runs: waiting for it, creating it in %.0f s"
             left_s = max(0.0, self._since_s + CREATE_AFTER_S - time.monotonic())
-            self._seldom.log("missing", logging.ERROR, text, names, left_s)
+            self._throttled.log("missing", logging.ERROR, text, names, left_s)
             if not left_s:
                 await self._ensure(self.missing)
         else:
-            self._health.has("topics")
+            self._health.set_ready("topics")
         if back:
             log.warning("%s is there again", ", ".join(settings.topic_prefix + name for name in sorted(back)))
             self._back(back)

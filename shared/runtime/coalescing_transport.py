@@ -9,7 +9,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class JoinedWrites:
+class CoalescingTransport:
     """A transport that hands on as one what is written to it in one turn of the event loop."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -42,9 +42,9 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
 
-class JoinedWritesProtocol(HttpToolsProtocol):
+class CoalescingHttpProtocol(HttpToolsProtocol):
     """For ``uvicorn.Config(http=...)``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """uvicorn writes through ours from now on."""
-        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport)))
+        super().connection_made(cast("asyncio.Transport", CoalescingTransport(transport)))

@@ -27,7 +27,7 @@ SETTINGS = frozenset(
         "KAFKA",
         "LATE_AFTER_S",
         "LINGER_MS",
-        "LINGER_S",
+        "GRACE_S",
         "LOG_FORMAT",
         "LOG_LEVEL",
         "MAX_BODY_BYTES",
@@ -35,11 +35,11 @@ SETTINGS = frozenset(
         "MAX_HEADERS",
         "MAX_HEAD_BYTES",
         "MAX_POLL_RECORDS",
-        "MAX_REJECTED_SHARE",
-        "MAX_WAITING_BYTES",
-        "MAX_WAITING_FOLDS",
-        "MAX_WAITING_PER_USER",
-        "MAX_WAITING_RECORDS",
+        "DLQ_MAX_RATIO",
+        "MAX_BUFFERED_BYTES",
+        "MAX_UNSAVED_BASELINES",
+        "MAX_IN_FLIGHT_PER_USER",
+        "MAX_BUFFERED_RECORDS",
         "MISSING_AFTER_S",
         "MODEL",
         "PARTITIONS",
@@ -48,7 +48,7 @@ SETTINGS = frozenset(
         "RECORDING",
         "REDIS",
         "REDIS_PREFIX",
-        "REJECTED_SHARE_MIN_RECORDS",
+        "DLQ_MIN_RECORDS",
         "REPLICATION_FACTOR",
         "SESSION_TIMEOUT_MS",
         "STALLED_AFTER_S",
@@ -64,7 +64,7 @@ SETTINGS = frozenset(
 )
 """Of all services, which share one environment: what another one reads is no mistake. A test holds it complete."""
 
-OTHERS = frozenset(["BUILD_STATE", "DEMO_SPEED", "LISTEN", "PLANT", "TEST_KAFKA", "TEST_REDIS", "VERSION"])
+OTHERS = frozenset(["BUILD_STATE", "DEMO_SPEED", "LISTEN", "INJECT_FAULT", "TEST_KAFKA", "TEST_REDIS", "VERSION"])
 """Of docker-compose.yml, of the scripts in deploy/, of the tests and of the chaos run."""
 
 # What Kubernetes and Docker's links write for a Service named gaitway or gaitway-ingest.

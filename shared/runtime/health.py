@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shared.kafka.lag import PartitionProgress
+from shared.kafka.lag import PartitionLag
 from shared.runtime import metrics
 
 
@@ -28,32 +28,32 @@ class Health:
     service: str = ""
     topic_prefix: str = ""
     not_ready: dict[str, str] = field(default_factory=dict)
-    partitions: PartitionProgress = field(init=False)
+    partitions: PartitionLag = field(init=False)
     _last_progress: float | None = None
     _refused_since: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.partitions = PartitionProgress(self.monotonic, topic_prefix=self.topic_prefix)
+        self.partitions = PartitionLag(self.monotonic, topic_prefix=self.topic_prefix)
 
-    def progress(self) -> None:
+    def heartbeat(self) -> None:
         """Called once per completed loop, also when there was nothing to do."""
         self._last_progress = self.monotonic()
         metrics.PROGRESS_SECONDS.set_to_current_time()
 
-    def waits_for(self, dependency: str, why: str, *, refused: bool = False) -> None:
+    def set_unready(self, dependency: str, why: str, *, refused: bool = False) -> None:
         """Not ready: ``dependency`` does not answer, or answers with what no retry mends (``refused``)."""
         self.not_ready[dependency] = why
         if refused:
             self._refused_since.setdefault(dependency, self.monotonic())
         else:
             self._refused_since.pop(dependency, None)
-        metrics.READY.labels(dependency).set(0)
+        metrics.DEPENDENCY_UP.labels(dependency).set(0)
 
-    def has(self, dependency: str) -> None:
+    def set_ready(self, dependency: str) -> None:
         """``dependency`` answers again."""
         self.not_ready.pop(dependency, None)
         self._refused_since.pop(dependency, None)
-        metrics.READY.labels(dependency).set(1)
+        metrics.DEPENDENCY_UP.labels(dependency).set(1)
 
     @property
     def alive(self) -> bool:

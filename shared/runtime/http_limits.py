@@ -14,12 +14,12 @@ import httptools
 from uvicorn.server import ServerState
 
 from shared.runtime import metrics
-from shared.runtime.coalescing_transport import JoinedWritesProtocol
-from shared.runtime.logging import Sparingly
+from shared.runtime.coalescing_transport import CoalescingHttpProtocol
+from shared.runtime.logging import RateLimitedLogger
 from shared.runtime.metrics import HttpReason
 
 log = logging.getLogger("gaitway.http")
-_sparingly = Sparingly(log)
+_sparingly = RateLimitedLogger(log)
 
 PIECE_BYTES = 16 * 1024
 """What the parser is given at a time: so much of a next request's head it may have buffered before it is counted."""
@@ -71,7 +71,7 @@ def limited(limits: HttpLimits) -> type["LimitedProtocol"]:
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
 
 
-class LimitedProtocol(JoinedWritesProtocol):
+class LimitedProtocol(CoalescingHttpProtocol):
     """uvicorn's protocol within limits; an upgrade that is offered is not taken, the request is served as HTTP/1.1."""
 
     limits = DEFAULT_LIMITS

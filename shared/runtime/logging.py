@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pythonjsonlogger.json import JsonFormatter
 
 from shared.runtime import fault_injection
-from shared.runtime.quiet import quieten
+from shared.runtime.quiet import limit_repeats
 
 LogFormat = Literal["text", "json", "auto"]
 
@@ -27,13 +27,13 @@ def configure_logging(service: str, level: str, log_format: LogFormat = "text") 
     # These report every routine step (a rebalance, a started child service, a request) at INFO.
     for library in ("aiokafka", "faust", "mode", "uvicorn", "httpx"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    quieten("aiokafka")
+    limit_repeats("aiokafka")
     logger = logging.getLogger(f"gaitway.{service}")
-    fault_injection.warn(logger)
+    fault_injection.log_if_active(logger)
     return logger
 
 
-def traced(traceparent: str | bytes | None) -> dict[str, str]:
+def trace_extra(traceparent: str | bytes | None) -> dict[str, str]:
     """What a line about an upload, a record or an event takes as ``extra``: its trace's id, if it has one."""
     text = traceparent.decode("ascii", "replace") if isinstance(traceparent, bytes) else traceparent or ""
     trace_id = text.split("-")[1:2]
@@ -64,7 +64,7 @@ def _json(service: str) -> logging.Formatter:
     )
 
 
-class Sparingly:
+class RateLimitedLogger:
     """At most ``lines_per_s`` lines a second, and how many were left out: a flood is counted by metrics, not by lines.
 
     ``log`` is told level, text, arguments and ``extra`` as Logger.log is.
@@ -88,7 +88,7 @@ class Sparingly:
             self._logger.log(level, text, *args, extra=extra)
 
 
-class Seldom:
+class ThrottledLogger:
     """The first line of each kind in every ``every_s`` seconds, for what is tried again and again; kinds are few."""
 
     def __init__(self, logger: logging.Logger, every_s: float = 10.0) -> None:

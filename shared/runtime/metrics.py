@@ -31,7 +31,7 @@ from shared.signal import plausibility
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SERVICES = ("ingest", "features", "inference")
-WATCHES_BUS = ("features", "inference")
+CONSUMERS = ("features", "inference")
 
 Collector = TypeVar("Collector", Counter, Gauge, Histogram)
 
@@ -89,7 +89,7 @@ COVERAGE_BUCKETS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 NO_MODALITY = "none"
-CLOSED_BY = ("complete", "linger")
+CLOSED_BY = ("complete", "grace")
 STATUSES = ("202", "400", "401", "413", "415", "422", "429", "500", "503")
 HttpReason = Literal[
     "head_too_large",
@@ -107,7 +107,7 @@ UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
 REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
 """Why an upload was not taken although nothing is known to be wrong with it."""
 RECORD_FAULTS: tuple[RecordFault, ...] = get_args(RecordFault)
-UNREADABLE = ("wrong_type", "sequence", "too_large", "baseline", "final_windows", "history")
+DECODE_ERRORS = ("wrong_type", "sequence", "too_large", "baseline", "final_windows", "history")
 STAGES = ("device_to_gateway", "gateway_to_window", "window_to_event", "gateway_to_event", "device_to_event")
 
 _of("ingest")
@@ -183,11 +183,11 @@ SAMPLES_LATE = _counter(
     "samples",
     "Samples for windows that were final already; uploads sent again are among them",
     "Watches that deliver the modalities of one time minutes apart, or repeat old uploads. If they are no repetitions, "
-    "raise GAITWAY_LINGER_S.",
+    "raise GAITWAY_GRACE_S.",
     "modality",
 )
 SAMPLES_REPEATED = _counter(
-    "gaitway_features_repeated_samples_total",
+    "gaitway_features_duplicate_samples_total",
     "samples",
     "Samples of times that an open window held already; the first record won",
     "Harmless in itself: watches send again what was not answered in time. A rise beside slow uploads: see "
@@ -207,8 +207,8 @@ SAMPLES_IMPLAUSIBLE = _counter(
 WINDOWS_CLOSED = _counter(
     "gaitway_features_windows_total",
     "windows",
-    "Windows published, by what closed them (complete, or linger: the wait was over) and the modalities they have",
-    "More by linger: uploads are lost or late on the way, see gaitway_features_gaps_total. A modality that vanishes "
+    "Windows published, by what closed them (complete, or grace: the grace period ended) and the modalities they have",
+    "More by grace: uploads are lost or late on the way, see gaitway_features_gaps_total. A modality that vanishes "
     "from the label: see the gaps' reasons for it.",
     "closed_by",
     "modalities",
@@ -244,7 +244,7 @@ OPEN_WINDOWS = _gauge(
     "windows",
     "Windows that wait for data, over all partitions",
     "About three per active watch. A steady rise: log time stands still, see gaitway_ingest_ticks_total and "
-    "gaitway_features_merge_waiting_records.",
+    "gaitway_features_merge_buffered_records.",
 )
 USERS_IN_MEMORY = _gauge(
     "gaitway_features_users",
@@ -266,16 +266,16 @@ MAX_CLOCK_SKEW = _gauge(
     "whether it is one or many.",
 )
 MERGE_WAITING = _gauge(
-    "gaitway_features_merge_waiting_records",
+    "gaitway_features_merge_buffered_records",
     "records",
     "Records that wait for another topic to catch up",
     "One topic lags: compare gaitway_consumer_lag_seconds of the three. If none does, ticks are missing.",
 )
-FOLDS_WAITING = _gauge(
-    "gaitway_features_folds_waiting",
+UNSAVED_BASELINES = _gauge(
+    "gaitway_features_unsaved_baselines",
     "folds",
     "Users whose baseline waits to be written to Redis",
-    "Above 0 for more than seconds: Redis is slow or away. At GAITWAY_MAX_WAITING_FOLDS consuming stops.",
+    "Above 0 for more than seconds: Redis is slow or away. At GAITWAY_MAX_UNSAVED_BASELINES consuming stops.",
 )
 REDIS_ERRORS = _counter(
     "gaitway_features_redis_errors_total",
@@ -313,8 +313,8 @@ EVENTS = _counter(
     "modalities",
     "model",
 )
-REPEATS_DROPPED = _counter(
-    "gaitway_inference_repeats_total",
+DUPLICATE_WINDOWS = _counter(
+    "gaitway_inference_duplicate_windows_total",
     "windows",
     "Windows dropped since the ledger holds their event",
     "Expected after a restart of features. A steady rate: features restarts again and again, see its log.",
@@ -376,13 +376,13 @@ EVENT_LATENCY_SECONDS = _histogram(
     "stage",
 )
 
-_of(*WATCHES_BUS)
+_of(*CONSUMERS)
 REJECTED = _counter(
     "gaitway_rejected_records_total",
     "records",
     "Records written to watch.rejected, by the service that could not process them and the reason",
     "version or feature_version after an upgrade: a writer is ahead of its reader, finish the roll-out. Else read "
-    "watch.rejected: headers say why and where each comes from. Above GAITWAY_MAX_REJECTED_SHARE the service stops.",
+    "watch.rejected: headers say why and where each comes from. Above GAITWAY_DLQ_MAX_RATIO the service stops.",
     "service",
     "reason",
 )
@@ -427,8 +427,8 @@ LOOP_LAG_SECONDS = _histogram(
     "Above 0.25 s heartbeats and answers suffer: CPU limit reached (throttling), or a batch that is too large.",
     buckets=LOOP_LAG_BUCKETS_S,
 )
-READY = _gauge(
-    "gaitway_ready",
+DEPENDENCY_UP = _gauge(
+    "gaitway_dependency_up",
     "1 or 0",
     "Whether a dependency (kafka, redis; topics, commits and transactions of kafka) does its part, as /readyz has it",
     "0: look at that dependency and the way to it; /readyz and the log have its words.",
@@ -528,7 +528,7 @@ for _state in HEART_RATE_STATES:
     BASELINES.labels("heart_rate", _state)
 for _http_reason in HTTP_REASONS:
     HTTP_REFUSED.labels(_http_reason)
-for _what in UNREADABLE:
+for _what in DECODE_ERRORS:
     UNREADABLE_USERS.labels(_what)
 for _status in STATUSES:
     UPLOADS.labels(_status)

@@ -6,7 +6,7 @@ import time
 EVERY_S = 30.0
 
 
-class FirstOfMany(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Of a library's records with one text (before its arguments) only the first in every ``every_s`` seconds."""
 
     def __init__(self, library: str, every_s: float = EVERY_S) -> None:
@@ -27,7 +27,7 @@ class FirstOfMany(logging.Filter):
         return True
 
 
-def quieten(library: str) -> None:
+def limit_repeats(library: str) -> None:
     """Filter what the root handlers print; a filter on the library's logger would not see those of its modules."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(FirstOfMany(library))
+        handler.addFilter(RepeatFilter(library))

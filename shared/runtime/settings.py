@@ -82,5 +82,5 @@ class ConsumerSettings(ServiceSettings):
     """What a service that reads from the bus needs to know on top."""
 
     stalled_after_s: float = Field(60.0, ge=10, description="without progress of a partition /healthz says 503")
-    max_rejected_share: float = Field(0.5, gt=0, le=1, description="of the records; above it the service stops")
-    rejected_share_min_records: int = Field(200, ge=1, description="records that the share is first taken of")
+    dlq_max_ratio: float = Field(0.5, gt=0, le=1, description="of the records; above it the service stops")
+    dlq_min_records: int = Field(200, ge=1, description="records that the share is first taken of")

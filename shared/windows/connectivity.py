@@ -8,7 +8,7 @@ SKEW_UPLOADS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class DeviceStatus:
     """One device for the gauges."""
 
     connected: bool
@@ -16,7 +16,7 @@ class Watch:
 
 
 @dataclass(slots=True)
-class Presence:
+class Connectivity:
     """Whether a device's data is of now, on event time and with hysteresis, so that a back-fill does not look alive.
 
     It is lost when its newest sample is more than 2 min behind log time, and back when one is within 30 s.
@@ -25,13 +25,13 @@ class Presence:
     newest_event_ms: float = 0.0
     connected: bool = True
 
-    def heard(self, log_ms: int, event_ms: float) -> None:
+    def observe(self, log_ms: int, event_ms: float) -> None:
         """A sample that ends at ``event_ms`` of device time has come."""
         self.newest_event_ms = max(self.newest_event_ms, event_ms)
         if log_ms - self.newest_event_ms < CONNECTED_WITHIN_MS:
             self.connected = True
 
-    def look(self, log_ms: int) -> bool:
+    def is_connected(self, log_ms: int) -> bool:
         """Whether it is there at this log time."""
         if log_ms - self.newest_event_ms > DISCONNECTED_AFTER_MS:
             self.connected = False

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 
 from shared.contracts.gap import GapReason
 from shared.contracts.samples import SampleRecord
-from shared.windows.connectivity import ClockSkew, Presence
-from shared.windows.final_windows import ClosedSlots
-from shared.windows.open_window import Arrival, OpenWindow
-from shared.windows.retention import Holds
+from shared.windows.connectivity import ClockSkew, Connectivity
+from shared.windows.final_windows import FinalWindows
+from shared.windows.open_window import OpenWindow, PendingUpload
+from shared.windows.retention import RetainedOffsets
 
 SWEEP_MS = 1_000
 """Log time between two looks for uploads to forget, so that not each upload pays for all those before it."""
 
 
 @dataclass(slots=True, eq=False)
-class Hole:
-    """A stretch of slots without any data: reported if still empty when its linger has passed; never final."""
+class PendingGap:
+    """A stretch of slots without any data: reported if still empty when its grace period has passed; never final."""
 
     first_start_ms: int
     last_start_ms: int
@@ -25,25 +25,25 @@ class Hole:
 
 
 @dataclass(slots=True, eq=False)
-class Stream:
+class DeviceState:
     """The open and the final windows of one (user, device), its holes under watch and its uploads on their way."""
 
-    closed: ClosedSlots
-    holds: Holds
+    closed: FinalWindows
+    retained: RetainedOffsets
     open: dict[int, OpenWindow] = field(default_factory=dict)
-    open_slots: ClosedSlots = field(init=False)
+    open_slots: FinalWindows = field(init=False)
     """The starts of ``open`` as bits, to look among without going through all of them."""
-    holes: dict[int, Hole] = field(default_factory=dict)
-    arrivals: dict[tuple[str, int], Arrival] = field(default_factory=dict)
+    holes: dict[int, PendingGap] = field(default_factory=dict)
+    uploads: dict[tuple[str, int], PendingUpload] = field(default_factory=dict)
     newest_log_ms: int = 0
     newest_upload: tuple[str, int] = ("", 0)
-    presence: Presence = field(default_factory=Presence)
+    connectivity: Connectivity = field(default_factory=Connectivity)
     skew: ClockSkew = field(default_factory=ClockSkew)
     swept_ms: int = 0
     """Log time up to which uploads have been forgotten."""
 
     def __post_init__(self) -> None:
-        self.open_slots = ClosedSlots(self.closed.hop_ms)
+        self.open_slots = FinalWindows(self.closed.hop_ms)
 
     def open_window(self, user: str, device: str, window_start_ms: int) -> OpenWindow:
         """A new window that waits for data."""
@@ -51,14 +51,14 @@ class Stream:
         self.open_slots.add(window_start_ms)
         return window
 
-    def note(self, log_ms: int, samples: SampleRecord) -> None:
+    def record_upload(self, log_ms: int, samples: SampleRecord) -> None:
         """Remember what the newest record says of the watch."""
         self.newest_log_ms = log_ms
         self.newest_upload = (samples.session, samples.seq)
-        self.presence.heard(log_ms, samples.end_ms)
+        self.connectivity.observe(log_ms, samples.end_ms)
         self.skew.update(samples.received_at_ms - samples.sent_at_ms)
 
-    def has_lost_before(self, samples: SampleRecord) -> bool:
+    def has_sequence_gap(self, samples: SampleRecord) -> bool:
         """Whether sequence numbers are missing between the newest upload and this one."""
         session, seq = self.newest_upload
         return samples.session == session and samples.seq > seq + 1
@@ -88,33 +88,33 @@ class Stream:
             yield first_start_ms + at * hop_ms, first_start_ms + (at + length - 1) * hop_ms
             at += length
 
-    def arrival_of(self, samples: SampleRecord, forget_before_ms: int) -> Arrival:
+    def upload_of(self, samples: SampleRecord, forget_before_ms: int) -> PendingUpload:
         """The upload that these samples are a part of; what no open window holds and no part renews is forgotten."""
-        arrival = self.arrivals.get((samples.session, samples.seq))
-        if arrival is not None:
-            if not arrival.is_forgotten(forget_before_ms):
-                return arrival
-            self.holds.release(arrival)
+        upload = self.uploads.get((samples.session, samples.seq))
+        if upload is not None:
+            if not upload.is_expired(forget_before_ms):
+                return upload
+            self.retained.release(upload)
         if forget_before_ms >= self.swept_ms + SWEEP_MS:
             self.swept_ms = forget_before_ms
-            for key in [key for key, each in self.arrivals.items() if each.is_forgotten(forget_before_ms)]:
-                self.holds.release(self.arrivals.pop(key))
-        arrival = Arrival(samples.session, samples.seq, set(samples.modalities))
-        self.arrivals[samples.session, samples.seq] = arrival
-        return arrival
+            for key in [key for key, each in self.uploads.items() if each.is_expired(forget_before_ms)]:
+                self.retained.release(self.uploads.pop(key))
+        upload = PendingUpload(samples.session, samples.seq, set(samples.modalities))
+        self.uploads[samples.session, samples.seq] = upload
+        return upload
 
     def release(self, window_start_ms: int) -> None:
         """Drop an open window, and the uploads that were needed for it alone."""
         self.open_slots.discard(window_start_ms)
-        for arrival in self.open.pop(window_start_ms).arrivals:
-            arrival.starts.discard(window_start_ms)
-            self.forget_if_done(arrival)
+        for upload in self.open.pop(window_start_ms).uploads:
+            upload.starts.discard(window_start_ms)
+            self.forget_if_done(upload)
 
-    def forget_if_done(self, arrival: Arrival) -> None:
+    def forget_if_done(self, upload: PendingUpload) -> None:
         """A repetition of an upload that has filled its windows has nothing left to complete."""
-        if not arrival.missing and not arrival.starts:
-            self.arrivals.pop((arrival.session, arrival.seq), None)
-            self.holds.release(arrival)
+        if not upload.missing and not upload.starts:
+            self.uploads.pop((upload.session, upload.seq), None)
+            self.retained.release(upload)
 
 
 def _trailing_ones(bits: int) -> int:

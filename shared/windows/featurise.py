@@ -13,7 +13,7 @@ from shared.contracts.window import Baseline, FeatureArrays, WindowRecord
 from shared.signal.baseline import Hop, describe
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.user_state import UserState
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 
 
 class Baselines(Protocol):
@@ -51,7 +51,7 @@ class MemoryBaselines:
         self._state(user).update(device, hop)
 
 
-def window_features(windows: Sequence[RawWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
+def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
     """f(samples, baseline) of many windows as one array operation per modality; zeros where a modality is masked."""
     accelerometer = np.stack([w.signals["accelerometer"].values for w in windows])
     heart = np.stack([w.signals["heart_rate"].values for w in windows])
@@ -72,14 +72,14 @@ def window_features(windows: Sequence[RawWindow], baselines: Sequence[Baseline])
 class Featurised:
     """What becomes of closed windows, in their order: a window is published, or its accelerometer is not believed."""
 
-    windows: list[tuple[RawWindow, WindowRecord]] = field(default_factory=list)
+    windows: list[tuple[ClosedWindow, WindowRecord]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
 
-def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> Featurised:
+def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
     """Window records; each is computed with the baseline before its own fold."""
     out = Featurised()
-    kept: list[RawWindow] = []
+    kept: list[ClosedWindow] = []
     used: list[Baseline] = []
     hops = [window.newest_hop() for window in windows]
     if hops:
@@ -100,7 +100,7 @@ def featurise(windows: Sequence[RawWindow], baselines: Baselines) -> Featurised:
     return out
 
 
-def window_record(window: RawWindow, baseline: Baseline, features: FeatureArrays) -> WindowRecord:
+def window_record(window: ClosedWindow, baseline: Baseline, features: FeatureArrays) -> WindowRecord:
     """What goes on the bus for one window."""
     return WindowRecord(
         device=window.device,

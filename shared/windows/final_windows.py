@@ -5,7 +5,7 @@ KEPT_MS = 8 * 24 * HOUR_MS
 """Ingest refuses samples older than 7 days, so a slot older than 8 can no longer be asked for."""
 
 
-class ClosedSlots:
+class FinalWindows:
     """The windows of one (user, device) that have been closed; a window, once closed, is never opened again."""
 
     def __init__(self, hop_ms: int, hours: dict[int, int] | None = None) -> None:

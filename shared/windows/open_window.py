@@ -28,7 +28,7 @@ from shared.windows.merge import LogRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RawWindow:
+class ClosedWindow:
     """A closed window on its grid, before any baseline: a pure function of the samples inside it."""
 
     user: str
@@ -49,7 +49,7 @@ class RawWindow:
         start = self.window_start_ms
         return Gap(self.user, self.device, name, start, start + WINDOW_MS, reason, self.signals[name].coverage)
 
-    def without(self, names: Collection[str]) -> "RawWindow":
+    def without(self, names: Collection[str]) -> "ClosedWindow":
         """The window with these modalities masked."""
         if not names:
             return self
@@ -73,7 +73,7 @@ class RawWindow:
 
 
 @dataclass(slots=True, eq=False)
-class Arrival:
+class PendingUpload:
     """One upload on its way through the log: its parts come one by one, each in the topic of its modality.
 
     ``missing``: announced, not here yet. ``starts``: the open windows that hold a part; the others cannot tell whether
@@ -93,7 +93,7 @@ class Arrival:
         self.newest_log_ms = record.log_ms
         return was_missing and not self.missing
 
-    def is_forgotten(self, before_log_ms: int) -> bool:
+    def is_expired(self, before_log_ms: int) -> bool:
         """No open window needs it, and its missing parts have had their time."""
         return not self.starts and self.newest_log_ms <= before_log_ms
 
@@ -139,7 +139,7 @@ class Spans:
         index = bisect_right(self._ends, begin_ms)
         return index < len(self._ends) and self._begins[index] < end_ms
 
-    def hold(self, t_ms: FloatArray) -> NDArray[np.bool_]:
+    def retain(self, t_ms: FloatArray) -> NDArray[np.bool_]:
         """(n,) True for the times, in ascending order, that lie in a span."""
         if not t_ms.size:
             return np.zeros(0, dtype=bool)
@@ -158,8 +158,8 @@ class OpenWindow:
     hop_ms: int
     records: dict[str, list[SampleRecord]] = field(default_factory=dict)
     spans: dict[str, Spans] = field(default_factory=dict)
-    arrivals: set[Arrival] = field(default_factory=set)
-    waits_for: set[Arrival] = field(default_factory=set)
+    uploads: set[PendingUpload] = field(default_factory=set)
+    pending_uploads: set[PendingUpload] = field(default_factory=set)
     """Those of them that are not whole."""
     announced: set[str] = field(default_factory=set)
     last_contribution_ms: int = 0
@@ -171,12 +171,12 @@ class OpenWindow:
     implausible: dict[tuple[str, Fault], int] = field(default_factory=dict)
     """By modality and fault, once closed: samples of its newest hop."""
 
-    def add(self, record: LogRecord, samples: SampleRecord, arrival: Arrival) -> None:
-        """Take one record in, a part of ``arrival``."""
-        self.arrivals.add(arrival)
-        if arrival.missing:
-            self.waits_for.add(arrival)
-        arrival.starts.add(self.window_start_ms)
+    def add(self, record: LogRecord, samples: SampleRecord, upload: PendingUpload) -> None:
+        """Take one record in, a part of ``upload``."""
+        self.uploads.add(upload)
+        if upload.missing:
+            self.pending_uploads.add(upload)
+        upload.starts.add(self.window_start_ms)
         name = samples.modality.name
         self.records.setdefault(name, []).append(samples)
         spans = self.spans.get(name)
@@ -197,7 +197,7 @@ class OpenWindow:
         before the heart rate of an upload whose accelerometer has just come, or after it, as the topics interleave.
         A heart rate that is not sampled without pause is waited for only where nothing else is announced.
         """
-        if self.waits_for:
+        if self.pending_uploads:
             return False
         announced = [BY_NAME[name] for name in self.announced]
         continuous = [modality for modality in announced if modality.is_continuous]
@@ -207,7 +207,7 @@ class OpenWindow:
         spans = self.spans.get(name)
         return spans is not None and spans.cover(self.window_start_ms, self.window_start_ms + WINDOW_MS)
 
-    def close(self, closed_by: str) -> RawWindow:
+    def close(self, closed_by: str) -> ClosedWindow:
         """The window as it stands."""
         signals = {}
         failed: dict[str, GapReason] = {}
@@ -218,7 +218,7 @@ class OpenWindow:
                 if failure is not None:
                     failed[modality.name] = failure
             signals[modality.name] = signal
-        return RawWindow(
+        return ClosedWindow(
             user=self.user,
             device=self.device,
             window_start_ms=self.window_start_ms,
@@ -291,7 +291,7 @@ class OpenWindow:
             t_ms, samples = self._inside(record)
             if covered.meet(record.t0_ms, record.end_ms):
                 self.repeated[modality.name] = 0
-                new = ~covered.hold(t_ms)
+                new = ~covered.retain(t_ms)
                 t_ms, samples = t_ms[new], samples[:, new]
             last_ms = record.end_ms - 1000.0 / record.rate_hz
             if last_ms > record.t0_ms:

@@ -32,17 +32,17 @@ SETTLED_MS = 20_000
 class Rules:
     """What of the run's settings the contract depends on.
 
-    ``losses``: when (ms) Redis lost its content. Until a linger later users may begin anew, visibly.
+    ``losses``: when (ms) Redis lost its content. Until a grace period later users may begin anew, visibly.
     """
 
     hop_ms: int
-    linger_ms: float
+    grace_ms: float
     losses: tuple[float, ...] = ()
 
     @property
     def doubts(self) -> list[tuple[float, float]]:
         """Spans in which a baseline may be another one than that of all windows before."""
-        return [(loss_ms, loss_ms + self.linger_ms + SETTLED_MS) for loss_ms in self.losses]
+        return [(loss_ms, loss_ms + self.grace_ms + SETTLED_MS) for loss_ms in self.losses]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Verdict:
 
 def check(uploads: Collection[Sent], events: Collection[Seen], network: NumpyNetwork, rules: Rules) -> Verdict:
     """Hold the events against the uploads."""
-    windows = {window.key: window for window in windows_of(uploads, rules.hop_ms, rules.linger_ms)}
+    windows = {window.key: window for window in windows_of(uploads, rules.hop_ms, rules.grace_ms)}
     verdict = Verdict(windows)
     seen = {_key(event) for event in events}
     verdict.lost = [
@@ -94,7 +94,7 @@ def check(uploads: Collection[Sent], events: Collection[Seen], network: NumpyNet
     verdict.wrong = [*_wrong_form(events, rules, network), *_wrong_numbers(windows, events, network)]
     verdict.baselines_checked, faults = baseline_faults(uploads, windows, events, rules.doubts)
     verdict.wrong += [Finding(key, what) for key, what in faults]
-    verdict.longest_stall_s = longest_stall_s(windows, events, rules.linger_ms)
+    verdict.longest_stall_s = longest_stall_s(windows, events, rules.grace_ms)
     return verdict
 
 

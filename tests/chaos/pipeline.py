@@ -37,9 +37,9 @@ class Pipeline:
         model: Path,
         brokers: int,
         workers: int,
-        linger_s: float,
+        grace_s: float,
         session_timeout_ms: int,
-        plant: str,
+        inject_fault: str,
     ) -> None:
         kafka = folder / "kafka"
         nodes = three_nodes(kafka, FAST_RESTART) if brokers == 3 else [KafkaBroker(kafka, properties=FAST_RESTART)]
@@ -52,12 +52,12 @@ class Pipeline:
             "replication_factor": len(nodes),
             "hop_ms": HOP_MS,
         }
-        if plant:
-            common["plant"] = plant
+        if inject_fault:
+            common["inject_fault"] = inject_fault
         group = common | {"session_timeout_ms": session_timeout_ms}
         settings: dict[str, dict[str, object]] = {
             "ingest": common | {"jwt_key": JWT_KEY, "tick_ms": TICK_MS},
-            "features": group | {"redis": self.redis.url, "linger_s": linger_s, "commit_interval_ms": 500},
+            "features": group | {"redis": self.redis.url, "grace_s": grace_s, "commit_interval_ms": 500},
             "inference": group | {"model": model.resolve()},
         }
         self.services: dict[str, ServiceProcess] = {

@@ -52,8 +52,8 @@ class Options:
     period_s: float = 2.0
     workers: int = 2
     brokers: int = 1
-    linger_s: float = 45.0
-    plant: str = ""
+    grace_s: float = 45.0
+    inject_fault: str = ""
     only: tuple[str, ...] = ()
     faults: int = 0
 
@@ -96,7 +96,7 @@ class Result:
         """For build/chaos.json."""
         return {
             "seed": self.options.seed,
-            "plant": self.options.plant or None,
+            "inject_fault": self.options.inject_fault or None,
             "watches": self.options.watches,
             "brokers": self.options.brokers,
             "faults": dict(sorted(Counter(done.fault.kind for done in self.executor.done).items())),
@@ -128,9 +128,9 @@ async def run(options: Options) -> Result:
         model=MODEL,
         brokers=options.brokers,
         workers=options.workers,
-        linger_s=options.linger_s,
+        grace_s=options.grace_s,
         session_timeout_ms=SESSION_TIMEOUT_MS,
-        plant=options.plant,
+        inject_fault=options.inject_fault,
     )
     uploads_path, events_path = options.folder / "uploads.jsonl", options.folder / "events.jsonl"
     await asyncio.to_thread(pipeline.__enter__)
@@ -140,7 +140,7 @@ async def run(options: Options) -> Result:
             tail = Tail(pipeline)
             reading = asyncio.create_task(tail.run())
             executor = await _hurt(pipeline, watches, options)
-            unsettled = await pipeline.settle(options.linger_s + SETTLE_S)
+            unsettled = await pipeline.settle(options.grace_s + SETTLE_S)
             await asyncio.sleep(1)
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -151,7 +151,7 @@ async def run(options: Options) -> Result:
         await asyncio.to_thread(pipeline.__exit__)
     uploads, events = read_uploads(uploads_path), read_events(events_path)
     losses = tuple(done.began_ms for done in executor.done if KINDS[done.fault.kind].loses_baselines)
-    rules = Rules(HOP_MS, options.linger_s * 1000, losses)
+    rules = Rules(HOP_MS, options.grace_s * 1000, losses)
     verdict = check(uploads, events, NumpyNetwork(MODEL), rules)
     return Result(
         options,

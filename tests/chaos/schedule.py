@@ -45,14 +45,14 @@ KINDS = {
 }
 
 
-FAULTS_OF_PLANT = {
+KINDS_OF_INJECTED_FAULT = {
     "ack-early": ("broker-and-ingest-kill",),
     "no-transaction": ("kill",),
     "no-ledger": ("redis-flush-and-features-kill",),
     "stale-baseline": ("kill",),
     "lost-upload": ("kill",),
 }
-"""What brings a built-in fault to light soonest: a run with a plant meets these alone, unless told otherwise."""
+"""What brings a built-in fault to light soonest: a run with an injected fault meets these alone, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

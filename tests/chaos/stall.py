@@ -9,7 +9,7 @@ from tests.chaos.history import Seen
 from tests.chaos.windows import Key, Window
 
 
-def longest_stall_s(windows: Mapping[Key, Window], events: Collection[Seen], linger_ms: float) -> float:
+def longest_stall_s(windows: Mapping[Key, Window], events: Collection[Seen], grace_ms: float) -> float:
     """From the 202 of a window's last upload, or the event before, to the next event of its partition.
 
     A window that has no event at all is lost, and makes no stall of the run's length on top.
@@ -18,7 +18,7 @@ def longest_stall_s(windows: Mapping[Key, Window], events: Collection[Seen], lin
     for event in events:
         window = windows.get(event.identity[:3])
         if event.read_ms is not None and window is not None and window.expected:
-            by_partition[event.partition].append((event.read_ms, window.due_ms(linger_ms)))
+            by_partition[event.partition].append((event.read_ms, window.due_ms(grace_ms)))
     stalls = [0.0]
     for pairs in by_partition.values():
         read_ms, due_ms = np.array(sorted(pairs)).T

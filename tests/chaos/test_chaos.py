@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.checker import Verdict
 from tests.chaos.run import Options, run
 
-SHORT: dict[str, Any] = {"watches": 18, "period_s": 0.6, "workers": 1, "linger_s": 12.0}
+SHORT: dict[str, Any] = {"watches": 18, "period_s": 0.6, "workers": 1, "grace_s": 12.0}
 
 
 @pytest.mark.timeout(400)
@@ -31,15 +31,15 @@ async def test_nothing_lost_nothing_twice_nothing_wrong(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("plant", "kind", "traces"),
+    ("inject_fault", "kind", "traces"),
     [
         ("no-ledger", "redis-flush-and-features-kill", lambda verdict: verdict.twice),
         ("stale-baseline", "kill", lambda verdict: verdict.wrong and not verdict.lost),
     ],
 )
 async def test_a_built_in_fault_is_found(
-    plant: str, kind: str, traces: Callable[[Verdict], object], tmp_path: Path
+    inject_fault: str, kind: str, traces: Callable[[Verdict], object], tmp_path: Path
 ) -> None:
-    result = await run(Options(seconds=16, seed=1, folder=tmp_path, plant=plant, only=(kind,), **SHORT))
+    result = await run(Options(seconds=16, seed=1, folder=tmp_path, inject_fault=inject_fault, only=(kind,), **SHORT))
     assert result.failures
     assert traces(result.verdict)

@@ -20,7 +20,7 @@ from tests.chaos.network import NumpyNetwork
 from tests.chaos.run import MODEL
 from tests.chaos.windows import Window, windows_of
 
-RULES = Rules(hop_ms=10_000, linger_ms=30_000)
+RULES = Rules(hop_ms=10_000, grace_ms=30_000)
 CELL_MS = 5_000
 CELLS = 12
 START_MS = 1_700_000_000_000
@@ -108,13 +108,13 @@ def event_of(window: Window, offset: int, mg: list[int], state: str, network: Nu
         },
         "published_at_ms": 1_000 * offset,
     }
-    return Seen(1, offset, user, {"ce_id": f"{user}-{start}"}, data, window.due_ms(RULES.linger_ms) + 500)
+    return Seen(1, offset, user, {"ce_id": f"{user}-{start}"}, data, window.due_ms(RULES.grace_ms) + 500)
 
 
 def events_of(uploads: list[Sent], network: NumpyNetwork, *, folds: bool = True) -> list[Seen]:
     """All events, the baseline folded window by window, or that of the window itself."""
     median, events = RunningMedian(), []
-    for offset, window in enumerate(w for w in windows_of(uploads, RULES.hop_ms, RULES.linger_ms) if w.contents):
+    for offset, window in enumerate(w for w in windows_of(uploads, RULES.hop_ms, RULES.grace_ms) if w.contents):
         values = window.contents[0]["accelerometer"].values
         medians = median.medians() if median.count else np.median(values, axis=1)
         events.append(event_of(window, offset, [round(float(value)) for value in medians], median.state, network))

@@ -10,7 +10,7 @@ import numpy as np
 from tests.chaos.contract import KINDS, WINDOW_MS, Kind, Signal, on_grid
 from tests.chaos.history import Sent
 
-LINGER_MARGIN_MS = 1_000
+GRACE_MARGIN_MS = 1_000
 """Between the client's clock, the broker's clock and the tick that makes a window due."""
 MAX_OPTIONAL = 6
 
@@ -43,12 +43,12 @@ class Window:
         """It may have one."""
         return not self.certain and bool(self.contents)
 
-    def due_ms(self, linger_ms: float) -> float:
-        """When nothing is left to wait for: the last 202, and the linger where something is missing."""
-        return max(upload.settled_ms for upload in self.uploads) + (0 if self.complete else linger_ms)
+    def due_ms(self, grace_ms: float) -> float:
+        """When nothing is left to wait for: the last 202, and the grace period where something is missing."""
+        return max(upload.settled_ms for upload in self.uploads) + (0 if self.complete else grace_ms)
 
 
-def windows_of(uploads: Collection[Sent], hop_ms: int, linger_ms: float) -> Iterator[Window]:
+def windows_of(uploads: Collection[Sent], hop_ms: int, grace_ms: float) -> Iterator[Window]:
     """All windows with data, per stream in the order of their start."""
     members: dict[Key, set[Sent]] = defaultdict(set)
     for upload in uploads:
@@ -57,26 +57,26 @@ def windows_of(uploads: Collection[Sent], hop_ms: int, linger_ms: float) -> Iter
             for start in range(first, int(part.t_ms[-1]) + 1, hop_ms):
                 members[upload.user, upload.device, start].add(upload)
     for key in sorted(members):
-        yield _window(key, sorted(members[key], key=lambda sent: sent.number), linger_ms)
+        yield _window(key, sorted(members[key], key=lambda sent: sent.number), grace_ms)
 
 
-def _window(key: Key, uploads: list[Sent], linger_ms: float) -> Window:
+def _window(key: Key, uploads: list[Sent], grace_ms: float) -> Window:
     start = key[2]
-    certain = _is_certain(start, uploads, linger_ms)
+    certain = _is_certain(start, uploads, grace_ms)
     choices: Sequence[Sequence[Sent]] = [uploads] if certain else _choices(uploads)
     possible = [_signals(start, choice) for choice in choices]
     contents = tuple(signals for signals in possible if signals["accelerometer"].passes)
     return Window(key, tuple(uploads), certain, is_complete(start, uploads), contents)
 
 
-def _is_certain(start: int, uploads: Sequence[Sent], linger_ms: float) -> bool:
-    """All of it arrived, none so much later than another that the linger may have been over, none dispensable."""
+def _is_certain(start: int, uploads: Sequence[Sent], grace_ms: float) -> bool:
+    """All of it arrived, none so much later than another that the grace period may have been over, none dispensable."""
     if any(upload.accepted_ms is None for upload in uploads):
         return False
     # The k-th to arrive came between the k-th of the earliest and the k-th of the latest possible times.
     earliest = sorted(upload.began_ms for upload in uploads)
     latest = sorted(upload.settled_ms for upload in uploads)
-    if any(late - early > linger_ms - LINGER_MARGIN_MS for early, late in zip(earliest, latest[1:], strict=False)):
+    if any(late - early > grace_ms - GRACE_MARGIN_MS for early, late in zip(earliest, latest[1:], strict=False)):
         return False
     # Complete without one of them it may have closed before that one came.
     return not any(is_complete(start, [u for u in uploads if u is not upload]) for upload in uploads)

@@ -259,7 +259,7 @@ def test_every_variable_is_a_setting_and_the_ports_are_the_settings(manifests: M
 
 
 def test_a_variable_that_is_no_setting_is_seen(full: Manifests) -> None:
-    _container(full)["env"].append({"name": "GAITWAY_LINGER_SECONDS", "value": "60"})
+    _container(full)["env"].append({"name": "GAITWAY_GRACE_SECONDS", "value": "60"})
     with pytest.raises(AssertionError, match="no such settings"):
         settings_of("features", full)
 

@@ -88,7 +88,7 @@ class TwoParts:
 class Pipeline:
     """ingest, features and inference on a broker and a Redis; their logs stay in ``folder``.
 
-    ``linger_s`` must outlast what a test keeps the log waiting for in the middle of a window. ``more``: settings of all
+    ``grace_s`` must outlast what a test keeps the log waiting for in the middle of a window. ``more``: settings of all
     three.
     """
 
@@ -101,7 +101,7 @@ class Pipeline:
         topic_prefix: str,
         redis_prefix: str,
         model: Path,
-        linger_s: float = 5.0,
+        grace_s: float = 5.0,
         session_timeout_ms: int = 10_000,
         **more: object,
     ) -> None:
@@ -113,7 +113,7 @@ class Pipeline:
         )
         self.features = ServiceProcess(
             "features",
-            group | {"redis": redis, "redis_prefix": redis_prefix, "linger_s": linger_s, "commit_interval_ms": 500},
+            group | {"redis": redis, "redis_prefix": redis_prefix, "grace_s": grace_s, "commit_interval_ms": 500},
             data_dir=folder / "features",
         )
         self.inference = ServiceProcess("inference", group | {"model": model}, data_dir=folder / "inference")

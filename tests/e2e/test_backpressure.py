@@ -199,9 +199,9 @@ async def test_a_topic_far_ahead_waits_in_kafka(
         "partitions": 1,
         "redis": valkey.url,
         "redis_prefix": redis_prefix,
-        "linger_s": 1,
+        "grace_s": 1,
         "commit_interval_ms": 200,
-        "max_waiting_records": MAX_WAITING,
+        "max_buffered_records": MAX_WAITING,
         "max_poll_records": MAX_POLL,
     }
     await topics.ensure_topics(kafka, topic_prefix, 1, 1)
@@ -214,7 +214,7 @@ async def test_a_topic_far_ahead_waits_in_kafka(
             await far_ahead(anybody, names[0], time.time_ns() // 1_000_000)
 
             async def waiting() -> float:
-                return await metric(features, "gaitway_features_merge_waiting_records")
+                return await metric(features, "gaitway_features_merge_buffered_records")
 
             async def runs_ahead() -> bool:
                 return await waiting() > MAX_WAITING

@@ -25,7 +25,7 @@ async def test_kill_9_of_the_broker_in_mid_stream(
     broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], two_parts: dict[str, tuple[Path, Path]]
 ) -> None:
     # While the broker is away the log stands still; its time does not. On a busy machine it is away for a while.
-    pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=45)
+    pipeline = start_pipeline(kafka=broker.bootstrap_servers, grace_s=45)
     lives = {name: server.pid for name, server in pipeline.services.items()}
     watches = pipeline.in_two_parts(two_parts)
     async with pipeline.tail() as seen:
@@ -55,11 +55,11 @@ async def test_kill_9_of_the_broker_in_mid_stream(
 async def test_sigterm_while_the_broker_is_away(
     broker: KafkaBroker, start_pipeline: Callable[..., Pipeline], even: dict[str, Path], busy: bool
 ) -> None:
-    pipeline = start_pipeline(kafka=broker.bootstrap_servers, linger_s=2)
+    pipeline = start_pipeline(kafka=broker.bootstrap_servers, grace_s=2)
     watch = pipeline.watch(even["e4-S03"])
     await replay([watch], pipeline.url, float("inf"))
     if busy:
-        # The windows that the linger closes meanwhile find no broker.
+        # The windows that the grace period closes meanwhile find no broker.
         await until(lambda: pipeline.metric("features", "gaitway_features_windows_total"), "the first windows")
         broker.kill()
         await asyncio.sleep(4)

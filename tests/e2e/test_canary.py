@@ -79,8 +79,8 @@ async def canary_of(settings: CanarySettings, health: Health) -> AsyncIterator[C
 
 @pytest.fixture
 def pipeline(start_pipeline: Callable[..., Pipeline]) -> Pipeline:
-    """No window of the canary waits for the linger, unless a gateway that is away keeps the log waiting for longer."""
-    return start_pipeline(linger_s=60)
+    """No window of the canary waits for the grace period, unless a gateway that is away delays the log longer."""
+    return start_pipeline(grace_s=60)
 
 
 async def test_right_then_missing_then_right_again(pipeline: Pipeline) -> None:

@@ -132,7 +132,7 @@ async def test_every_query_of_every_dashboard_has_an_answer(
 ) -> None:
     program("prometheus", package="prometheus")
     # The canary sends every 5 s, as in life: a window must wait for longer.
-    pipeline = start_pipeline(linger_s=8)
+    pipeline = start_pipeline(grace_s=8)
     canary = ServiceProcess(
         "canary",
         {

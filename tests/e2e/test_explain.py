@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gaitway.explain.report import Explanation
 
 from gaitway.errors import CommandError
+from gaitway.explain.report import Explanation
 from gaitway.explain.run import explain
 from gaitway.replay import replay
 from shared.contracts import topics
@@ -18,13 +18,13 @@ from shared.model.bundle import load_bundle
 from tests.e2e.harness import Event, Pipeline
 from tests.integration.bus import producer
 
-LINGER_S = 5.0
+GRACE_S = 5.0
 ANOTHER_MODEL = Path(__file__).parents[2] / "models" / "gaitway-cnn"
 
 
 def command(pipeline: Pipeline, bundle: Path, event_id: str, *options: str) -> subprocess.CompletedProcess[str]:
     arguments = ["--kafka", pipeline.kafka, "--topic-prefix", pipeline.prefix, "--model", str(bundle)]
-    arguments += ["--linger-s", str(LINGER_S), *options]
+    arguments += ["--grace-s", str(GRACE_S), *options]
     return subprocess.run(
         [sys.executable, "-m", "gaitway", "explain", event_id, *arguments], capture_output=True, text=True, timeout=120
     )
@@ -51,7 +51,7 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
     model = load_bundle(bundle)
 
     async def explained(event_id: str, hours: float | None = None) -> Explanation:
-        return await explain(pipeline.kafka, pipeline.prefix, event_id, model, linger_s=LINGER_S, hours=hours)
+        return await explain(pipeline.kafka, pipeline.prefix, event_id, model, grace_s=GRACE_S, hours=hours)
 
     # Of each person, the last event of those with the fewest modalities: the Garmin log has windows that lack some.
     poorest = {e.key: e for e in sorted(events, key=lambda e: (-len(e.data["modalities"]), e.offset))}

@@ -63,7 +63,7 @@ async def test_sigterm_of_each_service_in_mid_stream(
     start_pipeline: Callable[..., Pipeline], two_parts: dict[str, tuple[Path, Path]]
 ) -> None:
     # Without the gateway there are no uploads, and when it is back the log's time has moved on by as much.
-    pipeline = start_pipeline(linger_s=30)
+    pipeline = start_pipeline(grace_s=30)
     watches = pipeline.in_two_parts(two_parts)
     servers = (pipeline.features, pipeline.inference, pipeline.ingest)
     async with pipeline.tail() as seen:
@@ -89,7 +89,7 @@ async def test_sigterm_of_each_service_in_mid_stream(
 async def test_the_whole_log_again_gives_no_second_event(
     start_pipeline: Callable[..., Pipeline], even: dict[str, Path], redis_is_empty: bool
 ) -> None:
-    pipeline = start_pipeline(linger_s=2, session_timeout_ms=6_000)
+    pipeline = start_pipeline(grace_s=2, session_timeout_ms=6_000)
     watches = [pipeline.watch(path) for path in even.values()]
     wanted = expected(even, watches)
     await replay(watches, pipeline.url, float("inf"))
@@ -115,7 +115,7 @@ async def test_the_whole_log_again_gives_no_second_event(
     again = sum((await pipeline.end_offsets(topics.WINDOWS.name)).values()) - sum(windows_end.values())
     # Final windows are known from Redis; when it is empty features makes all of them again, and the ledger knows them.
     assert again == (len(wanted) if redis_is_empty else 0)
-    assert await pipeline.metric("inference", "gaitway_inference_repeats_total") == len(wanted) + again
+    assert await pipeline.metric("inference", "gaitway_inference_duplicate_windows_total") == len(wanted) + again
 
 
 async def send_again(pipeline: Pipeline, watches: list[Watch], events: list[Event]) -> None:

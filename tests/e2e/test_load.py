@@ -12,7 +12,7 @@ from tests.gaitway.cli.test_cli import gaitway
 
 def test_every_window_of_a_fleet_comes_once(start_pipeline, tmp_path):
     # Longer than the 5 s between two uploads, which would close every window in between.
-    pipeline = start_pipeline(linger_s=60.0)
+    pipeline = start_pipeline(grace_s=60.0)
     out = tmp_path / "load.json"
     done = gaitway(
         *("load", "--watches", 12, "--minutes", 0.7, "--connections", 4, "--summary", out),

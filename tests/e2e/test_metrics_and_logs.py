@@ -75,7 +75,7 @@ async def every_metric_has_a_sample(pipeline: Pipeline) -> None:
                 stages[sample.labels["stage"]] = stages.get(sample.labels["stage"], 0) + sample.value
         (loop_lag,) = [s for s in found["gaitway_event_loop_lag_seconds"] if s.name.endswith("_count")]
         assert loop_lag.value > 0
-        assert all(sample.value == 1 for sample in found["gaitway_ready"])
+        assert all(sample.value == 1 for sample in found["gaitway_dependency_up"])
         (build,) = found["gaitway_build_info"]
         assert build.labels["service"] == service
     assert set(stages) == set(STAGES)

@@ -42,7 +42,7 @@ def baselines_by_person(pairs: list[tuple[Watch, Watch]]) -> dict:
 async def test_more_partitions(
     start_pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = start_pipeline(linger_s=2, session_timeout_ms=6_000)
+    pipeline = start_pipeline(grace_s=2, session_timeout_ms=6_000)
     moves = [f"u{n}" for n in range(50) if partition_of(f"u{n}", harness.PARTITIONS) != partition_of(f"u{n}", MORE)]
     pairs = [halves(pipeline, tmp_path, "e4-S03", moves[0]), halves(pipeline, tmp_path, "e4-S03", moves[1])]
     first, second = ([pair[half] for pair in pairs] for half in (0, 1))
@@ -66,7 +66,7 @@ async def test_more_partitions(
         await group_is_empty(pipeline, group)
 
     monkeypatch.setattr(harness, "PARTITIONS", MORE)
-    wider = start_pipeline(linger_s=2)
+    wider = start_pipeline(grace_s=2)
     await replay(second, wider.url, float("inf"))
     await wider.settle()
     events = await wider.events()
@@ -112,7 +112,7 @@ async def test_another_partition_count_stops_the_start(pipeline: Pipeline) -> No
 async def test_a_wrong_bundle_is_taken_back(
     start_pipeline: Callable[..., Pipeline], tmp_path: Path, bundle: Path
 ) -> None:
-    pipeline = start_pipeline(linger_s=2, session_timeout_ms=6_000)
+    pipeline = start_pipeline(grace_s=2, session_timeout_ms=6_000)
     first, second = halves(pipeline, tmp_path, "e4-S03", "u1")
     wanted = baselines_by_person([(first, second)])
     await replay([first], pipeline.url, float("inf"))
@@ -140,7 +140,7 @@ async def test_a_wrong_bundle_is_taken_back(
     assert_once_each(by_model["random@0.0.1"], wanted.keys())
     assert 0 < before < len(wanted)
     assert len(by_model["wrong@0.0.1"]) == len(wanted) - before
-    assert await pipeline.metric("inference", "gaitway_inference_repeats_total") == before
+    assert await pipeline.metric("inference", "gaitway_inference_duplicate_windows_total") == before
 
 
 async def serve_with(pipeline: Pipeline, model: Path, folder: Path) -> None:
@@ -156,7 +156,7 @@ async def serve_with(pipeline: Pipeline, model: Path, folder: Path) -> None:
 async def test_a_user_erased_from_redis_comes_back_unless_features_forgets_first(
     start_pipeline: Callable[..., Pipeline], tmp_path: Path
 ) -> None:
-    pipeline = start_pipeline(linger_s=2)
+    pipeline = start_pipeline(grace_s=2)
     first, second = halves(pipeline, tmp_path, "e4-S03", "u1")
     key = f"{pipeline.redis_prefix}user:u1"
     async with Redis.from_url(pipeline.redis) as client:

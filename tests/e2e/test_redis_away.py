@@ -61,7 +61,7 @@ async def test_windows_go_on_without_redis(
     two_parts: dict[str, tuple[Path, Path]],
     how: str,
 ) -> None:
-    pipeline = start_pipeline(redis=valkey.url, linger_s=10)
+    pipeline = start_pipeline(redis=valkey.url, grace_s=10)
     # One user whose baseline is in memory when Redis goes, and one who comes while it is away.
     known = pipeline.in_two_parts({"e4-S03": two_parts["e4-S03"]})
     stranger = pipeline.watch(even["wisdm-1600"])
@@ -102,7 +102,7 @@ async def test_windows_go_on_without_redis(
 async def test_a_flush_is_a_cold_start(
     start_pipeline: Callable[..., Pipeline], valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    pipeline = start_pipeline(redis=valkey.url, linger_s=2)
+    pipeline = start_pipeline(redis=valkey.url, grace_s=2)
     first = pipeline.watch(cut("e4-S03", tmp_path / "first", to_s=90))
     second = pipeline.watch(cut("e4-S03", tmp_path / "second", from_s=90, to_s=178), shift_ms=first.shift_ms)
     await replay([first], pipeline.url, float("inf"))

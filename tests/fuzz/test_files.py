@@ -156,11 +156,11 @@ def test_units_are_told_apart(unit, stamp, swing):
         write(Path(folder), t_ms * STAMPS[stamp], UNITS[unit], swing)
         try:
             read_recording(Path(folder))
-            said = ""
+            decide = ""
         except DatasetError as error:
-            said = str(error)
+            decide = str(error)
     wrong = [name for name in (unit, stamp) if name not in ("mg", "ms")]
-    assert any(f"looks like {name}" in said for name in wrong) if wrong else not said
+    assert any(f"looks like {name}" in decide for name in wrong) if wrong else not decide
 
 
 def write(folder: Path, t_ms: np.ndarray, factor: float = 1.0, swing: float = 0.1) -> None:

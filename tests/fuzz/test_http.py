@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import MemoryPublisher
+from services.ingest.producer import MemoryProducer
 from shared.contracts.token import make_token
 from shared.runtime.health import Health
 from shared.runtime.http_limits import HttpLimits
@@ -53,7 +53,7 @@ BYTES = st.sampled_from(REQUESTS).flatmap(lambda one: mutated(one) | st.just(one
 
 async def exchange(pieces: list[bytes]) -> tuple[bytes, bytes]:
     """What the pieces are answered, and what an honest client is answered after them."""
-    app = create_app(MemoryPublisher(), TokenVerifier(KEY), Health(), clock=lambda: NOW_MS)
+    app = create_app(MemoryProducer(), TokenVerifier(KEY), Health(), clock=lambda: NOW_MS)
     sock = bind("127.0.0.1", 0)
     http = server(app, limits=LIMITS, grace_s=1)
     serving = asyncio.create_task(http.serve(sockets=[sock]))

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.features.partition_task import Partition
+from services.features.partition_task import PartitionTask
 from services.inference.cloud_events import ModelName, activity_event, to_message
 from services.inference.ledger import Ledger
 from shared.contracts.decoding import traceparent_of, user_of
@@ -23,7 +23,7 @@ from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, NESTED_MSGPACK, hostile,
 from tests.services.features.kafka_log import kafka_record
 from tests.services.inference.windows import window
 from tests.shared.contracts.test_records import gap_v1
-from tests.shared.windows.signals import BASE_MS, HOP_MS, LINGER_MS, wearer
+from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS, wearer
 
 PERSON = wearer(1)
 UPLOADS = [PERSON.upload(begin, begin + 10_000, begin // 10_000) for begin in range(0, 60_000, 10_000)]
@@ -138,7 +138,7 @@ def polls(draw: st.DrawFn) -> list[tuple[int, list[Any]]]:
 @settings(max_examples=150, deadline=None)
 @given(polls())
 def test_a_partition_folds_whatever_is_delivered(delivered):
-    partition = Partition(0, HOP_MS, LINGER_MS, (None, None, None))
+    partition = PartitionTask(0, HOP_MS, GRACE_MS, (None, None, None))
     baselines = MemoryBaselines()
     rejected, released = [], []
     for topic, records in delivered:
@@ -168,7 +168,7 @@ def test_a_rejected_record_changes_nothing_for_the_others(poison):
     """The windows and gaps of a user are the same with and without another user's spoilt records before theirs."""
 
     def fold(extra: list[bytes]) -> list[tuple[int, bool]]:
-        partition = Partition(0, HOP_MS, LINGER_MS, (None, None, None))
+        partition = PartitionTask(0, HOP_MS, GRACE_MS, (None, None, None))
         closed = []
         for topic in range(3):
             own = [kafka_record(topic, 0, BASE_MS + 10_000, v, b"other") for v in extra] if topic == 1 else []

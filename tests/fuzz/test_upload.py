@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import MemoryPublisher
+from services.ingest.producer import MemoryProducer
 from services.ingest.validation import decode_upload, gunzip
 from shared.contracts.errors import InvalidUpload
 from shared.contracts.modality import MODALITIES
@@ -101,7 +101,7 @@ def test_a_bomb_stays_small():
         tracemalloc.stop()
 
 
-PUBLISHER = MemoryPublisher()
+PUBLISHER = MemoryProducer()
 APP = create_app(PUBLISHER, TokenVerifier(KEY), Health(), max_body_bytes=MAX_BODY_BYTES, clock=lambda: NOW_MS)
 TOKEN = "Bearer " + make_token(KEY, "u1")
 

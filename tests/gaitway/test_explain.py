@@ -10,13 +10,13 @@ from gaitway.events import Event
 from gaitway.explain.run import Recomputation, compare
 from services.inference.cloud_events import ModelName, activity_event
 from shared.contracts.event import ActivityEvent
-from shared.contracts.labels import UNKNOWN, said
+from shared.contracts.labels import UNKNOWN, decide
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline
 from shared.model.bundle import LoadedModel, load_bundle
 from shared.windows.featurise import MemoryBaselines, featurise, window_features
 from tests.bundles import random_bundle
 from tests.services.features.kafka_log import as_kafka, kafka_record
-from tests.shared.windows.signals import BASE_MS, DEVICE, HOP_MS, LINGER_MS, delivered, fold, wearer
+from tests.shared.windows.signals import BASE_MS, DEVICE, GRACE_MS, HOP_MS, delivered, fold, wearer
 
 PERSON, OTHER = wearer(1), wearer(2)
 START_MS = BASE_MS + 10_000
@@ -43,11 +43,11 @@ TOLD = ActivityEvent(
 
 def recomputed(uploads, arrivals_ms, users) -> Recomputation:
     log = delivered(uploads, arrivals_ms, [(0, 0, 0)] * len(uploads), users=users)
-    found = Recomputation(TOLD, 3, LINGER_MS)
+    found = Recomputation(TOLD, 3, GRACE_MS)
     for record in log:
         found.deliver(record.topic, [as_kafka(record)])
     for topic in range(3):
-        found.deliver(topic, [kafka_record(topic, 10_000, BASE_MS + 10 * LINGER_MS)])
+        found.deliver(topic, [kafka_record(topic, 10_000, BASE_MS + 10 * GRACE_MS)])
     return found
 
 
@@ -82,9 +82,9 @@ def test_the_records_that_made_the_window():
 
 def test_what_comes_after_the_linger_is_no_source():
     uploads = [PERSON.upload(0, 29_200, 1), PERSON.upload(29_200, 40_000, 2)]
-    found = recomputed(uploads, [29_200, 29_200 + LINGER_MS], ["u", "u"])
+    found = recomputed(uploads, [29_200, 29_200 + GRACE_MS], ["u", "u"])
     assert found.window is not None
-    assert found.window.closed_by == "linger"
+    assert found.window.closed_by == "grace"
     assert {source.seq for source in found.sources} == {1}
 
 
@@ -154,7 +154,7 @@ def test_a_difference_in_the_last_bits_changes_no_word(model):
     told = published(model)
     (first, most), (second, more) = sorted(told.probabilities.items(), key=lambda item: -item[1])[:2]
     swapped = told.probabilities | {first: more, second: most}
-    activity, confidence = said(swapped, model.abstain_below)
+    activity, confidence = decide(swapped, model.abstain_below)
     event = msgspec.structs.replace(told, probabilities=swapped, activity=activity, confidence=confidence)
     assert activity == second
     # These are far apart, so that the probabilities differ, but not the word that belongs to them.
@@ -174,7 +174,7 @@ def test_the_baseline_in_the_event_is_what_the_model_gets(model):
         """One of a user whose history was another; what the network was told of it is ``baseline_mg``."""
         (row,) = model.probabilities(window_features([raw], [other]), [mask], [baseline_mg])
         probabilities = dict(zip(model.classes, row.tolist(), strict=True))
-        activity, confidence = said(probabilities, model.abstain_below)
+        activity, confidence = decide(probabilities, model.abstain_below)
         return msgspec.structs.replace(
             told, baseline=other, probabilities=probabilities, activity=activity, confidence=confidence
         )

@@ -17,18 +17,18 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from services.features import consumer as source_module
-from services.features.baseline_cache import Users
+from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore, UserWrite
-from services.features.consumer import BatchSource
+from services.features.consumer import BatchConsumer
 from services.features.processor import Processor
-from services.features.producer import Publisher
+from services.features.producer import KafkaWindowProducer
 from services.features.settings import FeaturesSettings
 from shared.contracts import topics
 from shared.contracts.modality import NAMES
 from shared.contracts.samples import TICK
 from shared.contracts.topics import REJECTED, WATCH, WINDOWS
 from shared.contracts.window import decode_window
-from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.dead_letters import DeadLetterLimit
 from shared.runtime.health import Health
 from tests.bundles import random_bundle
 from tests.e2e.harness import until
@@ -65,19 +65,19 @@ class FeaturesWorker:
             "partitions": PARTITIONS,
             "redis": redis,
             "redis_prefix": redis_prefix,
-            "linger_s": 60.0,  # nothing here waits for it: a busy machine is late with the rest of a window
+            "grace_s": 60.0,  # nothing here waits for it: a busy machine is late with the rest of a window
             "session_timeout_ms": 6_000,
             "commit_interval_ms": 50,
         }
         settings = FeaturesSettings(**values | changes)
         names = [prefix + spec.name for spec in WATCH.values()]
         self.store = BaselineStore(settings.redis, settings.redis_prefix)
-        self.publisher = Publisher(settings.kafka, prefix)
+        self.publisher = KafkaWindowProducer(settings.kafka, prefix)
         self.health = Health(settings.stalled_after_s)
-        share = RejectedShare(settings.max_rejected_share, settings.rejected_share_min_records)
-        users = Users(self.store, settings.hop_ms)
+        share = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
+        users = BaselineCache(self.store, settings.hop_ms)
         self.processor = Processor(users, self.publisher, self.health, names, 1_000, share)
-        self.source = BatchSource(settings, self.processor, self.health, names, self._send)
+        self.source = BatchConsumer(settings, self.processor, self.health, names, self._send)
 
     async def _send(self, batch) -> None:
         await self.source.handle(batch)
@@ -203,7 +203,7 @@ async def test_commits_wait_for_open_windows_and_carry_the_log_time(kafka, bus, 
     group = f"{bus}features"
     began_ms = time.time() * 1000 - 1_000
     async with watches(kafka, bus) as fleet:
-        first = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=60.0)
+        first = FeaturesWorker(kafka, bus, redis_url, redis_prefix, grace_s=60.0)
         async with first.running():
             await fleet.upload(0, 0, 40_000)
             await windows_until(kafka, bus, fleet.windows(0, 0, 40_000))
@@ -223,7 +223,7 @@ async def test_commits_wait_for_open_windows_and_carry_the_log_time(kafka, bus, 
             assert held[TopicPartition(topic, 0)].offset <= offset
         assert all(began_ms < int(commit.metadata) < time.time() * 1000 + 1_000 for commit in held.values())
 
-        second = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=60.0)
+        second = FeaturesWorker(kafka, bus, redis_url, redis_prefix, grace_s=60.0)
         async with second.running():
             await second.owns(PARTITIONS)
             released = second.processor.partitions[2]._released
@@ -241,10 +241,10 @@ async def test_commits_wait_for_open_windows_and_carry_the_log_time(kafka, bus, 
 async def test_a_restart_begins_at_the_committed_log_time(kafka, bus, redis_url, redis_prefix, monkeypatch):
     starts: list[dict] = []
 
-    class Spying(source_module.Partition):
-        def __init__(self, number, hop_ms, linger_ms, start):
+    class Spying(source_module.PartitionTask):
+        def __init__(self, number, hop_ms, grace_ms, start):
             starts.append({number: list(start)})
-            super().__init__(number, hop_ms, linger_ms, start)
+            super().__init__(number, hop_ms, grace_ms, start)
 
     async with watches(kafka, bus) as fleet:
         async with FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
@@ -277,7 +277,7 @@ async def test_a_second_worker_joins_and_leaves_and_nothing_is_lost(kafka, bus, 
                 uploaded_ms += step_ms
                 await asyncio.sleep(0.1)
 
-        settings = {"redis": redis_url, "redis_prefix": redis_prefix, "linger_s": 30.0}
+        settings = {"redis": redis_url, "redis_prefix": redis_prefix, "grace_s": 30.0}
         first = FeaturesWorker(kafka, bus, **settings, instance="a")
         async with first.running():
             await first.owns(PARTITIONS)
@@ -306,7 +306,7 @@ async def test_a_second_worker_joins_and_leaves_and_nothing_is_lost(kafka, bus, 
 
 
 async def test_who_finds_another_writer_begins_again_at_the_last_commit(kafka, bus, redis_url, redis_prefix, caplog):
-    worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=60.0, commit_interval_ms=60_000)
+    worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, grace_s=60.0, commit_interval_ms=60_000)
     async with watches(kafka, bus) as fleet, worker.running():
         await fleet.upload(0, 0, 25_000)
         await windows_until(kafka, bus, fleet.windows(0, 0, 25_000))
@@ -332,7 +332,7 @@ async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus,
     expected: set[tuple[str, int]] = set()
     async with watches(kafka, bus) as people, Redis.from_url(redis_url) as client:
         await client.rpush(f"{redis_prefix}user:u0", "no", "user")
-        worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, linger_s=2.0)
+        worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, grace_s=2.0)
         async with worker.running():
             for round_ms in (0, 30_000):
                 for person in range(PARTITIONS):
@@ -364,7 +364,7 @@ async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus,
 
 async def test_commits_that_cannot_be_read_at_once_are_read_later(kafka, bus, redis_url, redis_prefix, monkeypatch):
     failures = 2
-    committed = BatchSource._committed
+    committed = BatchConsumer._committed
 
     async def failing(self, assigned):
         nonlocal failures
@@ -373,7 +373,7 @@ async def test_commits_that_cannot_be_read_at_once_are_read_later(kafka, bus, re
             raise KafkaConnectionError("away")
         return await committed(self, assigned)
 
-    monkeypatch.setattr(BatchSource, "_committed", failing)
+    monkeypatch.setattr(BatchConsumer, "_committed", failing)
     monkeypatch.setattr(source_module, "RETRY_S", 0.05)
     async with watches(kafka, bus) as fleet, FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
         await fleet.upload(0, 0, 20_000)
@@ -385,7 +385,7 @@ async def test_an_assignment_that_fails_for_good_is_no_silence(kafka, bus, redis
     async def broken(self, assigned):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(BatchSource, "_committed", broken)
+    monkeypatch.setattr(BatchConsumer, "_committed", broken)
     worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
     with contextlib.suppress(ZeroDivisionError):
         async with worker.running():

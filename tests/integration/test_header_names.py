@@ -6,14 +6,14 @@ from aiokafka.consumer import fetcher
 from aiokafka.record import memory_records
 
 from shared.contracts import topics
-from shared.kafka.aiokafka_patches import accept_any_header_names
+from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from tests.integration.bus import NOT_UTF8, write_names_that_are_not_utf8
 
 
 @pytest.fixture(params=["compiled", "python"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
-    accept_any_header_names()
+    tolerate_invalid_header_names()
     if request.param == "python":
         monkeypatch.setattr("shared.kafka.aiokafka_patches.MemoryRecords", memory_records._MemoryRecordsPy)
 

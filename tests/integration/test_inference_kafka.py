@@ -12,7 +12,7 @@ from services.inference import producer as inference_producer
 from services.inference import service
 from services.inference.classifier import Classifier
 from services.inference.cloud_events import activity_event, to_message
-from services.inference.producer import Outgoing, PartitionWriter, open_producer
+from services.inference.producer import TransactionalProducer, TransactionBatch, open_producer
 from services.inference.readback import read_ledgers
 from services.inference.service import Worker
 from services.inference.settings import InferenceSettings
@@ -58,7 +58,7 @@ async def bus(kafka, topic_prefix) -> str:
 class Owner:
     """A worker's hold on partition 0, as far as its transactions go."""
 
-    def __init__(self, partition_writer: PartitionWriter, classifier: Classifier) -> None:
+    def __init__(self, partition_writer: TransactionalProducer, classifier: Classifier) -> None:
         self.writer = partition_writer
         self._classifier = classifier
 
@@ -66,11 +66,11 @@ class Owner:
     async def open(cls, kafka: str, prefix: str, classifier: Classifier) -> "Owner":
         opened = await open_producer(kafka, prefix, 0, 10_000)
         ledger = (await read_ledgers(kafka, prefix, [0], classifier.name.name_version))[0]
-        return cls(PartitionWriter(opened, prefix, 0, f"{prefix}inference", ledger), classifier)
+        return cls(TransactionalProducer(opened, prefix, 0, f"{prefix}inference", ledger), classifier)
 
     async def publish(self, *windows: WindowRecord, next_offset: int = 1) -> None:
         """What is new among the windows, in one transaction."""
-        out = Outgoing(next_offset=next_offset)
+        out = TransactionBatch(next_offset=next_offset)
         for item in windows:
             if self.writer.ledger.stage("u1", item):
                 event = activity_event("u1", item, {"walking": 1.0}, self._classifier.name, 0)
@@ -264,7 +264,7 @@ async def test_two_workers_share_the_partitions_and_take_over(kafka, bus, classi
             # Windows come all the while: what a poll finds during a rebalance must not hold it up.
             sent = 1
             async with asyncio.timeout(90):
-                while not (len(first._processor.writers) == len(second._processor.writers) == 1) or sent < 20:
+                while not (len(first._processor.producers) == len(second._processor.producers) == 1) or sent < 20:
                     await send(kafka, bus, window(sent).encode(), partition=sent % PARTITIONS)
                     sent += 1
             await events_of(kafka, bus, sent)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from gaitway.embedded import KafkaBroker, free_port
 from services.ingest.auth import make_token
-from services.ingest.producer import KafkaPublisher
+from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import RetryLater
 from shared.contracts.modality import BY_NAME, NAMES
@@ -246,7 +246,7 @@ async def test_a_broker_that_goes_and_comes_back():
         assert len(log.splitlines()) < 40, "a broker that is away fills no disk"
 
 
-async def acknowledged_tick(publisher: KafkaPublisher) -> int:
+async def acknowledged_tick(publisher: KafkaSampleProducer) -> int:
     """Of a broker that has just begun to answer, and may take longer than the bound at first."""
     async with asyncio.timeout(60):
         while True:
@@ -267,7 +267,7 @@ async def test_a_producer_that_is_dropped_leaves_nothing_behind(topic_prefix):
             buffer_bytes=1024**2,
         )
         await ensure_topics(broker.bootstrap_servers, topic_prefix, PARTITIONS, 1)
-        publisher = KafkaPublisher(settings)
+        publisher = KafkaSampleProducer(settings)
         with pytest.raises(RetryLater, match="not connected"):
             await publisher.tick()
         await publisher.start()

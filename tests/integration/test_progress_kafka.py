@@ -6,7 +6,7 @@ import pytest
 
 from shared.contracts import topics
 from shared.kafka import lag as progress_module
-from shared.kafka.lag import PartitionProgress
+from shared.kafka.lag import PartitionLag
 from shared.runtime.clock import system_clock
 from shared.runtime.health import Health
 from tests.e2e.harness import until
@@ -51,7 +51,7 @@ class HangingPolls:
         await until(lambda: self.calls > 1, "a poll that reads nothing")
 
 
-async def looks(progress: PartitionProgress, count: int) -> None:
+async def looks(progress: PartitionLag, count: int) -> None:
     """Return after so many looks at the partitions."""
     look, seen = progress.look, 0
 

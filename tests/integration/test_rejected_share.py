@@ -67,7 +67,7 @@ async def test_features(kafka, bus, redis_url, redis_prefix):
         "partitions": PARTITIONS,
         "redis": redis_url,
         "redis_prefix": redis_prefix,
-        "rejected_share_min_records": 20,
+        "dlq_min_records": 20,
         "log_level": "ERROR",
     }
     async with ticking(kafka, bus) as anybody:
@@ -84,7 +84,7 @@ async def test_inference(kafka, bus, tmp_path):
         "topic_prefix": bus,
         "partitions": PARTITIONS,
         "model": random_bundle(tmp_path / "bundle"),
-        "rejected_share_min_records": 20,
+        "dlq_min_records": 20,
         "log_level": "ERROR",
     }
     async with producer(kafka) as anybody:

@@ -11,7 +11,7 @@ from services.inference.service import Worker
 from shared.contracts import topics
 from shared.contracts.errors import TopicMismatch
 from shared.kafka import topic_monitor
-from shared.kafka.topic_monitor import TopicWatch
+from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime.clock import system_clock
 from shared.runtime.health import Health
 from tests.bundles import random_bundle
@@ -127,7 +127,7 @@ async def created_otherwise(kafka: str, name: str, partitions: int):
 
 
 @pytest.mark.parametrize(("partitions", "said"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
-async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, said):
+async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, decide):
     health = Health()
     worker = Worker(settings(kafka, bus), classifier, health, system_clock)
     work = asyncio.create_task(worker.run())
@@ -135,14 +135,14 @@ async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, cla
     await events_of(kafka, bus, 0)
     async with created_otherwise(kafka, name, partitions):
         await until_missing(health, name)
-    with pytest.raises(TopicMismatch, match=said):
+    with pytest.raises(TopicMismatch, match=decide):
         await asyncio.wait_for(work, 60)
 
 
 async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, monkeypatch):
     monkeypatch.setattr(topic_monitor, "ASK_EVERY_S", 0.05)
     health = Health()
-    watch = TopicWatch(settings("127.0.0.1:1", bus), (topics.EVENTS,), health)
+    watch = TopicMonitor(settings("127.0.0.1:1", bus), (topics.EVENTS,), health)
     work = asyncio.create_task(watch.run())
     await asyncio.sleep(0.5)
     assert not work.done()
@@ -156,7 +156,7 @@ async def test_features_go_on_when_a_topic_of_theirs_is_back(kafka, topic_prefix
     await topics.ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
     worker = FeaturesWorker(kafka, topic_prefix, redis_url, redis_prefix)
     used = (*topics.WATCH.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
-    watch = TopicWatch(worker.source._settings, used, worker.health, back=worker.source.begin_anew)
+    watch = TopicMonitor(worker.source._settings, used, worker.health, back=worker.source.begin_anew)
     async with watches(kafka, topic_prefix) as people, worker.running():
         looking = asyncio.create_task(watch.run())
         await people.upload(0, 0, 30_000)

@@ -95,8 +95,8 @@ def test_what_is_said_is_what_the_network_says(encoder: str) -> None:
     windows = Windows.of(COHORT, config)
     trained = train_together(config, windows, jobs_of_unequal_size(), STEEP)
     rows = [ROWS[:7], ROWS, ROWS[50:]]
-    said = predict(StackedNetworks(config, [one.state for one in trained]), windows, rows)
-    for one, own, answers in zip(trained, rows, said, strict=True):
+    decide = predict(StackedNetworks(config, [one.state for one in trained]), windows, rows)
+    for one, own, answers in zip(trained, rows, decide, strict=True):
         network = FusionNetwork(config)
         network.load_state_dict(one.state, strict=False)
         np.testing.assert_array_equal(answers, reference_trainer.predict(network, COHORT, own))

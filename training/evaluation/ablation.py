@@ -118,14 +118,14 @@ def judge(name: str, samples: Samples, classes: tuple[str, ...], seed: int, step
     prepared = arm.prepare(samples)
     found = gather(prepared, cross_validate(config, prepared, settings, processes=processes))
     judged = counted(prepared, found, config)
-    said, kept = judged.logits.argmax(axis=1), judged.samples
+    decide, kept = judged.logits.argmax(axis=1), judged.samples
     return Outcome(
         arm=name,
         seed=seed,
         steps=steps,
-        pooled=uar(judged.targets, said, len(classes)),
-        cell=cell_uar(judged.targets, said, kept.dataset, len(classes)),
-        people=uar_by_person(judged.targets, said, kept.person, len(classes)),
+        pooled=uar(judged.targets, decide, len(classes)),
+        cell=cell_uar(judged.targets, decide, kept.dataset, len(classes)),
+        people=uar_by_person(judged.targets, decide, kept.person, len(classes)),
         seconds=round(time.perf_counter() - began_s, 1),
     )
 

@@ -135,8 +135,8 @@ def corruption_table(
     def row(name: str, rows: NDArray[np.bool_], predicted: Ints) -> CorruptionRow:
         asked, person = truth[rows], samples.person[rows]
         before, after = (
-            np.array(list(uar_by_person(asked, said, person, len(classes)).values()))
-            for said in (untouched[rows], predicted)
+            np.array(list(uar_by_person(asked, decide, person, len(classes)).values()))
+            for decide in (untouched[rows], predicted)
         )
         change = after - before
         sd = float(change.std(ddof=1)) if len(change) > 1 else float("nan")

@@ -140,20 +140,20 @@ def counted(samples: Samples, logits: NDArray[np.float64], config: NetworkConfig
 
 def detail_uars(samples: Samples, folds: Sequence[Unseen]) -> dict[str, float]:
     """Pooled UAR of each data set's own names, by the second head, where it has more of them than activities."""
-    truth, said = samples.detail.copy(), np.full(len(samples), "", dtype=samples.detail.dtype)
+    truth, decide = samples.detail.copy(), np.full(len(samples), "", dtype=samples.detail.dtype)
     for fold in folds:
         if fold.detail_logits is None:
             return {}
         names = np.array(fold.detail_names)
         own = np.char.partition(names, "/")[:, 0] == samples.dataset[fold.rows][:, None]
-        said[fold.rows] = names[np.where(own, fold.detail_logits, -np.inf).argmax(axis=1)]
+        decide[fold.rows] = names[np.where(own, fold.detail_logits, -np.inf).argmax(axis=1)]
     tested = (truth != "") & (samples.start_ms % WINDOW_MS == 0)
     found = {}
     for dataset in np.unique(samples.dataset[tested]).tolist():
         rows = tested & (samples.dataset == dataset)
         names = np.unique(truth[rows])
         if len(names) > len(np.unique(samples.activity[rows & (samples.activity != "")])):
-            share = [float((said[rows & (truth == name)] == name).mean()) for name in names]
+            share = [float((decide[rows & (truth == name)] == name).mean()) for name in names]
             found[f"uar_of_{len(names)}_names.{dataset}"] = round(float(np.mean(share)), 4)
     return found
 

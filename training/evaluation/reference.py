@@ -12,10 +12,10 @@ TENTHS = np.arange(1, 10) / 10
 def reference(probabilities: Floats, classes: tuple[str, ...], threshold: float, measured_on: str) -> Reference:
     """``probabilities``: (n, classes), below ``threshold`` the answer is "unknown"; every window weighs alike."""
     confidence = probabilities.max(axis=1)
-    said = np.where(confidence >= threshold, probabilities.argmax(axis=1), len(classes))
-    shares = np.bincount(said, minlength=len(classes) + 1) / len(said)
+    decide = np.where(confidence >= threshold, probabilities.argmax(axis=1), len(classes))
+    shares = np.bincount(decide, minlength=len(classes) + 1) / len(decide)
     deciles = np.quantile(confidence, TENTHS)
-    between = np.bincount(np.searchsorted(deciles, confidence, side="right"), minlength=10) / len(said)
+    between = np.bincount(np.searchsorted(deciles, confidence, side="right"), minlength=10) / len(decide)
     return Reference(
         measured_on=measured_on,
         activities=dict(zip((*classes, UNKNOWN), shares.round(6).tolist(), strict=True)),

@@ -100,12 +100,12 @@ def _by_fold(samples: Samples, folds: Sequence[Unseen]) -> Callable[[Samples], I
     }
 
     def predict(windows: Samples) -> Ints:
-        said = np.empty(len(windows), dtype=np.int64)
+        decide = np.empty(len(windows), dtype=np.int64)
         number = np.array([fold_of[person] for person in windows.person.tolist()])
         for each in np.unique(number).tolist():
             rows = np.flatnonzero(number == each)
-            said[rows] = logits(folds[each].network, windows.take(rows)).argmax(axis=1)
-        return said
+            decide[rows] = logits(folds[each].network, windows.take(rows)).argmax(axis=1)
+        return decide
 
     return predict
 

@@ -85,9 +85,9 @@ def run_folds(
     ]
     states = [trained.state for trained in train_together(config, windows, outer, protocol)]
     rows = [cohort.rows_of(test, alone=True) for _, test in folds]
-    said = predict(StackedNetworks(config, states), windows, rows)
+    decide = predict(StackedNetworks(config, states), windows, rows)
     seconds = round((time.perf_counter() - started) / len(folds), 2)
-    for (number, test), job, epochs, own, predicted in zip(folds, outer, by_fold, rows, said, strict=True):
+    for (number, test), job, epochs, own, predicted in zip(folds, outer, by_fold, rows, decide, strict=True):
         confusion = {}
         for person in test:
             mine = cohort.person[own] == cohort.people.index(person)

@@ -44,11 +44,11 @@ def predict(network: FusionNetwork, cohort: Cohort, rows: NDArray[np.int64]) -> 
     """The most probable class of each window."""
     network.eval()
     with torch.inference_mode():
-        said = [
+        decide = [
             _logits(network, cohort, rows[start : start + EVALUATION_BATCH]).argmax(dim=1).numpy()
             for start in range(0, len(rows), EVALUATION_BATCH)
         ]
-    return np.concatenate([np.empty(0, dtype=np.int64), *said])
+    return np.concatenate([np.empty(0, dtype=np.int64), *decide])
 
 
 def _logits(network: FusionNetwork, cohort: Cohort, rows: NDArray[np.int64]) -> torch.Tensor:

@@ -105,14 +105,14 @@ def predict(networks: StackedNetworks, windows: Windows, rows: Sequence[NDArray[
     """Per network the most probable class of each of its windows."""
     padded, _ = _padded(rows)
     with torch.no_grad():  # not inference_mode: what it makes, training could not write to
-        said = torch.cat(
+        decide = torch.cat(
             [
                 networks.logits(windows.encoders, networks.flat, part).argmax(dim=2)
                 for part in torch.split(padded, EVALUATION_BATCH, dim=1)
             ],
             dim=1,
         )
-    return [row[: len(own)] for row, own in zip(said.numpy(), rows, strict=True)]
+    return [row[: len(own)] for row, own in zip(decide.numpy(), rows, strict=True)]
 
 
 class _Adam:
@@ -165,5 +165,5 @@ def _validation_uar(
     empty = np.empty(0, dtype=np.int64)
     asked = [empty if own is None else own for own in rows]
     classes = len(networks.config.classes)
-    said = predict(networks, windows, asked)
-    return [uar(windows.target[own].numpy(), one, classes) for own, one in zip(asked, said, strict=True)]
+    decide = predict(networks, windows, asked)
+    return [uar(windows.target[own].numpy(), one, classes) for own, one in zip(asked, decide, strict=True)]

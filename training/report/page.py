@@ -114,8 +114,8 @@ def _who(group: Sequence[Score], scores: Sequence[Score]) -> str:
             words.append(f"all {encoder.upper()} variants")
             own -= of_encoder
     words += [label(score.header.variant) for score in in_order(group) if score.header.variant in own]
-    said = "; ".join(words)
-    return said[0].upper() + said[1:]
+    decide = "; ".join(words)
+    return decide[0].upper() + decide[1:]
 
 
 def _left_out(scores: Sequence[Score]) -> str:

@@ -54,7 +54,7 @@ EXPERIMENT = ["experiment", "har2", HERE, "--out", "/tmp"]
         (["events", "--kafka", "127.0.0.1:abc"], "--kafka: '127.0.0.1:abc' is not HOST:PORT"),
         (["events", "--kafka", "a:9092,b:99999"], "--kafka: 'b:99999' is not HOST:PORT"),
         (["events", "--topic-prefix", "a b"], "--topic-prefix: 'a b' is not made of"),
-        (["explain", "x", "--linger-s", "nan"], "--linger-s: nan"),
+        (["explain", "x", "--grace-s", "nan"], "--grace-s: nan"),
         (["explain", "x", "--hours", "nan"], "--hours: nan"),
         (["explain", "x", "--model", "README.md"], "README.md/manifest.json: Not a directory"),
         (["demo", "--broker", "here:x"], "--broker: 'here:x' is not HOST:PORT"),

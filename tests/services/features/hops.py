@@ -3,7 +3,7 @@
 import numpy as np
 
 from shared.signal.baseline import Hop
-from shared.windows.final_windows import ClosedSlots
+from shared.windows.final_windows import FinalWindows
 from tests.shared.windows.signals import BASE_MS, HOP_MS
 
 DEVICE = "watch"
@@ -31,17 +31,17 @@ class Slots:
     """The assembler's side: which windows of each user are final."""
 
     def __init__(self) -> None:
-        self._users: dict[str, dict[str, ClosedSlots]] = {}
+        self._users: dict[str, dict[str, FinalWindows]] = {}
 
     def close(self, user: str, index: int, device: str = DEVICE) -> int:
         """Returns the hour."""
         devices = self._users.setdefault(user, {})
-        return devices.setdefault(device, ClosedSlots(HOP_MS)).add(window_start_ms(index))
+        return devices.setdefault(device, FinalWindows(HOP_MS)).add(window_start_ms(index))
 
-    def remember(self, user: str, devices: dict[str, ClosedSlots]) -> None:
+    def restore_final(self, user: str, devices: dict[str, FinalWindows]) -> None:
         for device, closed in devices.items():
-            mine = self._users.setdefault(user, {}).setdefault(device, ClosedSlots(HOP_MS))
+            mine = self._users.setdefault(user, {}).setdefault(device, FinalWindows(HOP_MS))
             mine.hours |= {hour: mine.hours.get(hour, 0) | bits for hour, bits in closed.hours.items()}
 
-    def __call__(self, user: str) -> dict[str, ClosedSlots]:
+    def __call__(self, user: str) -> dict[str, FinalWindows]:
         return self._users.get(user, {})

@@ -6,7 +6,7 @@ import pytest
 import redis.asyncio as redis
 
 from services.features import baseline_store as store_module
-from services.features.baseline_cache import Users
+from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore, UserWrite
 from shared.contracts.errors import LostOwnership, RetryLater
 from shared.windows.featurise import MemoryBaselines
@@ -34,12 +34,12 @@ class Worker:
     """What the processor does with Users."""
 
     def __init__(self, store: BaselineStore) -> None:
-        self.users = Users(store, HOP_MS)
+        self.users = BaselineCache(store, HOP_MS)
         self.slots = Slots()
 
     async def load(self, *users: str) -> None:
-        for user, devices in (await self.users.ensure(users)).items():
-            self.slots.remember(user, devices)
+        for user, devices in (await self.users.load_missing(users)).items():
+            self.slots.restore_final(user, devices)
 
     def publish(self, user: str, seed: int, index: int, device: str = DEVICE):
         """One window: the baseline that it is computed with."""
@@ -51,8 +51,8 @@ class Worker:
         self.users.mark_final(user, device, self.slots.close(user, index, device))
         return used
 
-    async def persist(self) -> bool:
-        return await self.users.persist(self.slots)
+    async def save(self) -> bool:
+        return await self.users.save(self.slots)
 
 
 def offline(seed: int, indices: Sequence[int]) -> MemoryBaselines:
@@ -84,7 +84,7 @@ async def test_the_path_is_that_of_the_offline_fold_across_restarts(store):
             memory.fold(user, DEVICE, hop(seed, index))
             assert worker.publish(user, seed, index) == expected
         if rng.random() < 0.3:
-            assert await worker.persist()
+            assert await worker.save()
             if rng.random() < 0.5:
                 worker = await reloaded(store, "u", "v")
                 assert worker.publish("u", 1, index) is None
@@ -95,7 +95,7 @@ async def test_what_was_not_persisted_is_computed_again_with_the_same_numbers(st
     worker = await reloaded(store, "u")
     for index in range(5):
         worker.publish("u", 1, index)
-    await worker.persist()
+    await worker.save()
     first = [worker.publish("u", 1, index) for index in (5, 6)]
     again = await reloaded(store, "u")
     assert [again.publish("u", 1, index) for index in (4, 5, 6)] == [None, *first]
@@ -105,8 +105,8 @@ async def test_only_what_has_changed_is_written(store):
     worker = await reloaded(store, "u", "v")
     worker.publish("u", 1, 0)
     assert worker.users.waiting == 1
-    await worker.persist()
-    await worker.persist()
+    await worker.save()
+    await worker.save()
     assert worker.users.waiting == 0
     assert [stored.seq for stored in (await store.load(["u", "v"])).values()] == [1, 0]
 
@@ -115,7 +115,7 @@ async def test_while_redis_is_away_memory_goes_on_and_strangers_are_unavailable(
     worker = await reloaded(own_store, "u")
     for index in range(3):
         worker.publish("u", 1, index)
-    await worker.persist()
+    await worker.save()
     valkey.kill()
     await worker.load("u", "w")
     known = worker.publish("u", 1, 3)
@@ -123,14 +123,14 @@ async def test_while_redis_is_away_memory_goes_on_and_strangers_are_unavailable(
     assert known == offline(1, range(3)).get("u", WINDOW_MG)
     assert {(b.accelerometer.state, b.heart_rate.state) for b in stranger} == {("unavailable", "unavailable")}
     assert worker.users.unknown() == ["w"]
-    assert not await worker.persist()
+    assert not await worker.save()
     assert worker.users.waiting > 0
 
     valkey.start()  # empty: as good as a flush
     await worker.load()
     assert worker.users.unknown() == []
     assert worker.publish("w", 1, 4) == offline(1, range(4)).get("u", WINDOW_MG)
-    assert await worker.persist()
+    assert await worker.save()
     again = await reloaded(own_store, "u", "w")
     assert again.publish("u", 1, 4) == offline(1, range(4)).get("u", WINDOW_MG)
     assert again.publish("w", 1, 5) == offline(1, range(5)).get("u", WINDOW_MG)
@@ -140,7 +140,7 @@ async def test_what_was_folded_before_the_outage_is_not_folded_again_after_it(st
     before = await reloaded(store, "u")
     for index in range(3):
         before.publish("u", 1, index)
-    await before.persist()
+    await before.save()
 
     class Away(BaselineStore):
         async def load(self, users):
@@ -154,7 +154,7 @@ async def test_what_was_folded_before_the_outage_is_not_folded_again_after_it(st
     await worker.users._store.close()
     worker.users._store = store
     await worker.load()
-    assert await worker.persist()
+    assert await worker.save()
     expected = offline(1, range(4))._users["u"].baseline.to_bytes()
     assert await stored_bytes(store) == expected
     assert (await store.load(["u"]))["u"].hours == {
@@ -167,9 +167,9 @@ async def test_another_worker_has_written(store):
     paused.publish("u", 1, 0)
     successor.publish("u", 1, 0)
     successor.publish("u", 1, 1)
-    assert await successor.persist()
+    assert await successor.save()
     with pytest.raises(LostOwnership):
-        await paused.persist()
+        await paused.save()
     assert await stored_bytes(store) == offline(1, range(2))._users["u"].baseline.to_bytes()
 
 
@@ -179,14 +179,14 @@ async def test_a_lost_answer_ends_in_the_right_state(redis_url, redis_prefix, pu
     worker = await reloaded(store, "u")
     worker.publish("u", 1, 0)
     store.lose = 1
-    assert not await worker.persist()
+    assert not await worker.save()
     first = [worker.publish("u", 1, 1 + i) for i in range(published_meanwhile)]
     with pytest.raises(LostOwnership):
-        await worker.persist()
+        await worker.save()
     worker = await reloaded(store, "u")
     assert worker.publish("u", 1, 0) is None
     assert [worker.publish("u", 1, 1 + i) for i in range(published_meanwhile)] == first
-    assert await worker.persist()
+    assert await worker.save()
     assert await stored_bytes(store) == offline(1, range(1 + published_meanwhile))._users["u"].baseline.to_bytes()
     await store.delete_all()
     await store.close()
@@ -196,19 +196,19 @@ async def test_a_flush_writes_everything_again(valkey, own_store, caplog):
     worker = await reloaded(own_store, "u", "v")
     for index in (0, 400):  # two hours
         worker.publish("u", 1, index)
-        await worker.persist()
+        await worker.save()
     client = redis.Redis.from_url(valkey.url)
     await client.flushall()
     await client.aclose()
     worker.publish("u", 1, 401)
     worker.publish("v", 2, 0)
     with caplog.at_level(logging.WARNING):
-        assert await worker.persist()
+        assert await worker.save()
     assert "lost 1 users" in caplog.text
     assert await stored_bytes(own_store) == offline(1, (0, 400, 401))._users["u"].baseline.to_bytes()
     assert len((await own_store.load(["u"]))["u"].hours) == 2
     worker.publish("u", 1, 402)
-    assert await worker.persist()
+    assert await worker.save()
 
 
 async def test_round_trips_that_were_done_before_redis_went_are_not_done_again(redis_url, redis_prefix, monkeypatch):
@@ -227,8 +227,8 @@ async def test_round_trips_that_were_done_before_redis_went_are_not_done_again(r
     worker = await reloaded(store, "u", "v")
     worker.publish("u", 1, 0)
     worker.publish("v", 2, 0)
-    assert not await worker.persist()
-    assert await worker.persist()
+    assert not await worker.save()
+    assert await worker.save()
     assert [stored.seq for stored in (await store.load(["u", "v"])).values()] == [1, 1]
     await store.delete_all()
     await store.close()
@@ -239,7 +239,7 @@ async def test_hours_over_eight_days_old_leave_redis(redis_url, redis_prefix, lo
     store = LossyStore(redis_url, redis_prefix)
     worker = await reloaded(store, "u")
     worker.publish("u", 1, 0)
-    await worker.persist()
+    await worker.save()
     worker.publish("u", 1, (KEPT_MS + 2 * HOUR_MS) // HOP_MS)
     if lost:  # nothing reaches Redis: what was to be deleted must be deleted by the next write
 
@@ -247,9 +247,9 @@ async def test_hours_over_eight_days_old_leave_redis(redis_url, redis_prefix, lo
             raise RetryLater("Redis: away")
 
         store.write, write = away, store.write
-        assert not await worker.persist()
+        assert not await worker.save()
         store.write = write
-    assert await worker.persist()
+    assert await worker.save()
     assert [hour for _, hour in (await store.load(["u"]))["u"].hours] == list(worker.slots("u")[DEVICE].hours)
     assert len(worker.slots("u")[DEVICE].hours) == 1
     await store.delete_all()
@@ -260,7 +260,7 @@ async def test_who_is_forgotten_comes_back_from_redis_and_who_waits_is_not_forgo
     worker = await reloaded(store, "u", "v")
     for index in range(3):
         worker.publish("u", 1, index)
-    await worker.persist()
+    await worker.save()
     worker.publish("v", 2, 0)
     worker.users.forget(["u", "v", "nobody"])
     assert len(worker.users) == 1
@@ -282,9 +282,9 @@ async def test_a_write_holds_what_has_changed_however_many_devices_the_user_has(
     worker = await reloaded(store, "u")
     for number in range(50):
         worker.publish("u", 1, 0, f"watch-{number}")
-    assert await worker.persist()
+    assert await worker.save()
     worker.publish("u", 1, 1, "watch-7")
-    assert await worker.persist()
+    assert await worker.save()
     last = written[-1]
     assert ({device for device, _ in last.hours}, set(last.histories), last.old) == ({"watch-7"}, {"watch-7"}, [])
     await store.delete_all()
@@ -296,7 +296,7 @@ async def test_the_runs_of_each_device_survive_a_restart(store):
     for index in range(20):
         for device in ("left", "right"):
             worker.publish("u", len(device), index, device)
-    await worker.persist()
+    await worker.save()
     again = await reloaded(store, "u")
     before, after = (each.users._users["u"].state.histories for each in (worker, again))
     assert before == after

@@ -1,18 +1,18 @@
 import msgspec
 import pytest
 
-from services.features.partition_task import FUTURE_MS, PAST_MS, Partition
+from services.features.partition_task import FUTURE_MS, PAST_MS, PartitionTask
 from shared.contracts.samples import TICK, SampleRecord
-from shared.windows.assembler import Closed
+from shared.windows.assembler import AssemblyResult
 from tests.services.features.kafka_log import as_kafka, kafka_record
-from tests.shared.windows.signals import BASE_MS, HOP_MS, LINGER_MS, delivered, wearer
+from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS, delivered, wearer
 
 PERSON = wearer(1)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def partition(start=(None, None, None)) -> Partition:
-    return Partition(0, HOP_MS, LINGER_MS, start)
+def partition(start=(None, None, None)) -> PartitionTask:
+    return PartitionTask(0, HOP_MS, GRACE_MS, start)
 
 
 def samples(**changes) -> bytes:
@@ -20,10 +20,10 @@ def samples(**changes) -> bytes:
     return msgspec.msgpack.encode(msgspec.msgpack.decode(PERSON.upload(0, 5_000, 0)[0].encode()) | changes)
 
 
-def take(part: Partition, *records) -> Closed:
+def take(part: PartitionTask, *records) -> AssemblyResult:
     for record in records:
         assert part.deliver(part_topic(record), [record]) == []
-    whole = Closed()
+    whole = AssemblyResult()
     for released in part.release():
         whole.extend(part.fold(released))
     return whole
@@ -126,7 +126,7 @@ def test_positions_are_held_for_open_windows_and_move_on_when_they_close():
     closed = take(part, *ticks(13_000, 102, 2, 302), *ticks(14_000, 103, 3, 303))
     assert closed.slots == []
     assert part.committable() == [(101, BASE_MS + 12_000), (1, BASE_MS + 12_000), (301, BASE_MS + 12_000)]
-    closed = take(part, *ticks(12_000 + LINGER_MS, 104, 4, 304), *ticks(99_000, 105, 5, 305))
+    closed = take(part, *ticks(12_000 + GRACE_MS, 104, 4, 304), *ticks(99_000, 105, 5, 305))
     assert {start for _, _, start in closed.slots} == {BASE_MS - HOP_MS, BASE_MS, BASE_MS + HOP_MS}
     assert [position[0] for position in part.committable()] == [106, 5, 305]
 

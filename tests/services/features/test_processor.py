@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from services.features import processor as processor_module
-from services.features.baseline_cache import Users
+from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore
-from services.features.partition_task import Partition, Ready, Rejected
+from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
 from services.features.processor import Processor
 from shared.contracts.errors import LostOwnership, RetryLater, Stop
 from shared.contracts.gap import Gap
 from shared.contracts.modality import HEART_RATE, NAMES
 from shared.contracts.samples import SampleRecord
 from shared.contracts.window import ACCELEROMETER_STATES, decode_window
-from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.dead_letters import DeadLetterLimit
 from shared.runtime.health import Health
 from shared.windows.assembler import PART_WINDOWS
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from tests.services.features.kafka_log import TOPIC_NAMES, as_kafka, kafka_record, poll_of
-from tests.shared.windows.signals import BASE_MS, HOP_MS, LINGER_MS, delivered, fold, wearer, with_ticks
+from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS, delivered, fold, wearer, with_ticks
 
 
 class Died(Exception):
@@ -45,7 +45,7 @@ class MemoryOutput:
     die_after: bool = False
 
     async def publish(
-        self, windows: Sequence[Ready], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
+        self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
         if self.refuse:
             self.refuse -= 1
@@ -65,15 +65,15 @@ class Worker:
     """A processor that owns partition 0, from committed positions on."""
 
     def __init__(
-        self, store: BaselineStore, output: MemoryOutput, committed=None, *, max_waiting_folds=1_000, share=None
+        self, store: BaselineStore, output: MemoryOutput, committed=None, *, max_unsaved_baselines=1_000, share=None
     ) -> None:
         self.health = Health()
-        share = share or RejectedShare(1.0, 1)
-        users = Users(store, HOP_MS)
-        self.processor = Processor(users, output, self.health, TOPIC_NAMES, max_waiting_folds, share)
+        share = share or DeadLetterLimit(1.0, 1)
+        users = BaselineCache(store, HOP_MS)
+        self.processor = Processor(users, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share)
         self.committed = committed or {}
         start = [self.position(topic) for topic in range(3)]
-        self.processor.assign({0: Partition(0, HOP_MS, LINGER_MS, start)})
+        self.processor.assign({0: PartitionTask(0, HOP_MS, GRACE_MS, start)})
 
     def position(self, topic: int):
         commit = self.committed.get(TopicPartition(TOPIC_NAMES[topic], 0))
@@ -101,9 +101,7 @@ def log_of(people: int = 2, *, seconds: int = 90) -> list[LogRecord]:
     arrivals, users, uploads = zip(*sent, strict=True)
     log = delivered(uploads, arrivals, [(0, 300, 900)] * len(uploads), users=users)
     last = max(record.offset for record in log) + 1
-    end = [
-        LogRecord(log[-1].log_ms + ms, topic, last) for ms in (2 * LINGER_MS, 2 * LINGER_MS + 1) for topic in range(3)
-    ]
+    end = [LogRecord(log[-1].log_ms + ms, topic, last) for ms in (2 * GRACE_MS, 2 * GRACE_MS + 1) for topic in range(3)]
     return with_ticks(sorted([*log, *end], key=lambda r: (r.log_ms, r.topic, r.offset)), 5_000)
 
 
@@ -245,7 +243,7 @@ async def test_what_has_been_published_is_measured(store):
     assert rise["latency_s"] == pytest.approx(2.5 * len(published))
     assert rise["records"] == sum(r.samples is not None and r.topic == 2 for r in LOG)
     for modality in NAMES:
-        now = value_of("gaitway_features_repeated_samples_total", modality=modality)
+        now = value_of("gaitway_features_duplicate_samples_total", modality=modality)
         assert now - repeated[modality] == closed.repeated_samples.get(modality, 0)
         now = value_of("gaitway_features_late_samples_total", modality=modality)
         assert now - late[modality] == closed.late_samples.get(modality, 0)
@@ -265,7 +263,7 @@ async def test_baselines_of_users_whom_redis_could_not_tell_are_unavailable(valk
         await worker.process(poll)
     worker.processor.report()
     assert value_of("gaitway_features_baselines", modality="heart_rate", state="unavailable") == 2
-    assert value_of("gaitway_ready", dependency="redis") == 0
+    assert value_of("gaitway_dependency_up", dependency="redis") == 0
 
 
 async def test_a_bus_that_hangs_is_said(store, monkeypatch):
@@ -307,7 +305,7 @@ async def test_nothing_is_committable_until_it_is_in_redis(valkey, own_store, mo
 async def test_beyond_the_bound_consuming_waits_for_redis(valkey, own_store, monkeypatch):
     monkeypatch.setattr(processor_module, "RETRY_S", 0.01)
     output = MemoryOutput()
-    worker = Worker(own_store, output, max_waiting_folds=1)
+    worker = Worker(own_store, output, max_unsaved_baselines=1)
     valkey.kill()
     work = asyncio.create_task(worker.process(RECORDS))
     done, _ = await asyncio.wait({work}, timeout=0.5)
@@ -377,7 +375,7 @@ async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
     worker = Worker(store, MemoryOutput())
     partition = worker.processor.partitions[0]
     closed = fold(LOG).windows
-    await worker.processor._users.ensure(["u0", "u1"])
+    await worker.processor._users.load_missing(["u0", "u1"])
     beat = asyncio.create_task(heartbeat())
     ready, _ = await worker.processor._featurise(partition, closed)
     beat.cancel()
@@ -387,7 +385,7 @@ async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
 
 async def test_too_much_rejected_stops_with_the_dead_letters_out_and_the_commit_behind_them(store):
     output = MemoryOutput()
-    worker = Worker(store, output, share=RejectedShare(0.5, min_records=10))
+    worker = Worker(store, output, share=DeadLetterLimit(0.5, min_records=10))
     ticks = [kafka_record(topic, offset, BASE_MS + offset) for offset in range(100) for topic in range(3)]
     await worker.process(ticks)  # would be a hundred good ones
     poison = [kafka_record(0, 100 + i, BASE_MS + 200, b"\xc1", b"u") for i in range(10)]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import redis.asyncio as redis
 
-from services.features.baseline_cache import Users
+from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import WRITTEN, BaselineStore
 from shared.contracts.errors import Refused, RetryLater
 from tests.services.features.test_baseline_cache import Worker
@@ -123,12 +123,12 @@ async def test_answers_of_a_server(answer):
 
 async def test_an_outage_is_logged_once_in_a_while(own_store, admin, caplog):
     worker = Worker(own_store)
-    worker.users = Users(own_store, HOP_MS)
+    worker.users = BaselineCache(own_store, HOP_MS)
     await worker.load("u")
     worker.publish("u", 1, 0)
     await admin.config_set("maxmemory", "1")
     for _ in range(20):
-        assert not await worker.persist()
+        assert not await worker.save()
     assert caplog.text.count("OOM") == 1
     await admin.config_set("maxmemory", "0")
-    assert await worker.persist()
+    assert await worker.save()

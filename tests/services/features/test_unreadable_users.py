@@ -96,12 +96,12 @@ async def test_a_user_in_memory_whose_key_becomes_something_else_loses_nothing(s
     worker = await reloaded(store, "bad", "good")
     for user in ("bad", "good"):
         worker.publish(user, 1, 0)
-    assert await worker.persist()
+    assert await worker.save()
     await client.delete(f"{redis_prefix}user:bad")
     await put(client, f"{redis_prefix}user:bad")
     for user in ("bad", "good"):
         worker.publish(user, 1, 1)
-    assert await worker.persist()
+    assert await worker.save()
     assert worker.users.failure is None
     again = await reloaded(store, "bad", "good")
     for user in ("bad", "good"):
@@ -157,13 +157,13 @@ async def test_a_write_that_is_refused_holds_no_other_back(redis_url, redis_pref
     for user in "abcde":
         worker.publish(user, 1, 0)
     for _ in range(20):
-        assert not await worker.persist()
+        assert not await worker.save()
     assert [stored.seq for stored in (await store.load("abcde")).values()] == [0, 1, 1, 1, 1]
     assert worker.users.waiting == 1
     assert isinstance(worker.users.failure, Refused)
     assert caplog.text.count("Redis: no") == 1
     RefusingStore.refused = frozenset()
-    assert await worker.persist()
+    assert await worker.save()
     assert worker.users.failure is None
     await store.delete_all()
     await store.close()

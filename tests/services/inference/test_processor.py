@@ -14,12 +14,12 @@ from services.inference.classifier import Classifier
 from services.inference.drift import MIN_EVENTS
 from services.inference.ledger import Ledger
 from services.inference.processor import Processor
-from services.inference.producer import Outgoing
+from services.inference.producer import TransactionBatch
 from shared.contracts.errors import BundleError, LostOwnership, Stop
 from shared.contracts.labels import HAR7, UNKNOWN
 from shared.contracts.modality import MODALITIES, NAMES
 from shared.contracts.window import WindowRecord
-from shared.kafka.dead_letters import RejectedShare
+from shared.kafka.dead_letters import DeadLetterLimit
 from shared.model.bundle import load_bundle
 from shared.model.manifest import Reference
 from shared.runtime.metrics import RECORD_FAULTS
@@ -35,11 +35,11 @@ class MemoryWriter:
     """A partition's writer that commits into memory, or fails when it is told to."""
 
     ledger: Ledger
-    committed: list[Outgoing] = field(default_factory=list)
+    committed: list[TransactionBatch] = field(default_factory=list)
     slow_s: float = 0.0
     fenced: bool = False
 
-    async def write(self, out: Outgoing) -> None:
+    async def write(self, out: TransactionBatch) -> None:
         await asyncio.sleep(self.slow_s)
         if self.fenced:
             self.ledger.discard()
@@ -85,17 +85,17 @@ class FailingClassifier(Classifier):
 
 
 class Worker:
-    def __init__(self, classifier: Classifier, partitions: int = 1, share: RejectedShare | None = None) -> None:
-        self.processor = Processor(classifier, lambda: NOW_MS, share or RejectedShare(1.0, 1))
-        self.writers = [MemoryWriter(Ledger(classifier.name.name_version)) for _ in range(partitions)]
-        self.processor.writers = dict(enumerate(self.writers))
+    def __init__(self, classifier: Classifier, partitions: int = 1, share: DeadLetterLimit | None = None) -> None:
+        self.processor = Processor(classifier, lambda: NOW_MS, share or DeadLetterLimit(1.0, 1))
+        self.producers = [MemoryWriter(Ledger(classifier.name.name_version)) for _ in range(partitions)]
+        self.processor.producers = dict(enumerate(self.producers))
 
     async def process(self, *records: Any) -> MemoryWriter:
         batch: dict[int, list[Any]] = {}
         for record in records:
             batch.setdefault(record.partition, []).append(record)
         await self.processor.process(batch)
-        return self.writers[0]
+        return self.producers[0]
 
 
 async def test_one_event_per_window_with_the_models_probabilities(classifier, bundle):
@@ -154,10 +154,10 @@ async def test_drift_is_that_of_the_published_events(tmp_path):
     bare = Classifier(random_bundle(tmp_path / "bare"), threads=1)
     events = (await Worker(bare).process(*records)).events
     assert math.isnan(value_of("gaitway_inference_class_drift_psi"))
-    said = Counter(event["activity"] for event in events)
+    decide = Counter(event["activity"] for event in events)
     reference = Reference(
         "these windows",
-        {name: said[name] / MIN_EVENTS for name in (*HAR7, UNKNOWN)},
+        {name: decide[name] / MIN_EVENTS for name in (*HAR7, UNKNOWN)},
         tuple(np.quantile([event["confidence"] for event in events], np.arange(1, 10) / 10).tolist()),
         (0.1,) * 10,
     )
@@ -203,20 +203,20 @@ async def test_repeats_are_dropped_within_a_batch_and_across(classifier):
 
 async def test_a_transaction_that_did_not_hold_has_published_nothing(classifier):
     worker = Worker(classifier)
-    worker.writers[0].fenced = True
+    worker.producers[0].fenced = True
     with pytest.raises(LostOwnership):
         await worker.process(kafka_window(0, window(0).encode()))
-    worker.writers[0].fenced = False
+    worker.producers[0].fenced = False
     writer = await worker.process(kafka_window(0, window(0).encode()))
     assert len(writer.events) == 1
 
 
 async def test_every_partitions_transaction_has_ended_when_one_fails(classifier):
     worker = Worker(classifier, partitions=2)
-    worker.writers[0].fenced, worker.writers[1].slow_s = True, 0.1
+    worker.producers[0].fenced, worker.producers[1].slow_s = True, 0.1
     with pytest.raises(LostOwnership):
         await worker.process(*(kafka_window(0, window(0).encode(), b"u%d" % p, partition=p) for p in (0, 1)))
-    assert len(worker.writers[1].committed) == 1
+    assert len(worker.producers[1].committed) == 1
 
 
 GOOD = window(0).encode()
@@ -325,7 +325,7 @@ async def test_a_model_that_fails_on_everything_stops_the_service_and_rejects_no
     worker = Worker(classifier)
     with pytest.raises(Stop, match="window of zeros"):
         await worker.process(*(kafka_window(i, window(i).encode()) for i in range(3)))
-    assert worker.writers[0].committed == []
+    assert worker.producers[0].committed == []
     with pytest.raises(BundleError):
         type("Broken", (FailingClassifier,), {"broken": True})(bundle, threads=1)
     classifier.close()
@@ -348,10 +348,10 @@ async def test_a_window_of_the_far_future_is_rejected_and_makes_nothing_forgotte
 
 
 async def test_too_much_rejected_stops_once_the_transaction_holds(classifier):
-    worker = Worker(classifier, share=RejectedShare(0.5, min_records=4))
+    worker = Worker(classifier, share=DeadLetterLimit(0.5, min_records=4))
     await worker.process(kafka_window(0, window(0).encode()), kafka_window(1, b"\xc1"))
     with pytest.raises(Stop, match="75% of the last 4 records were rejected"):
         await worker.process(kafka_window(2, b"\xc1"), kafka_window(3, b"\xc1"))
-    writer = worker.writers[0]
+    writer = worker.producers[0]
     assert (len(writer.events), len(writer.rejected)) == (1, 3)
     assert writer.committed[-1].next_offset == 4

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError, NotLeaderForPartitionError, TopicAuthorizationFailedError
 
-from services.ingest.batching import FLIGHT_BYTES, RECORD_OVERHEAD_BYTES, Batcher, Message
+from services.ingest.batching import MAX_PENDING_BYTES, RECORD_OVERHEAD_BYTES, Batcher, Message
 from shared.contracts.errors import Refused, RetryLater
 
 
@@ -91,7 +91,7 @@ async def test_an_error_that_nobody_foresaw_leaves_nobody_waiting(caplog):
 async def test_a_full_flight_leaves_at_once():
     producer = Producer()
     batcher = Batcher(producer, 60, 90)
-    large = bytes(FLIGHT_BYTES // 2)
+    large = bytes(MAX_PENDING_BYTES // 2)
     first = asyncio.create_task(batcher.send(0, [message("a", large)]))
     second = asyncio.create_task(batcher.send(0, [message("a", large)]))
     await asyncio.wait_for(first, 30)

@@ -13,13 +13,13 @@ from services.ingest import upload_endpoint as uploads_module
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
 from services.ingest.problem_details import MEDIA_TYPE
-from services.ingest.producer import MemoryPublisher
+from services.ingest.producer import MemoryProducer
 from shared.contracts.errors import Refused, RetryLater
 from shared.contracts.samples import SampleRecord
 from shared.contracts.token import make_token
 from shared.contracts.trace_context import traceparent
 from shared.runtime.health import Health
-from shared.runtime.logging import Sparingly
+from shared.runtime.logging import RateLimitedLogger
 from tests.services.ingest.uploads import KEY, NOW_MS, literal, upload
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -28,8 +28,8 @@ MAX_BODY_BYTES = 20_000
 
 
 @pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
+def producer() -> MemoryProducer:
+    return MemoryProducer()
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def health() -> Health:
 
 
 @pytest.fixture
-async def client(publisher: MemoryPublisher, health: Health) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(publisher, TokenVerifier(KEY), health, max_body_bytes=MAX_BODY_BYTES, clock=lambda: NOW_MS)
+async def client(producer: MemoryProducer, health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(producer, TokenVerifier(KEY), health, max_body_bytes=MAX_BODY_BYTES, clock=lambda: NOW_MS)
     headers = {"Authorization": "Bearer " + make_token(KEY, "u1", 3_600)}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://ingest", headers=headers
@@ -58,18 +58,18 @@ def assert_problem(response: httpx.Response, status: int, field: str | None = No
     return content
 
 
-async def test_an_upload_is_published_and_counted(client, publisher):
+async def test_an_upload_is_published_and_counted(client, producer):
     response = await client.post("/v1/uploads", content=BODY)
     assert (response.status_code, response.content) == (202, b'{"accepted":11}')
     assert response.headers["content-type"] == "application/json"
-    assert [(user, record.modality.name) for user, record, _ in publisher.published] == [
+    assert [(user, record.modality.name) for user, record, _ in producer.published] == [
         ("u1", "accelerometer"),
         ("u1", "heart_rate"),
         ("u1", "steps"),
     ]
 
 
-async def test_gzip_and_media_type_variants(client, publisher):
+async def test_gzip_and_media_type_variants(client, producer):
     for headers, body in (
         ({"Content-Encoding": "gzip"}, gzip.compress(BODY, mtime=0)),
         ({"Content-Encoding": "GZIP", "Content-Type": "application/json; charset=utf-8"}, gzip.compress(BODY, mtime=0)),
@@ -78,13 +78,13 @@ async def test_gzip_and_media_type_variants(client, publisher):
     ):
         response = await client.post("/v1/uploads", content=body, headers=headers)
         assert response.status_code == 202, response.text
-    assert len(publisher.published) == 12
+    assert len(producer.published) == 12
 
 
-async def test_the_trace_of_the_request_goes_along(client, publisher):
+async def test_the_trace_of_the_request_goes_along(client, producer):
     await client.post("/v1/uploads", content=BODY, headers={"traceparent": TRACE})
     await client.post("/v1/uploads", content=BODY)
-    traces = [trace for _, _, trace in publisher.published]
+    traces = [trace for _, _, trace in producer.published]
     assert traces[:3] == [TRACE.encode()] * 3
     assert len(set(traces[3:])) == 1
     assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-01", traces[3])
@@ -143,11 +143,11 @@ def test_a_trace_of_a_later_version_is_understood():
         ({}, json.dumps({k: upload()[k] for k in ("device", "session", "seq", "sent_at_ms")}).encode(), 422, "body"),
     ],
 )
-async def test_a_refusal_is_a_problem_and_publishes_nothing(client, publisher, headers, body, status, field):
+async def test_a_refusal_is_a_problem_and_publishes_nothing(client, producer, headers, body, status, field):
     response = await client.post("/v1/uploads", content=body, headers=headers)
     assert_problem(response, status, field)
     assert ("www-authenticate" in response.headers) == (status == 401)
-    assert not publisher.published
+    assert not producer.published
 
 
 async def test_the_challenge_says_bearer(client):
@@ -155,25 +155,25 @@ async def test_the_challenge_says_bearer(client):
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_body_without_declared_length_is_bounded_too(client, publisher):
+async def test_a_body_without_declared_length_is_bounded_too(client, producer):
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b" " * 1_000
 
     assert_problem(await client.post("/v1/uploads", content=endless()), 413)
-    assert not publisher.published
+    assert not producer.published
 
 
-async def test_of_a_header_that_is_there_twice_the_first_counts(client, publisher):
+async def test_of_a_header_that_is_there_twice_the_first_counts(client, producer):
     token = make_token(KEY, "u2", 60)
     headers = [("Authorization", f"Bearer {token}"), ("Authorization", "Bearer a.b.c")]
     client.headers.pop("Authorization")
     assert (await client.post("/v1/uploads", content=BODY, headers=headers)).status_code == 202
-    assert {user for user, _, _ in publisher.published} == {"u2"}
+    assert {user for user, _, _ in producer.published} == {"u2"}
 
 
-async def test_a_connection_that_ends_before_the_body_publishes_nothing(publisher, health):
-    app = create_app(publisher, TokenVerifier(KEY), health, clock=lambda: NOW_MS)
+async def test_a_connection_that_ends_before_the_body_publishes_nothing(producer, health):
+    app = create_app(producer, TokenVerifier(KEY), health, clock=lambda: NOW_MS)
     messages = iter([{"type": "http.request", "body": BODY[:9], "more_body": True}, {"type": "http.disconnect"}])
     sent: list[dict[str, object]] = []
 
@@ -186,7 +186,7 @@ async def test_a_connection_that_ends_before_the_body_publishes_nothing(publishe
     headers = [(b"authorization", f"Bearer {make_token(KEY, 'u1')}".encode())]
     await app({"type": "http", "method": "POST", "path": "/v1/uploads", "headers": headers}, receive, send)
     assert sent[0]["status"] == 400
-    assert not publisher.published
+    assert not producer.published
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ async def test_other_paths_and_methods(client, method, path, status):
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
-async def test_kafka_away(client, publisher):
-    publisher.error = RetryLater("Kafka does not answer")
+async def test_kafka_away(client, producer):
+    producer.error = RetryLater("Kafka does not answer")
     response = await client.post("/v1/uploads", content=BODY)
     assert_problem(response, 503)
     assert int(response.headers["retry-after"]) > 0
@@ -213,7 +213,7 @@ async def test_one_user_cannot_have_endless_uploads_under_way(health):
         async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
             await release.wait()
 
-    app = create_app(SlowPublisher(), TokenVerifier(KEY), health, max_waiting_per_user=2, clock=lambda: NOW_MS)
+    app = create_app(SlowPublisher(), TokenVerifier(KEY), health, max_in_flight_per_user=2, clock=lambda: NOW_MS)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ingest") as client:
 
         async def send(user: str) -> httpx.Response:
@@ -259,12 +259,12 @@ async def test_the_openapi_document(client):
     assert msgspec.json.encode(operation["requestBody"]["content"]["application/json"]["example"])
 
 
-async def test_every_answer_says_its_trace(client, publisher):
+async def test_every_answer_says_its_trace(client, producer):
     accepted = await client.post("/v1/uploads", content=BODY, headers={"traceparent": TRACE})
     assert accepted.headers["traceresponse"] == TRACE
     refused = await client.post("/v1/uploads", content=b"{}", headers={"traceparent": TRACE})
     assert (refused.status_code, refused.headers["traceresponse"]) == (422, TRACE)
-    publisher.error = RetryLater("away")
+    producer.error = RetryLater("away")
     made = await client.post("/v1/uploads", content=BODY)
     assert made.status_code == 503
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", made.headers["traceresponse"])
@@ -284,8 +284,8 @@ async def test_a_bug_says_its_trace_to_the_client_and_to_the_log(health, caplog)
     assert [record.trace_id for record in caplog.records if record.name == "gaitway.ingest.uploads"] == [TRACE[3:35]]
 
 
-async def test_what_kafka_refuses_for_good_is_no_503(client, publisher):
-    publisher.error = Refused("Kafka: TopicAuthorizationFailedError")
+async def test_what_kafka_refuses_for_good_is_no_503(client, producer):
+    producer.error = Refused("Kafka: TopicAuthorizationFailedError")
     answer = await client.post("/v1/uploads", content=BODY)
     assert (answer.status_code, answer.headers["retry-after"]) == (500, "5")
 
@@ -310,7 +310,7 @@ def rejected(page: str, modality: str, reason: str) -> float:
 async def test_a_refusal_is_counted_and_told_with_whose_fault_it_is(
     client, caplog, monkeypatch, path, value, modality, reason
 ):
-    monkeypatch.setattr(uploads_module, "_refusals", Sparingly(logging.getLogger("gaitway.ingest.uploads")))
+    monkeypatch.setattr(uploads_module, "_refusals", RateLimitedLogger(logging.getLogger("gaitway.ingest.uploads")))
     before = rejected((await client.get("/metrics")).text, modality, reason)
     with caplog.at_level(logging.INFO, "gaitway.ingest.uploads"):
         response = await client.post(
@@ -323,7 +323,7 @@ async def test_a_refusal_is_counted_and_told_with_whose_fault_it_is(
     assert line.getMessage().startswith(f"422, {reason}: ")
 
 
-async def test_refusals_that_are_of_no_field_are_counted_too(client, publisher):
+async def test_refusals_that_are_of_no_field_are_counted_too(client, producer):
     missing = {name: value for name, value in upload().items() if name != "device"}
     for content, headers, reason in (
         (b"{", {}, "malformed"),
@@ -335,14 +335,14 @@ async def test_refusals_that_are_of_no_field_are_counted_too(client, publisher):
         before = rejected((await client.get("/metrics")).text, "none", reason)
         await client.post("/v1/uploads", content=content, headers=headers)
         assert rejected((await client.get("/metrics")).text, "none", reason) == before + 1, reason
-    publisher.error = RetryLater("away")
+    producer.error = RetryLater("away")
     before = rejected((await client.get("/metrics")).text, "none", "unavailable")
     await client.post("/v1/uploads", content=BODY)
     assert rejected((await client.get("/metrics")).text, "none", "unavailable") == before + 1
 
 
 async def test_what_a_client_sent_makes_no_line_of_its_own_in_the_log(client, caplog, monkeypatch):
-    monkeypatch.setattr(uploads_module, "_refusals", Sparingly(logging.getLogger("gaitway.ingest.uploads")))
+    monkeypatch.setattr(uploads_module, "_refusals", RateLimitedLogger(logging.getLogger("gaitway.ingest.uploads")))
     with caplog.at_level(logging.INFO, "gaitway.ingest.uploads"):
         await client.post("/v1/uploads", content=json.dumps(upload() | {"x\nCRITICAL forged": 1}).encode())
     (line,) = [record for record in caplog.records if record.name == "gaitway.ingest.uploads"]
@@ -368,6 +368,6 @@ async def test_metrics_and_health(client, health):
     assert 'gaitway_ingest_uploads_total{status="202"}' in page
     assert (await client.get("/healthz")).status_code == 200
     assert (await client.get("/readyz")).status_code == 200
-    health.waits_for("kafka", "not connected yet")
+    health.set_unready("kafka", "not connected yet")
     response = await client.get("/readyz")
     assert (response.status_code, response.json()["waiting"]) == (503, {"kafka": "not connected yet"})

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import MemoryPublisher
+from services.ingest.producer import MemoryProducer
 from shared.contracts.token import make_token
 from shared.runtime.health import Health
 from shared.runtime.http_limits import MAX_PIPELINED, PIECE_BYTES, RESERVED_CONNECTIONS, HttpLimits
@@ -32,7 +32,7 @@ HEAD = (
 class Gateway:
     port: int
     server: EmbeddedServer
-    publisher: MemoryPublisher
+    producer: MemoryProducer
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -52,8 +52,8 @@ async def start() -> AsyncIterator[Start]:
 
         async def start(**changes: Any) -> Gateway:
             limits = HttpLimits(**{name: getattr(LIMITS, name) for name in LIMITS.__slots__} | changes)
-            publisher = MemoryPublisher()
-            app = create_app(publisher, TokenVerifier(KEY), Health(), clock=lambda: NOW_MS)
+            producer = MemoryProducer()
+            app = create_app(producer, TokenVerifier(KEY), Health(), clock=lambda: NOW_MS)
             sock = bind("127.0.0.1", 0)
             http = server(app, limits=limits, grace_s=1)
             serving = asyncio.create_task(http.serve(sockets=[sock]))
@@ -63,7 +63,7 @@ async def start() -> AsyncIterator[Start]:
                 await serving
 
             running.push_async_callback(stop)
-            return Gateway(sock.getsockname()[1], http, publisher)
+            return Gateway(sock.getsockname()[1], http, producer)
 
         yield start
 
@@ -179,7 +179,7 @@ async def test_what_is_no_http_1_1_is_answered_400(start: Start, request_: bytes
     status, problem, headers = await exchange(gateway, request_)
     assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
     assert problem["detail"]
-    assert gateway.publisher.published == []
+    assert gateway.producer.published == []
 
 
 # Bodies
@@ -238,7 +238,7 @@ async def test_an_upgrade_is_not_taken_and_the_body_is_not_lost(
                 await asyncio.sleep(0.02)
                 writer.write(request[cut:])
             assert (await answer(reader))[:2] == (202, {"accepted": 11})
-    assert len(gateway.publisher.published) == 9
+    assert len(gateway.producer.published) == 9
 
 
 async def test_a_tunnel_is_refused(start: Start) -> None:
@@ -275,7 +275,7 @@ async def test_a_request_that_is_never_finished_is_ended(
         if status is not None:
             assert (await answer(reader))[0] == status
         assert await reader.read() == b""
-    assert len(gateway.publisher.published) == 3 * served
+    assert len(gateway.producer.published) == 3 * served
 
 
 async def test_a_body_that_comes_drop_by_drop_is_ended_too(start: Start) -> None:
@@ -343,7 +343,7 @@ async def test_requests_that_pile_up_on_one_connection(start: Start) -> None:
     async def publish(*_: object) -> None:
         await hold.wait()
 
-    gateway.publisher.publish = publish  # type: ignore[method-assign]
+    gateway.producer.publish = publish  # type: ignore[method-assign]
     before = refused("pipelined")
     async with gateway.connected() as (reader, writer):
         writer.write(framed(BODY) * (MAX_PIPELINED + 3))
@@ -366,7 +366,7 @@ async def test_a_client_that_ends_its_side_is_still_answered(start: Start) -> No
         writer.write_eof()
         assert [(await answer(reader))[0] for _ in range(2)] == [202, 202]
         assert await reader.read() == b""
-    assert len(gateway.publisher.published) == 6
+    assert len(gateway.producer.published) == 6
 
 
 async def test_a_client_that_does_not_read_is_ended(start: Start) -> None:

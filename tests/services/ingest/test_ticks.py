@@ -1,9 +1,9 @@
 import logging
 
-from services.ingest.ticks import tick_until_lost
+from services.ingest.ticks import send_ticks
 from shared.contracts.errors import RetryLater
 from shared.runtime.health import Health
-from shared.runtime.quiet import FirstOfMany
+from shared.runtime.quiet import RepeatFilter
 
 
 class Ticker:
@@ -24,7 +24,7 @@ class Ticker:
 
 async def test_a_failed_tick_ends_nothing_and_shows_in_readiness(caplog):
     tick = Ticker(3, RetryLater("away"), KeyError("a bug"), 3, 3)
-    await tick_until_lost(tick, tick.health, 0.001, lost_after_s=1)
+    await send_ticks(tick, tick.health, 0.001, lost_after_s=1)
     assert tick.ready[:6] == [True, True, False, False, True, True]
     assert len(tick.ready) > 6
     assert tick.health.not_ready == {"kafka": "away"}
@@ -37,7 +37,7 @@ async def test_a_failed_tick_ends_nothing_and_shows_in_readiness(caplog):
 
 
 def test_of_a_librarys_repeated_lines_the_first_is_printed():
-    quiet = FirstOfMany("aiokafka")
+    quiet = RepeatFilter("aiokafka")
 
     def passes(name: str, text: str, level: int = logging.ERROR, *args: object) -> bool:
         return quiet.filter(logging.LogRecord(name, level, "file", 1, text, args, None))

@@ -14,7 +14,7 @@ from tests.services.ingest.uploads import NOW_MS, literal, upload, without
 DAY_MS = 86_400_000
 
 
-def refusal(body: bytes) -> InvalidUpload:
+def error_response(body: bytes) -> InvalidUpload:
     with pytest.raises(InvalidUpload) as info:
         to_records(decode_upload(body), NOW_MS)
     return info.value
@@ -81,14 +81,14 @@ def test_the_example_becomes_three_records():
     ],
 )
 def test_a_wrong_field_is_named(path, value, field):
-    error = refusal(json.dumps(upload(path, value)).encode())
+    error = error_response(json.dumps(upload(path, value)).encode())
     assert (error.field, error.status) == (field, 422)
     assert error.detail
 
 
 @pytest.mark.parametrize("path", ["device", "seq", "sent_at_ms", "accelerometer.y", "heart_rate.bpm", "steps.rate_hz"])
 def test_a_missing_field_is_named(path):
-    error = refusal(json.dumps(without(path)).encode())
+    error = error_response(json.dumps(without(path)).encode())
     assert (error.field, error.status, error.detail) == (path, 422, "is missing")
 
 
@@ -97,14 +97,14 @@ def test_a_missing_field_is_named(path):
 )
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + "0" * 400])
 def test_what_is_no_number_is_named(path, text):
-    error = refusal(literal(path, text))
+    error = error_response(literal(path, text))
     *parents, last = path.split(".")
     expected = ".".join(parents) + (f"[{last}]" if last.isdigit() else f".{last}")
     assert (error.field, error.status) == (expected.removeprefix("."), 422)
 
 
 def test_nan_in_an_unknown_member_is_still_refused():
-    assert refusal(literal("extra", "[[NaN]]")).field == "extra"
+    assert error_response(literal("extra", "[[NaN]]")).field == "extra"
 
 
 @pytest.mark.parametrize(
@@ -126,34 +126,34 @@ def test_nan_in_an_unknown_member_is_still_refused():
     ],
 )
 def test_what_is_no_json_is_malformed(body):
-    assert refusal(body).status == 400
+    assert error_response(body).status == 400
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b"3", b'"NaN"', b"[" * 100_000, b'{"context":' * 100_000])
 def test_json_that_is_no_upload(body):
-    assert refusal(body).status == 422
+    assert error_response(body).status == 422
 
 
 @pytest.mark.parametrize("body", [b"NaN", b"[NaN]"])
 def test_a_document_of_nan_alone(body):
-    assert refusal(body).status in (400, 422)
+    assert error_response(body).status in (400, 422)
 
 
 def test_an_upload_needs_a_modality():
     body = upload()
     for name in ("accelerometer", "heart_rate", "steps"):
         del body[name]
-    error = refusal(json.dumps(body).encode())
+    error = error_response(json.dumps(body).encode())
     assert error.status == 422
     assert "accelerometer, heart_rate, steps" in error.detail
     body["accelerometer"] = None
-    assert refusal(json.dumps(body).encode()).status == 422
+    assert error_response(json.dumps(body).encode()).status == 422
 
 
 def test_the_answer_does_not_echo_much():
-    error = refusal(json.dumps(upload("k" * 10_000, 1)).encode())
+    error = error_response(json.dumps(upload("k" * 10_000, 1)).encode())
     assert len(error.field) <= 200
-    error = refusal(json.dumps(upload("accelerometer.unit", "u" * 10_000)).encode())
+    error = error_response(json.dumps(upload("accelerometer.unit", "u" * 10_000)).encode())
     assert len(error.detail) <= 200
 
 

@@ -5,7 +5,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from shared.contracts.errors import Stop
-from shared.kafka.consumer import poll, poll_fresh
+from shared.kafka.consumer import poll, poll_twice
 from tests.services.inference.windows import kafka_window
 
 MINE, NEW, GONE = (TopicPartition("t", partition) for partition in range(3))
@@ -70,9 +70,9 @@ async def test_a_second_poll_brings_what_has_come_since_the_buffer_was_filled():
         return polls.pop(0) if polls else {}
 
     consumer.getmany = getmany
-    fresh = await poll_fresh(consumer, 100, {0, 1})
+    fresh = await poll_twice(consumer, 100, {0, 1})
     assert {tp: [record.offset for record in records] for tp, records in fresh.items()} == {MINE: [5, 6, 7], NEW: [1]}
-    assert await poll_fresh(consumer, 100, {0, 1}) == {}
+    assert await poll_twice(consumer, 100, {0, 1}) == {}
 
 
 async def test_what_the_consumer_may_not_read_stops_the_service_by_name():

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from shared.kafka import lag as progress_module
-from shared.kafka.lag import PartitionProgress
+from shared.kafka.lag import PartitionLag
 from shared.runtime.health import Health, health_app
 
 A, B = TopicPartition("watch.steps", 0), TopicPartition("watch.steps", 1)
@@ -61,7 +61,7 @@ class Scene:
         """Of a loop that turns, with a look every five of them."""
         for _ in range(count // 5):
             self.watch.now_s += 5
-            self.health.progress()
+            self.health.heartbeat()
             try:
                 await self.health.partitions.look(self.consumer)
             except (KafkaConnectionError, TimeoutError):
@@ -158,7 +158,7 @@ async def test_a_partition_that_has_gone_is_nobodys_business_here(scene):
 async def test_nobody_looking_is_no_progress(scene):
     await scene.seconds(5)
     scene.watch.now_s += 60
-    scene.health.progress()
+    scene.health.heartbeat()
     assert (await scene.healthz()).status_code == 503
 
 
@@ -185,7 +185,7 @@ async def test_watching_survives_whatever_the_consumer_does(monkeypatch, caplog)
     monkeypatch.setattr(progress_module, "ASK_EVERY_S", 0)
     consumer = MemoryConsumer(A)
     consumer.failure = ZeroDivisionError()
-    watching = asyncio.create_task(PartitionProgress().watch(consumer))
+    watching = asyncio.create_task(PartitionLag().watch(consumer))
     await asyncio.sleep(0.02)
     assert not watching.done()
     assert "cannot be asked for: ZeroDivisionError()" in caplog.text

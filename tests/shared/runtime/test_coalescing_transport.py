@@ -2,7 +2,7 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
-from shared.runtime.coalescing_transport import JoinedWrites
+from shared.runtime.coalescing_transport import CoalescingTransport
 from shared.runtime.http_server import bind, server
 
 
@@ -24,7 +24,7 @@ class Transport:
 
 async def test_what_is_written_in_one_turn_goes_out_as_one():
     transport = Transport()
-    joined = JoinedWrites(transport)
+    joined = CoalescingTransport(transport)
     joined.write(b"head ")
     joined.write(b"body")
     assert transport.done == []
@@ -37,7 +37,7 @@ async def test_what_is_written_in_one_turn_goes_out_as_one():
 
 async def test_closing_comes_after_what_was_written():
     transport = Transport()
-    joined = JoinedWrites(transport)
+    joined = CoalescingTransport(transport)
     joined.write(b"last")
     joined.close()
     await asyncio.sleep(0)

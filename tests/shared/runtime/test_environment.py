@@ -16,7 +16,7 @@ from tests.gaitway.cli.test_cli import KEY, failure, gaitway
 ROOT = Path(__file__).parents[3]
 SERVICES = (IngestSettings, FeaturesSettings, InferenceSettings, CanarySettings)
 # Names that tests and decisions make up; a name that ends in an underscore is a prefix.
-MADE_UP = {"KEY", "LINGER_SECONDS", "HELTH_PORT", "LINGR_S", "LOGLEVEL", "X", ""}
+MADE_UP = {"KEY", "GRACE_SECONDS", "HELTH_PORT", "GRACS_S", "LOGLEVEL", "X", ""}
 
 
 def test_every_setting_is_known_and_nothing_else() -> None:
@@ -43,7 +43,7 @@ def test_what_the_files_here_name_is_known() -> None:
     ("variable", "says"),
     [
         ("GAITWAY_HELTH_PORT", "GAITWAY_HELTH_PORT is no setting; is GAITWAY_HEALTH_PORT meant?"),
-        ("GAITWAY_LINGR_S", "GAITWAY_LINGR_S is no setting; is GAITWAY_LINGER_S meant?"),
+        ("GAITWAY_GRACS_S", "GAITWAY_GRACS_S is no setting; is GAITWAY_GRACE_S meant?"),
         ("gaitway_loglevel", "gaitway_loglevel is no setting; is GAITWAY_LOG_LEVEL meant?"),
         ("GAITWAY_X", "GAITWAY_X is no setting"),
         ("GAITWAY_", "GAITWAY_ is no setting"),
@@ -57,7 +57,7 @@ def test_a_name_that_nobody_reads_is_refused(variable: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("GAITWAY_PLANT", "no-ledger"),
+        ("GAITWAY_INJECT_FAULT", "no-ledger"),
         ("GAITWAY_TEST_KAFKA", "h:9092"),
         ("gaitway_kafka", "h:9092"),
         # Kubernetes writes these for Services named gaitway and gaitway-ingest.

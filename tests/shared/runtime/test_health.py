@@ -39,24 +39,24 @@ async def test_alive_while_there_is_progress(health, watch):
     watch.now_s += 1
     response = await get(health, "/healthz")
     assert (response.status_code, response.json()) == (503, {"alive": False})
-    health.progress()
+    health.heartbeat()
     assert (await get(health, "/healthz")).status_code == 200
 
 
 async def test_ready_while_nothing_is_waited_for(health):
     assert (await get(health, "/readyz")).status_code == 200
-    health.waits_for("kafka", "not connected")
-    health.waits_for("redis", "3 folds wait")
-    health.has("kafka")
+    health.set_unready("kafka", "not connected")
+    health.set_unready("redis", "3 folds wait")
+    health.set_ready("kafka")
     response = await get(health, "/readyz")
     assert (response.status_code, response.json()) == (503, {"ready": False, "waiting": {"redis": "3 folds wait"}})
-    health.has("redis")
-    health.has("redis")
+    health.set_ready("redis")
+    health.set_ready("redis")
     assert (await get(health, "/readyz")).json() == {"ready": True, "waiting": {}}
 
 
 async def test_a_dependency_that_is_away_does_not_kill(health):
-    health.waits_for("kafka", "away")
+    health.set_unready("kafka", "away")
     assert (await get(health, "/healthz")).status_code == 200
 
 
@@ -70,7 +70,7 @@ def test_known_label_values_start_at_zero():
 
 
 async def test_metrics_have_no_user(health):
-    health.progress()
+    health.heartbeat()
     text = (await get(health, "/metrics")).text
     assert 'user="' not in text
     assert 'device="' not in text
@@ -78,31 +78,31 @@ async def test_metrics_have_no_user(health):
 
 async def test_metrics_of_a_service_say_what_it_waits_for(watch):
     health = Health(monotonic=watch, service="features")
-    health.waits_for("kafka", "away")
-    health.has("redis")
+    health.set_unready("kafka", "away")
+    health.set_ready("redis")
     text = (await get(health, "/metrics")).text
-    assert 'gaitway_ready{dependency="kafka"} 0.0' in text
-    assert 'gaitway_ready{dependency="redis"} 1.0' in text
+    assert 'gaitway_dependency_up{dependency="kafka"} 0.0' in text
+    assert 'gaitway_dependency_up{dependency="redis"} 1.0' in text
     assert "gaitway_features_users" in text
     assert "gaitway_ingest" not in text
-    health.has("kafka")
-    assert 'gaitway_ready{dependency="kafka"} 1.0' in (await get(health, "/metrics")).text
+    health.set_ready("kafka")
+    assert 'gaitway_dependency_up{dependency="kafka"} 1.0' in (await get(health, "/metrics")).text
 
 
 async def test_a_dependency_that_answers_and_refuses_does_in_the_end(health, watch):
-    health.waits_for("redis", "NOAUTH", refused=True)
+    health.set_unready("redis", "NOAUTH", refused=True)
     assert (await get(health, "/healthz")).status_code == 200
     watch.now_s += 59
-    health.progress()
-    health.waits_for("redis", "NOPERM", refused=True)
+    health.heartbeat()
+    health.set_unready("redis", "NOPERM", refused=True)
     assert (await get(health, "/healthz")).status_code == 200
     watch.now_s += 1
     response = await get(health, "/healthz")
     assert (response.status_code, response.json()) == (503, {"alive": False, "refused": {"redis": "NOPERM"}})
-    health.waits_for("redis", "away")
+    health.set_unready("redis", "away")
     assert (await get(health, "/healthz")).status_code == 200
-    health.waits_for("redis", "NOPERM", refused=True)
-    health.has("redis")
+    health.set_unready("redis", "NOPERM", refused=True)
+    health.set_ready("redis")
     watch.now_s += 59
-    health.progress()
+    health.heartbeat()
     assert (await get(health, "/healthz")).json() == {"alive": True}

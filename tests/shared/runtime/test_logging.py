@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.runtime.logging import Seldom, Sparingly, configure_logging, traced
+from shared.runtime.logging import RateLimitedLogger, ThrottledLogger, configure_logging, trace_extra
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -26,7 +26,7 @@ def _logging_as_before() -> Iterator[None]:
 
 def test_a_json_line_has_the_fields_that_a_collector_asks_for(capsys):
     logger = configure_logging("features", "INFO", "json")
-    logger.warning("rejected %s %d@%d", "watch.steps", 3, 17, extra=traced(TRACE))
+    logger.warning("rejected %s %d@%d", "watch.steps", 3, 17, extra=trace_extra(TRACE))
     line = json.loads(capsys.readouterr().err)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", line.pop("timestamp"))
     assert line == {
@@ -57,7 +57,7 @@ def test_a_json_line_is_one_line_whatever_it_holds(capsys):
 def test_a_text_line(capsys):
     logger = configure_logging("inference", "INFO")
     logger.info("model %s", "x")
-    logger.warning("rejected", extra=traced(TRACE.encode()))
+    logger.warning("rejected", extra=trace_extra(TRACE.encode()))
     first, second = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    inference gaitway.inference: model x", first)
     assert second.endswith("gaitway.inference: rejected [trace 0af7651916cd43dd8448eb211c80319c]")
@@ -72,7 +72,7 @@ def test_auto_is_text_on_a_terminal_alone(capsys, monkeypatch, terminal):
 
 @pytest.mark.parametrize("traceparent", [None, "", b"", "rubbish"])
 def test_no_trace_no_field(traceparent):
-    assert traced(traceparent) == {}
+    assert trace_extra(traceparent) == {}
 
 
 def lines_of(logger: str, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -83,7 +83,7 @@ def lines_of(logger: str, caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_flood_is_a_few_lines_and_a_number(caplog, monkeypatch):
     now_s = 100.0
     monkeypatch.setattr("shared.runtime.logging.time.monotonic", lambda: now_s)
-    sparing = Sparingly(logging.getLogger("flood"), lines_per_s=3)
+    sparing = RateLimitedLogger(logging.getLogger("flood"), lines_per_s=3)
     for number in range(10):
         sparing.log(logging.ERROR, "%d", number, extra={})
     assert lines_of("flood", caplog) == ["0", "1", "2"]
@@ -98,7 +98,7 @@ def test_a_flood_is_a_few_lines_and_a_number(caplog, monkeypatch):
 def test_what_is_tried_again_and_again_is_told_once_in_a_while_by_kind(monkeypatch, caplog):
     now_s = 100.0
     monkeypatch.setattr("shared.runtime.logging.time.monotonic", lambda: now_s)
-    seldom = Seldom(logging.getLogger("again"), every_s=10.0)
+    seldom = ThrottledLogger(logging.getLogger("again"), every_s=10.0)
     for number in range(5):
         seldom.log("read", logging.WARNING, "read %d", number)
         seldom.log("write", logging.WARNING, "write %d", number)

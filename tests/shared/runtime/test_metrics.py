@@ -61,10 +61,10 @@ def test_known_label_values_are_there_before_anything_happens():
         'gaitway_ingest_uploads_total{status="429"}',
         'gaitway_ingest_rejected_uploads_total{modality="steps",reason="rate"}',
         'gaitway_ingest_rejected_uploads_total{modality="none",reason="unauthorised"}',
-        'gaitway_features_windows_total{closed_by="linger",modalities="accelerometer+steps"}',
+        'gaitway_features_windows_total{closed_by="grace",modalities="accelerometer+steps"}',
         'gaitway_features_gap_seconds_total{modality="heart_rate",reason="frozen"}',
         'gaitway_features_baselines{modality="heart_rate",state="unavailable"}',
-        'gaitway_features_repeated_samples_total{modality="accelerometer"}',
+        'gaitway_features_duplicate_samples_total{modality="accelerometer"}',
     ):
         assert f"\n{sample} " in page
     assert "_created" not in page

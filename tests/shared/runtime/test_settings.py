@@ -25,19 +25,19 @@ def _clean(monkeypatch):
 
 
 def test_from_the_environment_with_one_prefix(monkeypatch):
-    monkeypatch.setenv("GAITWAY_LINGER_S", "2.5")
+    monkeypatch.setenv("GAITWAY_GRACE_S", "2.5")
     monkeypatch.setenv("GAITWAY_KAFKA", "broker:9092")
-    monkeypatch.setenv("LINGER_S", "9")
+    monkeypatch.setenv("GRACE_S", "9")
     settings = FeaturesSettings.read()
-    assert (settings.linger_s, settings.kafka, settings.partitions) == (2.5, "broker:9092", 12)
-    assert FeaturesSettings.read(linger_s=7).linger_s == 7
+    assert (settings.grace_s, settings.kafka, settings.partitions) == (2.5, "broker:9092", 12)
+    assert FeaturesSettings.read(grace_s=7).grace_s == 7
 
 
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
         ({"PARTITIONS": "0"}, ["GAITWAY_PARTITIONS", "0"]),
-        ({"LINGER_S": "soon"}, ["GAITWAY_LINGER_S", "soon"]),
+        ({"GRACE_S": "soon"}, ["GAITWAY_GRACE_S", "soon"]),
         ({"HOP_MS": "5000"}, ["GAITWAY_HOP_MS must be 10000 or 20000, not 5000"]),
         ({"REDIS": "http://x"}, ["GAITWAY_REDIS", "http://x"]),
         ({"TOPIC_PREFIX": "a b"}, ["GAITWAY_TOPIC_PREFIX"]),

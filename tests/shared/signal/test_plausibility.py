@@ -8,10 +8,10 @@ import pytest
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, STEPS
 from shared.contracts.samples import SampleRecord
 from shared.signal.plausibility import FAULTS, MAX_MG, find_faults
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
-from tests.shared.windows.signals import BASE_MS, LINGER_MS, Upload, wearer
+from tests.shared.windows.signals import BASE_MS, GRACE_MS, Upload, wearer
 from training.datasets import read_recording
 from training.offline import closed_of
 
@@ -123,12 +123,12 @@ def uploads(changes: dict[tuple[str, int], int]) -> list[Upload]:
     return [made.upload(begin * 1_000, (begin + 5) * 1_000, seq) for seq, begin in enumerate(range(0, 60, 5))]
 
 
-def fold(sent: list[Upload]) -> Closed:
-    assembler, closed = Assembler(10_000, LINGER_MS), Closed()
+def fold(sent: list[Upload]) -> AssemblyResult:
+    assembler, closed = Assembler(10_000, GRACE_MS), AssemblyResult()
     for index, upload in enumerate(sent):
         for topic, samples in enumerate(upload):
             closed.extend(assembler.fold(LogRecord(BASE_MS + 5_000 * index, topic, index, "u", samples)))
-    closed.extend(assembler.advance(BASE_MS + 60_000 + 2 * LINGER_MS))
+    closed.extend(assembler.advance(BASE_MS + 60_000 + 2 * GRACE_MS))
     return closed
 
 
@@ -242,11 +242,11 @@ def test_a_heart_rate_that_comes_on_change_delays_nothing() -> None:
         sent.append(
             [SampleRecord(**{n: getattr(p, n) for n in p.__struct_fields__} | {"modalities": announced}) for p in kept]
         )
-    assembler = Assembler(10_000, LINGER_MS)
-    closed = Closed()
+    assembler = Assembler(10_000, GRACE_MS)
+    closed = AssemblyResult()
     for index, upload in enumerate(sent):
         for part in upload:
             topic = ("accelerometer", "heart_rate", "steps").index(part.modality.name)
             closed.extend(assembler.fold(LogRecord(BASE_MS + 5_000 * index, topic, index, "u", part)))
-    # Nothing had to wait for the linger.
+    # Nothing had to wait for the grace period.
     assert [window.closed_by for window in closed.windows] == ["complete"] * 5

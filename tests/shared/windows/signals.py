@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from shared.contracts.modality import MODALITIES, NAMES
 from shared.contracts.samples import SampleRecord
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.merge import TOPICS, LogRecord
 
 BASE_MS = 1_668_000_000_000
 """A multiple of 20 s and of an hour's slots: windows start on whole tens of seconds after it."""
 HOP_MS = 10_000
-LINGER_MS = 60_000
+GRACE_MS = 60_000
 DEVICE = "watch"
 Upload = list[SampleRecord]
 
@@ -123,13 +123,13 @@ def place(record: LogRecord) -> tuple[int, int, int]:
     return record.log_ms, record.topic, record.offset
 
 
-def fold(log: Sequence[LogRecord], *, hop_ms: int = HOP_MS, assembler: Assembler | None = None) -> Closed:
-    """All that a log closes, with its end: nothing more comes for longer than the linger."""
-    assembler = assembler or Assembler(hop_ms, LINGER_MS)
-    whole = Closed()
+def fold(log: Sequence[LogRecord], *, hop_ms: int = HOP_MS, assembler: Assembler | None = None) -> AssemblyResult:
+    """All that a log closes, with its end: nothing more comes for longer than the grace period."""
+    assembler = assembler or Assembler(hop_ms, GRACE_MS)
+    whole = AssemblyResult()
     for record in log:
         whole.extend(assembler.fold(record))
-    whole.extend(assembler.advance(log[-1].log_ms + 2 * LINGER_MS))
+    whole.extend(assembler.advance(log[-1].log_ms + 2 * GRACE_MS))
     return whole
 
 

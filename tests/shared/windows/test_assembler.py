@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from shared.contracts.modality import ACCELEROMETER, BY_NAME, MODALITIES
 from shared.contracts.samples import SampleRecord
-from shared.windows.assembler import Assembler, Closed
-from shared.windows.final_windows import ClosedSlots
+from shared.windows.assembler import Assembler, AssemblyResult
+from shared.windows.final_windows import FinalWindows
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import OpenWindow, RawWindow, Spans
+from shared.windows.open_window import ClosedWindow, OpenWindow, Spans
 from tests.shared.windows.signals import (
     BASE_MS,
     DEVICE,
+    GRACE_MS,
     HOP_MS,
-    LINGER_MS,
     Wearer,
     delays_ms,
     delivered,
@@ -62,30 +62,30 @@ class Feed:
     """Folds parts into an assembler, in the order given; log time in ms after BASE_MS."""
 
     def __init__(self, hop_ms: int = HOP_MS) -> None:
-        self.assembler = Assembler(hop_ms, LINGER_MS)
+        self.assembler = Assembler(hop_ms, GRACE_MS)
         self._offsets = [0, 0, 0]
 
-    def send(self, log_ms: int, *parts: SampleRecord, user: str = "u") -> Closed:
-        out = Closed()
+    def send(self, log_ms: int, *parts: SampleRecord, user: str = "u") -> AssemblyResult:
+        out = AssemblyResult()
         for samples in parts:
             topic = TOPIC[samples.modality.name]
             out.extend(self.assembler.fold(LogRecord(BASE_MS + log_ms, topic, self._offsets[topic], user, samples)))
             self._offsets[topic] += 1
         return out
 
-    def tick(self, log_ms: int) -> Closed:
+    def tick(self, log_ms: int) -> AssemblyResult:
         return self.assembler.fold(LogRecord(BASE_MS + log_ms, 0, 10_000))
 
-    def holds(self) -> list[tuple[int, int] | None]:
+    def retained(self) -> list[tuple[int, int] | None]:
         """Offset and log time after BASE_MS per topic."""
-        return [hold and (hold[0], hold[1] - BASE_MS) for hold in self.assembler.holds()]
+        return [hold and (hold[0], hold[1] - BASE_MS) for hold in self.assembler.retained()]
 
 
-def starts_s(closed: Closed) -> list[int]:
+def starts_s(closed: AssemblyResult) -> list[int]:
     return [(window.window_start_ms - BASE_MS) // 1000 for window in closed.windows]
 
 
-def gaps(closed: Closed) -> list[tuple[str, int, int, str]]:
+def gaps(closed: AssemblyResult) -> list[tuple[str, int, int, str]]:
     return [(g.modality, (g.start_ms - BASE_MS) // 1000, (g.end_ms - BASE_MS) // 1000, g.reason) for g in closed.gaps]
 
 
@@ -197,20 +197,20 @@ def test_a_stamp_on_the_windows_edge_belongs_to_it() -> None:
 # Rule (b)
 
 
-def test_an_incomplete_window_lingers_after_its_last_contribution() -> None:
+def test_an_incomplete_window_waits_the_grace_period_after_its_last_contribution() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 19_700))
     feed.send(5_000, part("accelerometer", 3_000, 4_000, seq=1))
-    assert starts_s(feed.tick(LINGER_MS + 4_999)) == []
-    closed = feed.tick(LINGER_MS + 5_000)
+    assert starts_s(feed.tick(GRACE_MS + 4_999)) == []
+    closed = feed.tick(GRACE_MS + 5_000)
     assert starts_s(closed) == [0]
-    assert closed.windows[0].closed_by == "linger"
+    assert closed.windows[0].closed_by == "grace"
 
 
 def test_log_time_closes_before_the_record_that_brings_it_contributes() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 19_400))
-    closed = feed.send(LINGER_MS, part("accelerometer", 19_400, 20_000, seq=1))
+    closed = feed.send(GRACE_MS, part("accelerometer", 19_400, 20_000, seq=1))
     assert starts_s(closed) == [0]
     assert closed.windows[0].signals["accelerometer"].coverage < 1.0
 
@@ -218,7 +218,7 @@ def test_log_time_closes_before_the_record_that_brings_it_contributes() -> None:
 def test_an_announced_modality_that_never_comes_is_masked() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 20_000, announced=("accelerometer", "heart_rate")))
-    closed = feed.tick(LINGER_MS)
+    closed = feed.tick(GRACE_MS)
     assert starts_s(closed) == [0]
     assert ("heart_rate", 0, 20, "not_sent") in gaps(closed)
 
@@ -228,7 +228,7 @@ def test_without_an_accelerometer_that_passes_there_is_no_window_but_a_gap() -> 
     closed = feed.send(0, part("accelerometer", 0, 15_000), part("heart_rate", 20_000, 40_000, seq=1))
     # All that the second upload announced is here.
     assert gaps(closed) == [("accelerometer", 20, 40, "sensor_silent")]
-    closed.extend(feed.tick(LINGER_MS))
+    closed.extend(feed.tick(GRACE_MS))
     assert closed.windows == []
     assert gaps(closed)[1:] == [("accelerometer", 0, 20, "coverage")]
     assert closed.gaps[1].coverage == pytest.approx(0.76, abs=0.01)
@@ -241,8 +241,8 @@ def test_without_an_accelerometer_that_passes_there_is_no_window_but_a_gap() -> 
 def test_a_closed_window_is_final_and_what_comes_later_is_counted() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 20_000))
-    feed.tick(LINGER_MS)  # closes the two halves, [-10, 10) and [10, 30), as well
-    closed = feed.send(LINGER_MS + 1, part("accelerometer", 5_000, 8_000, seq=1))
+    feed.tick(GRACE_MS)  # closes the two halves, [-10, 10) and [10, 30), as well
+    closed = feed.send(GRACE_MS + 1, part("accelerometer", 5_000, 8_000, seq=1))
     assert closed.windows == closed.gaps == closed.slots == []
     assert closed.late_samples == {"accelerometer": 75}
     assert feed.assembler.open_windows == 0
@@ -255,7 +255,7 @@ def test_what_still_serves_an_open_window_is_not_late() -> None:
 
 
 def test_samples_whose_time_was_there_already_count_once_each() -> None:
-    feed, both, whole = Feed(), ("accelerometer", "steps"), Closed()
+    feed, both, whole = Feed(), ("accelerometer", "steps"), AssemblyResult()
     # 4 s are sent again: they lie in two windows, and in the newest hop of one.
     for seq, (begin, end) in enumerate([(-10_000, 8_000), (4_000, 12_000), (12_000, 40_000)]):
         whole.extend(feed.send(seq, *(part(name, begin, end, seq=seq, announced=both) for name in both)))
@@ -267,7 +267,7 @@ def test_samples_whose_time_was_there_already_count_once_each() -> None:
 def test_a_clock_that_is_not_quite_even_repeats_nothing() -> None:
     feed = Feed()
     closed = feed.send(0, *(part("accelerometer", s, s + 5_000) for s in range(0, 40_000, 4_980)))
-    closed.extend(feed.tick(LINGER_MS))
+    closed.extend(feed.tick(GRACE_MS))
     assert starts_s(closed)
     assert closed.repeated_samples == {}
 
@@ -275,10 +275,10 @@ def test_a_clock_that_is_not_quite_even_repeats_nothing() -> None:
 def test_closed_slots_survive_a_restart() -> None:
     feed = Feed()
     closed = feed.send(0, part("accelerometer", 0, 20_000))
-    slots = feed.assembler.closed_slots("u")[DEVICE]
+    slots = feed.assembler.final_windows("u")[DEVICE]
     assert {start for _, _, start in closed.slots} == {BASE_MS}
     again = Feed()
-    again.assembler.remember("u", DEVICE, ClosedSlots(HOP_MS, slots.hours))
+    again.assembler.restore_final("u", DEVICE, FinalWindows(HOP_MS, slots.hours))
     assert starts_s(again.send(0, part("accelerometer", 0, 20_000))) == []
     assert again.assembler.open_windows == 2
 
@@ -287,12 +287,12 @@ def test_slots_that_come_after_the_data() -> None:
     """Redis was away when the user's first record was folded."""
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 15_000))
-    slots = ClosedSlots(HOP_MS)
+    slots = FinalWindows(HOP_MS)
     slots.add(BASE_MS)
     feed.send(0, part("accelerometer", 60_000, 80_000, seq=1))
-    feed.assembler.remember("u", DEVICE, slots)
+    feed.assembler.restore_final("u", DEVICE, slots)
     assert starts_s(feed.send(1, part("accelerometer", 15_000, 30_000, seq=2))) == [10]
-    closed = feed.assembler.closed_slots("u")[DEVICE]
+    closed = feed.assembler.final_windows("u")[DEVICE]
     assert all(BASE_MS + start_ms in closed for start_ms in (0, 10_000, 60_000))
 
 
@@ -303,9 +303,9 @@ def test_a_hole_is_reported_once_its_linger_has_passed() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1))
-    assert gaps(feed.tick(LINGER_MS)) == [("accelerometer", -10, 10, "coverage"), ("accelerometer", 10, 30, "coverage")]
+    assert gaps(feed.tick(GRACE_MS)) == [("accelerometer", -10, 10, "coverage"), ("accelerometer", 10, 30, "coverage")]
     # Three slots of silence, whose neighbours reach 10 s into it: together the gaps leave nothing out.
-    assert gaps(feed.tick(LINGER_MS + 1_000)) == [
+    assert gaps(feed.tick(GRACE_MS + 1_000)) == [
         ("accelerometer", 30, 50, "not_sent"),
         ("accelerometer", 50, 70, "coverage"),
         ("accelerometer", 70, 90, "coverage"),
@@ -314,10 +314,10 @@ def test_a_hole_is_reported_once_its_linger_has_passed() -> None:
 
 def test_the_time_without_data_is_counted_once_though_windows_overlap() -> None:
     feed = Feed()
-    whole = Closed()
+    whole = AssemblyResult()
     whole.extend(feed.send(0, part("accelerometer", 0, 20_000)))
     whole.extend(feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1)))
-    whole.extend(feed.tick(LINGER_MS + 1_000))
+    whole.extend(feed.tick(GRACE_MS + 1_000))
     # Four windows of coverage, which are reported as 20 s each and follow each other by 10 s; a hole of 20 s.
     assert whole.gap_ms == {("accelerometer", "coverage"): 40_000, ("accelerometer", "not_sent"): 20_000}
 
@@ -328,7 +328,7 @@ def test_a_hole_that_is_filled_in_time_is_none() -> None:
     feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1))
     closed = feed.send(2_000, part("accelerometer", 20_000, 60_000, seq=2))
     assert starts_s(closed) == [10, 20, 30, 40, 50]
-    assert all(reason != "not_sent" for *_, reason in gaps(feed.tick(2 * LINGER_MS)))
+    assert all(reason != "not_sent" for *_, reason in gaps(feed.tick(2 * GRACE_MS)))
 
 
 def test_back_filled_data_between_two_holes() -> None:
@@ -336,7 +336,7 @@ def test_back_filled_data_between_two_holes() -> None:
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1, part("accelerometer", 200_000, 220_000, seq=1))
     assert starts_s(feed.send(2, part("accelerometer", 100_000, 120_000, seq=2))) == [100]
-    holes = {gap for gap in gaps(feed.tick(LINGER_MS + 2)) if gap[3] == "not_sent"}
+    holes = {gap for gap in gaps(feed.tick(GRACE_MS + 2)) if gap[3] == "not_sent"}
     assert holes == {("accelerometer", 20, 100, "not_sent"), ("accelerometer", 120, 200, "not_sent")}
 
 
@@ -345,23 +345,23 @@ def test_back_filled_data_between_two_holes() -> None:
 
 def test_the_commit_is_held_at_the_oldest_record_that_an_open_window_needs() -> None:
     feed = Feed()
-    assert feed.holds() == [None, None, None]
+    assert feed.retained() == [None, None, None]
     for seq, begin in enumerate(range(0, 40_000, 5_000)):
         feed.send(begin, *(part(name, begin, begin + 5_000, seq=seq, announced=ALL[:2]) for name in ALL[:2]))
     # [-10, 10) has never been complete.
-    assert feed.holds() == [(0, 0), (0, 0), None]
-    feed.tick(LINGER_MS + 5_000)
+    assert feed.retained() == [(0, 0), (0, 0), None]
+    feed.tick(GRACE_MS + 5_000)
     # Open: [30, 50) alone, [20, 40) is done.
-    assert feed.holds() == [(6, 30_000), (6, 30_000), None]
-    feed.tick(LINGER_MS + 40_000)
-    assert feed.holds() == [None, None, None]
+    assert feed.retained() == [(6, 30_000), (6, 30_000), None]
+    feed.tick(GRACE_MS + 40_000)
+    assert feed.retained() == [None, None, None]
 
 
 def test_a_repetition_does_not_move_the_hold() -> None:
     feed = Feed()
     for log_ms in (0, 5_000):
         feed.send(log_ms, part("accelerometer", 0, 15_000))
-    assert feed.holds() == [(0, 0), None, None]
+    assert feed.retained() == [(0, 0), None, None]
 
 
 def test_half_an_upload_is_held_for_its_other_half() -> None:
@@ -370,20 +370,20 @@ def test_half_an_upload_is_held_for_its_other_half() -> None:
     feed = Feed(hop_ms=20_000)
     feed.send(0, *(part(name, 0, 20_000, seq=0, announced=both) for name in both))
     feed.send(1_000, part("heart_rate", 10_000, 20_000, seq=1, announced=both))
-    assert feed.holds() == [None, (1, 1_000), None]
+    assert feed.retained() == [None, (1, 1_000), None]
     feed.send(2_000, part("accelerometer", 10_000, 22_000, seq=1, announced=both))
-    assert feed.holds() == [(1, 2_000), (1, 1_000), None]
-    feed.tick(LINGER_MS + 2_000)
-    assert feed.holds() == [None, None, None]
+    assert feed.retained() == [(1, 2_000), (1, 1_000), None]
+    feed.tick(GRACE_MS + 2_000)
+    assert feed.retained() == [None, None, None]
 
 
 def test_the_other_half_is_not_held_for_ever() -> None:
     feed = Feed(hop_ms=20_000)
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 0, 20_000, seq=1, announced=ALL))
-    assert feed.holds() == [(1, 1_000), None, None]
-    feed.tick(LINGER_MS + 1_000)
-    assert feed.holds() == [None, None, None]
+    assert feed.retained() == [(1, 1_000), None, None]
+    feed.tick(GRACE_MS + 1_000)
+    assert feed.retained() == [None, None, None]
 
 
 def test_a_hole_under_watch_holds_the_commit() -> None:
@@ -391,9 +391,9 @@ def test_a_hole_under_watch_holds_the_commit() -> None:
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1))
     assert feed.assembler.open_windows == 0
-    assert feed.holds() == [(1, 1_000), None, None]
-    feed.tick(LINGER_MS + 1_000)
-    assert feed.holds() == [None, None, None]
+    assert feed.retained() == [(1, 1_000), None, None]
+    feed.tick(GRACE_MS + 1_000)
+    assert feed.retained() == [None, None, None]
 
 
 # Users
@@ -406,7 +406,7 @@ def test_idle_users_are_forgotten_unless_something_is_open() -> None:
     feed.send(0, part("accelerometer", 0, 20_000), user="busy")
     feed.send(9_000, part("accelerometer", 20_000, 40_000), user="busy")
     assert feed.assembler.forget_idle(BASE_MS + 9_000) == ["done"]
-    assert feed.assembler.closed_slots("done") == {}
+    assert feed.assembler.final_windows("done") == {}
     assert feed.assembler.open_windows == 1
 
 
@@ -415,7 +415,7 @@ def test_a_user_whose_upload_is_half_here_is_not_forgotten() -> None:
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 0, 20_000, seq=1, announced=ALL))
     assert feed.assembler.forget_idle(BASE_MS + 2_000) == []
-    feed.tick(LINGER_MS + 1_000)
+    feed.tick(GRACE_MS + 1_000)
     assert feed.assembler.forget_idle(BASE_MS + 2_000) == ["u"]
 
 
@@ -424,15 +424,15 @@ def test_a_user_who_is_forgotten_and_comes_back() -> None:
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.assembler.forget_idle(BASE_MS + 1)
     feed.send(10_000, part("accelerometer", 0, 15_000))
-    feed.tick(LINGER_MS)
-    assert gaps(feed.tick(LINGER_MS + 10_000)) == [("accelerometer", 0, 20, "coverage")]
+    feed.tick(GRACE_MS)
+    assert gaps(feed.tick(GRACE_MS + 10_000)) == [("accelerometer", 0, 20, "coverage")]
 
 
-def same(a: Closed, b: Closed) -> bool:
+def same(a: AssemblyResult, b: AssemblyResult) -> bool:
     return [fields(w) for w in a.windows] == [fields(w) for w in b.windows] and (a.gaps, a.slots) == (b.gaps, b.slots)
 
 
-def fields(window: RawWindow) -> tuple[object, ...]:
+def fields(window: ClosedWindow) -> tuple[object, ...]:
     values = (*(window.signals[name].values.tobytes() for name in ALL),)
     return (window.user, window.window_start_ms, window.closed_by, values)
 
@@ -442,8 +442,8 @@ def fields(window: RawWindow) -> tuple[object, ...]:
 def test_ticks_change_nothing(data: st.DataObject, person: Wearer, edges: list[int], every_ms: int) -> None:
     uploads = [person.upload(*span, seq) for seq, span in enumerate(pieces(edges, frozenset({1, 4})))]
     order = data.draw(st.permutations(uploads))
-    arrivals = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
-    log = delivered(order, arrivals, data.draw(delays_ms(len(order))))
+    uploads = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
+    log = delivered(order, uploads, data.draw(delays_ms(len(order))))
     assert same(fold(log), fold(with_ticks(log, every_ms)))
 
 
@@ -454,8 +454,8 @@ def test_users_do_not_see_each_other(data: st.DataObject) -> None:
     for seed, user in enumerate(("a", "b")):
         uploads = [wearer(seed).upload(begin, begin + 5_000, begin) for begin in range(0, 70_000, 5_000)]
         order = data.draw(st.permutations(uploads))
-        arrivals = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
-        logs.append(delivered(order, arrivals, data.draw(delays_ms(len(order))), users=[user] * len(order)))
+        uploads = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
+        logs.append(delivered(order, uploads, data.draw(delays_ms(len(order))), users=[user] * len(order)))
     together = fold(sorted([*logs[0], *logs[1]], key=lambda r: (r.log_ms, r.topic, r.user, r.offset)))
     for log in logs:
         user = log[0].user
@@ -510,5 +510,5 @@ def test_spans_are_united_as_by_going_through_them(parts, bridge, begin, length)
     assert spans.cover(begin, begin + length) == (begin + length - reached <= bridge)
     if not bridge:
         times = np.arange(begin, begin + length, dtype=np.float64)
-        assert spans.hold(times).tolist() == [int(t) in covered for t in times]
+        assert spans.retain(times).tolist() == [int(t) in covered for t in times]
         assert spans.meet(begin, begin + length) == bool(covered & set(range(begin, begin + length)))

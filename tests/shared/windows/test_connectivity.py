@@ -1,19 +1,19 @@
-"""Presence on event time with hysteresis; clock skew from what uploads say."""
+"""Connectivity on event time with hysteresis; clock skew from what uploads say."""
 
-from shared.windows.connectivity import SKEW_UPLOADS, ClockSkew, Presence
+from shared.windows.connectivity import SKEW_UPLOADS, ClockSkew, Connectivity
 
 
 def test_a_watch_is_lost_after_two_minutes_and_back_only_with_data_of_now() -> None:
-    presence = Presence()
-    presence.heard(1_000_000, 1_000_000)
-    assert presence.look(1_120_000)
-    assert not presence.look(1_120_001)
-    presence.heard(1_130_000, 1_060_000)  # a back-fill: an hour of data that is over
-    assert not presence.look(1_130_000)
-    presence.heard(1_140_000, 1_109_999)  # 30 s old: not yet
-    assert not presence.look(1_140_000)
-    presence.heard(1_141_000, 1_130_000)
-    assert presence.look(1_141_000)
+    presence = Connectivity()
+    presence.observe(1_000_000, 1_000_000)
+    assert presence.is_connected(1_120_000)
+    assert not presence.is_connected(1_120_001)
+    presence.observe(1_130_000, 1_060_000)  # a back-fill: an hour of data that is over
+    assert not presence.is_connected(1_130_000)
+    presence.observe(1_140_000, 1_109_999)  # 30 s old: not yet
+    assert not presence.is_connected(1_140_000)
+    presence.observe(1_141_000, 1_130_000)
+    assert presence.is_connected(1_141_000)
 
 
 def test_skew_is_the_smallest_difference_of_late() -> None:

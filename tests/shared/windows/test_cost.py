@@ -14,7 +14,7 @@ from shared.contracts.samples import SampleRecord
 from shared.windows.assembler import PART_WINDOWS, Assembler
 from shared.windows.merge import LogRecord
 from shared.windows.open_window import OpenWindow
-from tests.shared.windows.signals import BASE_MS, HOP_MS, LINGER_MS
+from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS
 
 HOUR_MS = 3_600_000
 BOTH = ("accelerometer", "heart_rate")
@@ -59,7 +59,7 @@ def bytecodes(call: Callable[[], object]) -> int:
 
 def cost(records: Sequence[SampleRecord], *, every_ms: int = 1) -> int:
     """Of folding these, one a millisecond of log time, and of closing what they leave open."""
-    assembler = Assembler(HOP_MS, LINGER_MS)
+    assembler = Assembler(HOP_MS, GRACE_MS)
     log = [
         LogRecord(BASE_MS + at * every_ms, int(r.modality is not ACCELEROMETER), at, "u", r)
         for at, r in enumerate(records)
@@ -68,8 +68,8 @@ def cost(records: Sequence[SampleRecord], *, every_ms: int = 1) -> int:
     def fold() -> None:
         for each in log:
             assembler.fold(each)
-            assembler.holds()
-        assembler.advance(log[-1].log_ms + 2 * LINGER_MS)
+            assembler.retained()
+        assembler.advance(log[-1].log_ms + 2 * GRACE_MS)
 
     return bytecodes(fold)
 
@@ -125,7 +125,7 @@ def test_closing_a_window_costs_what_the_window_holds() -> None:
     window.announced = {"heart_rate"}
     tracemalloc.start()
     try:
-        window.close("linger")
+        window.close("grace")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -135,6 +135,6 @@ def test_closing_a_window_costs_what_the_window_holds() -> None:
 
 def test_a_fold_comes_in_parts_of_a_bounded_size() -> None:
     folded = LogRecord(BASE_MS, 1, 0, "u", record("heart_rate", 0, 86_400))
-    sizes = [len(part.slots) for part in Assembler(HOP_MS, LINGER_MS).fold_in_parts(folded)]
+    sizes = [len(part.slots) for part in Assembler(HOP_MS, GRACE_MS).fold_in_parts(folded)]
     assert sum(sizes) == 86_400 // 10 + 1
     assert max(sizes) <= PART_WINDOWS

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from shared.contracts.modality import MODALITIES, NAMES
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline
 from shared.signal.features import accelerometer_features, heart_rate_features, steps_features
-from shared.windows.assembler import Closed
+from shared.windows.assembler import AssemblyResult
 from shared.windows.featurise import MemoryBaselines, featurise, window_features
-from shared.windows.open_window import RawWindow
+from shared.windows.open_window import ClosedWindow
 from tests.shared.signal.single_user import Folded
 from tests.shared.windows.signals import Wearer, delays_ms, delivered, edges_ms, fold, pieces, wearer, wearers
 
@@ -21,7 +21,7 @@ NO_DELAY = (0, 0, 0)
 HOPS_MS = st.sampled_from([10_000, 20_000])
 
 
-def bits(windows: Sequence[RawWindow]) -> dict[int, tuple[object, ...]]:
+def bits(windows: Sequence[ClosedWindow]) -> dict[int, tuple[object, ...]]:
     """By window: all of it that reaches the bus or a baseline, the features with fixed numbers."""
     features = window_features(windows, [FIXED] * len(windows)) if windows else []
     return {
@@ -38,12 +38,12 @@ def bits(windows: Sequence[RawWindow]) -> dict[int, tuple[object, ...]]:
     }
 
 
-def gaps(closed: Closed) -> set[tuple[object, ...]]:
+def gaps(closed: AssemblyResult) -> set[tuple[object, ...]]:
     """Without their reasons: whether an upload is missing shows in how the stream was cut."""
     return {(gap.modality, gap.start_ms, gap.end_ms, gap.coverage) for gap in closed.gaps}
 
 
-def in_one_piece_each(person: Wearer, edges: list[int], lost: frozenset[int], hop_ms: int) -> Closed:
+def in_one_piece_each(person: Wearer, edges: list[int], lost: frozenset[int], hop_ms: int) -> AssemblyResult:
     """The reference: nothing is cut but where an upload was lost, and everything comes in order."""
     spans: list[list[int]] = []
     for begin, end in pieces(edges, lost):
@@ -65,8 +65,8 @@ def test_any_cut_order_repetition_and_interleaving(
     uploads = [person.upload(*span, seq) for seq, span in enumerate(pieces(edges, lost))]
     repeated = data.draw(st.lists(st.sampled_from(uploads), max_size=4), "repeated")
     order = data.draw(st.permutations(uploads + repeated), "order")
-    arrivals = sorted(data.draw(st.lists(st.integers(0, 20_000), min_size=len(order), max_size=len(order))))
-    log = delivered(order, arrivals, data.draw(delays_ms(len(order))))
+    uploads = sorted(data.draw(st.lists(st.integers(0, 20_000), min_size=len(order), max_size=len(order))))
+    log = delivered(order, uploads, data.draw(delays_ms(len(order))))
     closed, reference = fold(log, hop_ms=hop_ms), in_one_piece_each(person, edges, lost, hop_ms)
     assert len({w.window_start_ms for w in closed.windows}) == len(closed.windows)
     assert bits(closed.windows) == bits(reference.windows)
@@ -90,13 +90,13 @@ def test_a_part_of_an_upload_is_waited_for() -> None:
     """At 3 s before the window's end the spans of heart rate are within 2.5 s of it: not enough to close."""
     person = wearer(0)
     uploads = [person.upload(begin, begin + 5_000, seq) for seq, begin in enumerate(range(-2_000, 60_000, 5_000))]
-    arrivals = range(0, 5_000 * len(uploads), 5_000)
+    uploads = range(0, 5_000 * len(uploads), 5_000)
     first = {
-        order: bits(fold(delivered(uploads, arrivals, [order] * len(uploads))).windows)
+        order: bits(fold(delivered(uploads, uploads, [order] * len(uploads))).windows)
         for order in [(0, 40, 80), (80, 0, 40), (40, 80, 0)]
     }
     assert first[0, 40, 80] == first[80, 0, 40] == first[40, 80, 0]
-    heart = fold(delivered(uploads, arrivals, [NO_DELAY] * len(uploads))).windows[0].signals["heart_rate"]
+    heart = fold(delivered(uploads, uploads, [NO_DELAY] * len(uploads))).windows[0].signals["heart_rate"]
     read = person.samples[1][0, :20] > 0
     np.testing.assert_array_equal(heart.values[0][read], person.samples[1][0, :20][read])
 

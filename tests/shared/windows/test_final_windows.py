@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.windows.final_windows import HOUR_MS, KEPT_MS, ClosedSlots, bitmap_from_bytes, bitmap_to_bytes
+from shared.windows.final_windows import HOUR_MS, KEPT_MS, FinalWindows, bitmap_from_bytes, bitmap_to_bytes
 from tests.shared.windows.signals import BASE_MS
 
 # Dense around an hour's edge, and some hours apart.
@@ -16,7 +16,7 @@ SLOTS = st.one_of(st.integers(-8, 8), st.integers(-2_000, 2_000))
 def test_as_a_set(hop_ms: int, added: list[int], asked: list[int]) -> None:
     edge_ms = BASE_MS // HOUR_MS * HOUR_MS
     starts = {edge_ms + slot * hop_ms for slot in added}
-    slots = ClosedSlots(hop_ms)
+    slots = FinalWindows(hop_ms)
     for start in starts:
         assert slots.add(start) == start // HOUR_MS
     assert set(slots.hours) == {start // HOUR_MS for start in starts}
@@ -27,21 +27,21 @@ def test_as_a_set(hop_ms: int, added: list[int], asked: list[int]) -> None:
 
 @pytest.mark.parametrize("hop_ms", [10_000, 20_000])
 def test_an_hour_fits_its_bitmap(hop_ms: int) -> None:
-    slots = ClosedSlots(hop_ms)
+    slots = FinalWindows(hop_ms)
     for start in range(0, HOUR_MS, hop_ms):
         slots.add(HOUR_MS + start)
     assert slots.hours == {1: (1 << (HOUR_MS // hop_ms)) - 1}
-    assert ClosedSlots(hop_ms, slots.hours).last_before(3 * HOUR_MS) == 2 * HOUR_MS - hop_ms
+    assert FinalWindows(hop_ms, slots.hours).last_before(3 * HOUR_MS) == 2 * HOUR_MS - hop_ms
 
 
 def test_old_hours_are_forgotten() -> None:
-    slots = ClosedSlots(10_000)
+    slots = FinalWindows(10_000)
     newest = BASE_MS // HOUR_MS
     for hour in (newest, newest - KEPT_MS // HOUR_MS, newest - KEPT_MS // HOUR_MS - 1):
         slots.add(hour * HOUR_MS)
     assert slots.forget_old() == [newest - KEPT_MS // HOUR_MS - 1]
     assert set(slots.hours) == {newest, newest - KEPT_MS // HOUR_MS}
-    assert ClosedSlots(10_000).forget_old() == []
+    assert FinalWindows(10_000).forget_old() == []
 
 
 @given(st.integers(0, 2**360 - 1))

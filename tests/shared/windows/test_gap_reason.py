@@ -6,23 +6,23 @@ from msgspec.structs import replace
 
 from shared.contracts.gap import GapReason
 from shared.contracts.samples import SampleRecord
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import RawWindow
-from tests.shared.windows.signals import BASE_MS, LINGER_MS, Upload, wearer
+from shared.windows.open_window import ClosedWindow
+from tests.shared.windows.signals import BASE_MS, GRACE_MS, Upload, wearer
 
 WEARER = wearer(3, seconds=400)
 
 
-def fold(uploads: list[Upload]) -> Closed:
-    assembler, closed, log_ms = Assembler(10_000, LINGER_MS), Closed(), 0
+def fold(uploads: list[Upload]) -> AssemblyResult:
+    assembler, closed, log_ms = Assembler(10_000, GRACE_MS), AssemblyResult(), 0
     for index, upload in enumerate(uploads):
         for samples in upload:
             topic = ("accelerometer", "heart_rate", "steps").index(samples.modality.name)
             log_ms = BASE_MS + 5_000 * index
             closed.extend(assembler.fold(LogRecord(log_ms, topic, index, "u", samples)))
-    closed.extend(assembler.advance(log_ms + 2 * LINGER_MS))
+    closed.extend(assembler.advance(log_ms + 2 * GRACE_MS))
     return closed
 
 
@@ -33,7 +33,7 @@ def cut(seconds: int, *, every_s: int = 5) -> list[Upload]:
     ]
 
 
-def reasons(closed: Closed, modality: str, window_s: int) -> set[GapReason]:
+def reasons(closed: AssemblyResult, modality: str, window_s: int) -> set[GapReason]:
     start_ms = BASE_MS + window_s * 1000
     return {gap.reason for gap in closed.gaps if gap.modality == modality and gap.start_ms == start_ms}
 
@@ -129,5 +129,5 @@ def test_an_accelerometer_that_is_not_believed_gives_a_gap_and_no_window() -> No
     assert len(done.windows) + len(still) == len(closed.windows)
 
 
-def _mg(window: RawWindow) -> np.ndarray:
+def _mg(window: ClosedWindow) -> np.ndarray:
     return window.signals["accelerometer"].values

@@ -14,14 +14,14 @@ from shared.contracts.window import Baseline
 from shared.signal.baseline import Hop, UserBaseline
 from shared.signal.user_state import UserState
 from shared.signal.wear import DeviceHistory
-from shared.windows.assembler import Assembler, Closed
+from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import featurise
-from shared.windows.final_windows import ClosedSlots
+from shared.windows.final_windows import FinalWindows
 from shared.windows.merge import TOPICS, LogRecord
 from tests.shared.windows.signals import (
     DEVICE,
+    GRACE_MS,
     HOP_MS,
-    LINGER_MS,
     delays_ms,
     delivered,
     edges_ms,
@@ -50,7 +50,7 @@ class Worker:
     def __init__(self, state: State) -> None:
         self.published: dict[Window, bytes] = {}
         self.gaps: set[Gap] = set()
-        self._assembler = Assembler(HOP_MS, LINGER_MS)
+        self._assembler = Assembler(HOP_MS, GRACE_MS)
         self._users = {
             user: UserState(
                 UserBaseline.from_bytes(data),
@@ -60,16 +60,16 @@ class Worker:
         }
         self._released = list(state.positions)
         for user, hours in state.slots.items():
-            self._assembler.remember(user, DEVICE, ClosedSlots(HOP_MS, hours))
+            self._assembler.restore_final(user, DEVICE, FinalWindows(HOP_MS, hours))
 
     def read(self, record: LogRecord) -> None:
         self._released[record.topic] = record.offset + 1
         self._emit(self._assembler.fold(record))
 
     def end(self, log_ms: int) -> None:
-        self._emit(self._assembler.advance(log_ms + 2 * LINGER_MS))
+        self._emit(self._assembler.advance(log_ms + 2 * GRACE_MS))
 
-    def _emit(self, closed: Closed) -> None:
+    def _emit(self, closed: AssemblyResult) -> None:
         self.gaps |= set(closed.gaps)
         done = featurise(closed.windows, self)
         self.gaps |= set(done.gaps)
@@ -91,10 +91,10 @@ class Worker:
         self._user(user).update(device, hop)
 
     def state(self) -> State:
-        held = self._assembler.holds()
+        held = self._assembler.retained()
         return State(
             tuple(hold[0] if hold else self._released[topic] for topic, hold in enumerate(held)),
-            {user: dict(s.hours) for user in USERS for s in self._assembler.closed_slots(user).values()},
+            {user: dict(s.hours) for user in USERS for s in self._assembler.final_windows(user).values()},
             {user: state.baseline.to_bytes() for user, state in self._users.items()},
             {user: {d: h.to_bytes() for d, h in state.histories.items()} for user, state in self._users.items()},
         )
@@ -123,8 +123,8 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
             if again_ms is not None:
                 sent.append((at_ms + again_ms, user, person.upload(begin, end, seq, received_at_ms=at_ms + again_ms)))
     sent.sort(key=lambda item: item[0])
-    arrivals, users, uploads = zip(*sent, strict=True)
-    return with_ticks(delivered(uploads, arrivals, draw(delays_ms(len(uploads))), users=users), 5_000)
+    uploads, users, uploads = zip(*sent, strict=True)
+    return with_ticks(delivered(uploads, uploads, draw(delays_ms(len(uploads))), users=users), 5_000)
 
 
 def run(log: Sequence[LogRecord], state: State, until: int) -> tuple[Worker, list[State]]:
