@@ -10,7 +10,7 @@ FAULT ?=
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo observe test check unit chaos bench dashboards format lock clean
+.PHONY: help setup demo monitor test check unit chaos bench dashboards format lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,8 +35,8 @@ endif
 demo: setup ## the whole pipeline on real recordings; ARGS="--speed max --watches 8"
 	@$(BIN)/gaitway demo $(ARGS)
 
-observe: setup ## five answers from a real Prometheus beside the pipeline; ARGS="--watches 200 --minutes 4 --pictures DIR"
-	@$(BIN)/gaitway observe $(ARGS)
+monitor: setup ## five answers from a real Prometheus beside the pipeline; ARGS="--watches 200 --minutes 4 --pictures DIR"
+	@$(BIN)/gaitway monitor $(ARGS)
 
 test: setup check unit ## lint, types, import contract, all tests
 

@@ -88,7 +88,7 @@ async def replay(
 ) -> None:
     """Send all uploads of all watches; each watch waits for the answer to one before it sends the next.
 
-    ``speed`` 1 is life, infinity as fast as the gateway answers.
+    ``speed`` 1 is real time, infinity as fast as the gateway answers.
 
     Raises:
         ReplayError: an upload is refused, or gets no answer for ``give_up_after_s``.

@@ -21,7 +21,7 @@ class CanarySettings(ServiceSettings):
     late_after_s: float = Field(5.0, gt=0, description="from the upload of a window's last sample to its event")
     missing_after_s: float = Field(60.0, gt=0, description="from when a window's last sample was due")
     stalled_after_s: float = Field(60.0, ge=10, description="without progress /healthz says 503")
-    health_port: Port = 8084
+    health_port: Port = Field(8084, description="port of /metrics, /healthz, /readyz")
 
     def model_post_init(self, context: Any, /) -> None:
         """Checks that pydantic's field types cannot say."""

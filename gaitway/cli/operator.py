@@ -43,7 +43,7 @@ Prefix = Annotated[
     str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX", callback=options.topic_prefix)
 ]
 Model = Annotated[Path, typer.Option(help="Folder of a model bundle.")]
-SpeedText = Annotated[str, typer.Option(help="1 is life, 20 twenty times as fast, max as fast as it goes.")]
+SpeedText = Annotated[str, typer.Option(help="1 is real time, 20 twenty times as fast, max as fast as it goes.")]
 Summary = Annotated[
     Path | None, typer.Option(help="Write the summary as JSON to this file.", callback=options.output_file)
 ]
@@ -203,7 +203,7 @@ def load(
 
 
 @app.command()
-def observe(
+def monitor(
     watches: Annotated[
         int, typer.Option(help="Of a fleet without holes, beside the demo's people.", callback=between(1, 10**6))
     ] = 200,
@@ -216,10 +216,10 @@ def observe(
     model: Model = MODEL,
 ) -> None:
     """Start everything here with a Prometheus beside it, and answer an operator's five questions from that."""
-    from gaitway.monitor.run import ObserveOptions, run_observe
+    from gaitway.monitor.run import MonitorOptions, run_monitor
 
-    chosen = ObserveOptions(watches, minutes, recordings, model, pictures)
-    if not run_observe(chosen, Console()):
+    chosen = MonitorOptions(watches, minutes, recordings, model, pictures)
+    if not run_monitor(chosen, Console()):
         raise typer.Exit(1)
 
 
@@ -329,6 +329,14 @@ def broker(
 def metrics() -> None:
     """Print every metric: name, kind, unit, meaning, and what to do when it moves (docs/metrics.md)."""
     from gaitway.cli.metrics_doc import page
+
+    typer.echo(page(), nl=False)
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting: variable, default, range and meaning (docs/configuration.md)."""
+    from gaitway.cli.settings_doc import page
 
     typer.echo(page(), nl=False)
 

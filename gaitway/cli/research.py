@@ -78,7 +78,7 @@ def train(
     fusion: Annotated[Literal["concatenation", "outer_product", "low_rank", "gated"], typer.Option()] = "concatenation",
     seed: Seed = 0,
     processes: Processes = 1,
-    study: Annotated[
+    evaluation_report: Annotated[
         Path | None,
         typer.Option(
             help="Folder of a page: calibration, damaged input, cold start.",
@@ -103,7 +103,7 @@ def train(
         fusion=fusion,
         seed=seed,
         processes=processes,
-        study=study,
+        study=evaluation_report,
         name=name,
         version=version,
     )
@@ -121,7 +121,7 @@ def experiment(
     ],
     encoder: Annotated[Literal["cnn", "gru", "both"], typer.Option()] = "both",
     variants: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.", metavar="NAME")] = None,
-    outer: Annotated[str, typer.Option(help="loso (leave one subject out), or how many folds by person.")] = "loso",
+    outer_folds: Annotated[str, typer.Option(help="loso (leave one subject out) or how many folds.")] = "loso",
     baseline: Annotated[
         Literal["transductive", "causal"], typer.Option(help="From all of a person's data, or as live.")
     ] = "transductive",
@@ -136,15 +136,15 @@ def experiment(
     from training.experiment.run import Experiment, run_experiment
     from training.experiment.variants import ENCODERS
 
-    if outer != "loso" and not (outer.isdecimal() and int(outer) > 1):
-        raise CommandError(f"--outer: {outer!r} is neither loso nor a number of folds above 1")
+    if outer_folds != "loso" and not (outer_folds.isdecimal() and int(outer_folds) > 1):
+        raise CommandError(f"--outer-folds: {outer_folds!r} is neither loso nor a number of folds above 1")
     wanted = Experiment(
         task=task,
         dataset=dataset,
         out=out,
         encoders=ENCODERS if encoder == "both" else (encoder,),
         variants=tuple(variants or ()),
-        outer=None if outer == "loso" else int(outer),
+        outer=None if outer_folds == "loso" else int(outer_folds),
         baseline=baseline,
         minutes_per_activity=minutes_per_activity,
         seed=seed,
@@ -208,14 +208,14 @@ def ablation(
 
 
 @app.command()
-def bar(
+def tree_baseline(
     datasets: Datasets,
     label_set: LabelSet = "har7",
     trees: Annotated[Literal["boosted", "forest"], typer.Option()] = "boosted",
     modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer",
     seed: Seed = 0,
 ) -> None:
-    """What a network has to beat: trees on hand-crafted features, on the folds that `gaitway train` uses."""
+    """Trees on hand-crafted features, on the folds that `gaitway train` uses: what a network has to beat."""
     from shared.contracts.modality import NAMES
     from training.corpus import classes_of, read_datasets, split_demo
     from training.evaluation.tree_baseline import measured

@@ -27,7 +27,7 @@ from shared.windows.merge import LogRecord
 from shared.windows.open_window import ClosedWindow
 
 TOLERANCE = 1e-5
-"""Probabilities of different batch sizes differ in the last bits (architecture.md, section 6)."""
+"""Probabilities of different batch sizes differ in the last bits (docs/guarantees.md, promise 3)."""
 
 HOUR_MS = 3_600_000
 MAX_BUFFERED_RECORDS = 10_000

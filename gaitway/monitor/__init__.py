@@ -1,1 +1,1 @@
-"""`gaitway observe`: the pipeline under watches with a real Prometheus beside it, and five questions put to that."""
+"""`gaitway monitor`: the pipeline under watches with a real Prometheus beside it, and five questions put to that."""

@@ -20,11 +20,11 @@ from shared.contracts.modality import WINDOW_MS
 from shared.runtime.clock import system_clock
 
 CONNECTIONS = 64
-LIFE = 1.0
+REAL_TIME = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class ObserveOptions:
+class MonitorOptions:
     """``watches`` of a fleet without holes, beside the people of the recordings; ``pictures``: a folder, or None."""
 
     watches: int
@@ -54,7 +54,7 @@ class ObserveOptions:
         return max(1, min(5, round(self.seconds / 30)))
 
 
-def run_observe(options: ObserveOptions, console: Console) -> bool:
+def run_monitor(options: MonitorOptions, console: Console) -> bool:
     """Run it, print the answers; True when every upload was taken and every window of the fleet has one event.
 
     Raises:
@@ -94,7 +94,7 @@ def run_observe(options: ObserveOptions, console: Console) -> bool:
     return everything
 
 
-def _send(options: ObserveOptions, stack: Stack, console: Console) -> bool:
+def _send(options: MonitorOptions, stack: Stack, console: Console) -> bool:
     """The fleet and the people, side by side."""
     watches = people(options.recordings, stack.jwt_key, system_clock(), options.seconds)
     console.print(f"{options.watches} watches without holes and {len(watches)} people for {options.seconds:.0f} s")
@@ -109,7 +109,7 @@ def _send(options: ObserveOptions, stack: Stack, console: Console) -> bool:
         recordings=options.recordings,
     )
     with ThreadPoolExecutor(1) as pool:
-        replaying = pool.submit(lambda: asyncio.run(replay(watches, stack.url, LIFE)))
+        replaying = pool.submit(lambda: asyncio.run(replay(watches, stack.url, REAL_TIME)))
         summary = run_load(load, console)
         try:
             replaying.result()

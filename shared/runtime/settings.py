@@ -28,13 +28,13 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     kafka: str = Field("127.0.0.1:9092", min_length=3, description="bootstrap servers, HOST:PORT[,HOST:PORT]")
-    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="goes before every topic and group")
+    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="prefix of every topic and consumer group")
     partitions: int = Field(12, ge=1, le=1000, description="partition count of every topic")
-    replication_factor: int = Field(1, ge=1, le=9, description="of topics that are created on start")
+    replication_factor: int = Field(1, ge=1, le=9, description="replicas of the topics that a service creates at start")
     hop_ms: int = Field(10_000, description="distance of two window starts: 10000 (50 % overlap) or 20000 (none)")
     health_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
     instance: str = Field("0", pattern=r"^[a-zA-Z0-9._-]+$", description="stable name of this worker in its group")
-    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
     log_format: Literal["text", "json", "auto"] = Field("text", description="auto: text on a terminal, else json")
 
     def model_post_init(self, _context: Any, /) -> None:
@@ -81,6 +81,8 @@ class ServiceSettings(BaseSettings):
 class ConsumerSettings(ServiceSettings):
     """What a service that reads from the bus needs to know on top."""
 
-    stalled_after_s: float = Field(60.0, ge=10, description="without progress of a partition /healthz says 503")
-    dlq_max_ratio: float = Field(0.5, gt=0, le=1, description="of the records; above it the service stops")
-    dlq_min_records: int = Field(200, ge=1, description="records that the share is first taken of")
+    stalled_after_s: float = Field(
+        60.0, ge=10, description="without progress of a partition for this time /healthz says 503"
+    )
+    dlq_max_ratio: float = Field(0.5, gt=0, le=1, description="ratio of rejected records above which the service stops")
+    dlq_min_records: int = Field(200, ge=1, description="records read before that ratio is first checked")

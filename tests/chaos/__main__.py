@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --minutes 10 --seed 7 [--inject-fault NAME]`: non-zero unless nothing is lost, twice or wrong."""
+"""`python -m tests.chaos --minutes 10 --seed 7 [--inject-fault NAME]`: non-zero if any is lost, twice or wrong."""
 
 import argparse
 import asyncio
@@ -27,9 +27,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="of features, and of inference")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="3: two in-sync replicas at least")
     parser.add_argument("--grace", type=float, default=45.0, metavar="S")
-    parser.add_argument(
-        "--inject-fault", choices=INJECTABLE_FAULTS, default="", help="build this fault into the services"
-    )
+    parser.add_argument("--inject-fault", choices=INJECTABLE_FAULTS, default="", help="inject it into the services")
     parser.add_argument("--only", choices=KINDS, nargs="*", default=(), help="only these kinds of faults")
     arguments = parser.parse_args()
     seed = int(time.time()) if arguments.seed is None else arguments.seed

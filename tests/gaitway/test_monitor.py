@@ -1,4 +1,4 @@
-"""`gaitway observe`: five answers with numbers, from a real Prometheus beside the real pipeline."""
+"""`gaitway monitor`: five answers with numbers, from a real Prometheus beside the real pipeline."""
 
 import re
 import subprocess
@@ -50,7 +50,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What less than a minute of it prints, and where its pictures are."""
     program("prometheus", package="prometheus")
     pictures = tmp_path_factory.mktemp("pictures")
-    command = [sys.executable, "-m", "gaitway", "observe", "--watches", "20", "--minutes", "0.8"]
+    command = [sys.executable, "-m", "gaitway", "monitor", "--watches", "20", "--minutes", "0.8"]
     done = subprocess.run([*command, "--pictures", str(pictures)], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, pictures
@@ -103,7 +103,7 @@ def test_pictures_are_drawn_and_small(observed: tuple[str, Path]) -> None:
 
 
 def test_without_prometheus_it_says_so(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gaitway", "observe"]
+    command = [sys.executable, "-m", "gaitway", "monitor"]
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "prometheus is not on the PATH: install Debian's package" in done.stderr

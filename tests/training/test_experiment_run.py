@@ -33,7 +33,7 @@ def gaitway(*arguments: object) -> subprocess.CompletedProcess[str]:
 def out(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "har2"
     chosen = [word for name in VARIANTS for word in ("--variants", name)]
-    done = gaitway("--task", "har2", "--dataset", f"harage={people}", "--out", out, "--outer", 2, *chosen)
+    done = gaitway("--task", "har2", "--dataset", f"harage={people}", "--out", out, "--outer-folds", 2, *chosen)
     assert done.returncode == 0, done.stderr
     assert "cnn_heart_rate: UAR " in done.stderr
     assert "SYNTHETIC" in done.stderr
@@ -105,7 +105,7 @@ def test_what_cannot_be_run_is_named(people: Path, out: Path, changed: dict, nam
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--outer", "one"], "--outer: 'one' is neither loso nor a number of folds above 1"),
+        (["--outer-folds", "one"], "--outer-folds: 'one' is neither loso nor a number of folds above 1"),
         (["--minutes-per-activity", "0"], "--minutes-per-activity: 0 is not between 0.1 and 1000000"),
         (["--dataset", "harage=nowhere"], "nowhere: no such file or directory"),
     ],

@@ -51,7 +51,7 @@ def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort
 def test_the_command_trains_what_predict_reads(cohort, tmp_path):
     runner = CliRunner()
     options = ["--label-set", "har2", "--encoder", "cnn", "--modalities", "accelerometer"]
-    options += ["--study", str(tmp_path / "study")]
+    options += ["--evaluation-report", str(tmp_path / "study")]
     trained = runner.invoke(app, ["train", "--out", str(tmp_path), "--dataset", f"harage={cohort}", *options])
     assert trained.exit_code == 0, trained.output
     page = (tmp_path / "study" / "README.md").read_text()

@@ -22,7 +22,7 @@ PAGE = "README.md"
 _PAGE = """# {title}
 
 {windows} windows that do not overlap, of {people} people; each judged by a network that does not know the person (five
-folds by person). UAR per person counts the classes that the person has. Written by `gaitway train --study`.
+folds by person). UAR per person counts the classes that the person has. Written by `gaitway train --evaluation-report`.
 
 ## How sure it is
 

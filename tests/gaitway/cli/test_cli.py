@@ -24,7 +24,7 @@ KEY = "a key for tests, of 32 bytes and more"
 NOBODY = "127.0.0.1:1"
 COMMANDS = ["", "serve", "serve ingest", "serve features", "serve inference", "demo", "replay", "predict", "events"]
 COMMANDS += ["explain", "broker", "token", "datasets", "datasets inspect", "train", "experiment", "report", "ablation"]
-COMMANDS += ["bar", "observe", "canary"]
+COMMANDS += ["tree-baseline", "monitor", "canary", "settings"]
 GONE_S = 60.0
 
 

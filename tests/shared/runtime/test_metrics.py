@@ -13,7 +13,7 @@ from gaitway.cli.operator import app
 from shared.runtime import event_loop, metrics
 from shared.runtime.metrics import CATALOGUE, SERVICES, registry_of
 
-PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 PERSONAL = {"user", "device", "session", "person", "id"}
 
 
