@@ -29,7 +29,7 @@ serve_app = typer.Typer(help="Run one service; its settings are GAITWAY_* variab
 app.add_typer(serve_app, name="serve")
 app.add_typer(research_app)
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 RECORDINGS = PROJECT / "examples" / "recordings"
 MODEL = PROJECT / "models" / "default"
 MIN_SPEED = 0.01

@@ -91,7 +91,7 @@ class Processor:
         self._output = output
         self._health = health
         self._topic_names = list(topic_names)
-        self._max_waiting_folds = max_unsaved_baselines
+        self._max_unsaved_baselines = max_unsaved_baselines
         self._dead_letter_limit = dead_letter_limit
         self._clock = clock
         self._partition_of: dict[str, PartitionTask] = {}
@@ -246,8 +246,11 @@ class Processor:
             failure = self._users.failure
             why = f"{failure}; {waiting} folds wait" if failure else f"{waiting} folds wait"
             self._health.set_unready("redis", why, refused=isinstance(failure, Refused))
-            if waiting < self._max_waiting_folds:
+            if waiting < self._max_unsaved_baselines:
                 return
+            # Waiting for a Redis that is away is no reason to restart; one that refuses for long is (Health.refused).
+            self._health.heartbeat()
+            self._health.partitions.note_work()
             await asyncio.sleep(RETRY_S)
             await self._load(set())
         self._health.set_ready("redis")

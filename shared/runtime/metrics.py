@@ -250,7 +250,7 @@ USERS_IN_MEMORY = _gauge(
     "gaitway_features_users",
     "users",
     "Users whose baseline is in memory",
-    "7 KB each. Divide partitions among more workers when memory runs short.",
+    "docs/performance.md has the memory of one. Divide partitions among more workers when memory runs short.",
 )
 SILENT_DEVICES = _gauge(
     "gaitway_features_silent_devices",

@@ -25,6 +25,7 @@ from shared.runtime.health import Health
 from shared.windows.assembler import PART_WINDOWS
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
+from tests.e2e.harness import until
 from tests.services.features.kafka_log import TOPIC_NAMES, as_kafka, kafka_record, poll_of
 from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS, delivered, fold, wearer, with_ticks
 
@@ -218,7 +219,7 @@ async def test_what_has_been_published_is_measured(store):
     repeated, late, gap_s = (
         {modality: value_of(f"gaitway_features_{name}_total", modality=modality, **more) for modality in NAMES}
         for name, more in (
-            ("repeated_samples", {}),
+            ("duplicate_samples", {}),
             ("late_samples", {}),
             ("gap_seconds", {"reason": "coverage"}),
         )
@@ -306,11 +307,16 @@ async def test_beyond_the_bound_consuming_waits_for_redis(valkey, own_store, mon
     monkeypatch.setattr(processor_module, "RETRY_S", 0.01)
     output = MemoryOutput()
     worker = Worker(own_store, output, max_unsaved_baselines=1)
+    assert worker.health.alive
     valkey.kill()
     work = asyncio.create_task(worker.process(RECORDS))
     done, _ = await asyncio.wait({work}, timeout=0.5)
     assert not done
     assert len(output.windows) == len(OFFLINE_WINDOWS)
+    # However long that takes, it is no reason to restart this worker.
+    later_s = worker.health.monotonic() + 1_000
+    worker.health.monotonic = lambda: later_s
+    await until(lambda: worker.health.alive, "progress while it waits", 10)
     valkey.start()
     await asyncio.wait_for(work, 30)
     assert worker.processor.committable()
