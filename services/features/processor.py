@@ -246,6 +246,9 @@ class Processor:
             self._health.waits_for("redis", why, refused=isinstance(failure, Refused))
             if waiting < self._max_waiting_folds:
                 return
+            # Waiting for a Redis that is away is no reason to restart; one that refuses for long is (Health.refused).
+            self._health.progress()
+            self._health.partitions.note_work()
             await asyncio.sleep(RETRY_S)
             await self._load(set())
         self._health.has("redis")

@@ -26,6 +26,7 @@ from shared.windows.assembler import PART_WINDOWS
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from tests.core.signals import BASE_MS, HOP_MS, LINGER_MS, delivered, fold, wearer, with_ticks
+from tests.e2e.harness import until
 from tests.features.kafka_log import TOPIC_NAMES, as_kafka, kafka_record, poll_of
 
 
@@ -308,11 +309,16 @@ async def test_beyond_the_bound_consuming_waits_for_redis(valkey, own_store, mon
     monkeypatch.setattr(processor_module, "RETRY_S", 0.01)
     output = MemoryOutput()
     worker = Worker(own_store, output, max_waiting_folds=1)
+    assert worker.health.alive
     valkey.kill()
     work = asyncio.create_task(worker.process(RECORDS))
     done, _ = await asyncio.wait({work}, timeout=0.5)
     assert not done
     assert len(output.windows) == len(OFFLINE_WINDOWS)
+    # However long that takes, it is no reason to restart this worker.
+    later_s = worker.health.monotonic() + 1_000
+    worker.health.monotonic = lambda: later_s
+    await until(lambda: worker.health.alive, "progress while it waits", 10)
     valkey.start()
     await asyncio.wait_for(work, 30)
     assert worker.processor.committable()
