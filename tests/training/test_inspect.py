@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-from gaitway.cli.research import KIND_HELP
 from typer.testing import CliRunner
 
 from gaitway.cli.operator import app
+from gaitway.cli.research import KIND_HELP
 from tests.training.synthetic_harage import write_cohort
 from training.datasets import KINDS, find_sources, read_recording, write_recording
 from training.datasets.recording import Recording
