@@ -19,7 +19,7 @@ from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.open_window import ClosedWindow
 from training.datasets import Recording, find_sources
 from training.datasets.recording import Floats
-from training.offline import HOP_MS, closed_of
+from training.offline import HOP_MS, assemble
 from training.upload_simulator import uploads
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "examples" / "recordings"
@@ -147,7 +147,7 @@ def _recording(signal: _Signal, first: int, seconds: int, t0_ms: int) -> Recordi
 
 
 def _pattern(recording: Recording) -> Pattern:
-    complete = [window for window in closed_of(recording).windows if window.closed_by == "complete"]
+    complete = [window for window in assemble(recording).windows if window.closed_by == "complete"]
     done = featurise(complete, MemoryBaselines()).windows
     return Pattern(
         uploads=[to_records(upload, upload.sent_at_ms) for upload in uploads(recording)],

@@ -9,16 +9,16 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import FeaturesLog
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK, SampleRecord
-from shared.contracts.topics import HOUR_MS, WATCH, TopicSpec, ensure_topics
+from shared.contracts.topics import HOUR_MS, SAMPLE_TOPICS, TopicSpec, ensure_topics
 from shared.contracts.users import partition_of
 
 BATCH_BYTES = 512 * 1024
 TICK_PAUSE_S = 0.05
 # The record's own time is the event's time: Quix Streams reads topics side by side in its order.
 JSON_TOPICS = {
-    name: TopicSpec(f"json.{name}", HOUR_MS * 24, {"message.timestamp.type": "CreateTime"}) for name in NAMES
+    name: TopicSpec(f"json.{name}", HOUR_MS * 24, {"message.timestamp.type": "CreateTime"}) for name in MODALITY_NAMES
 }
 JSON_WINDOWS = TopicSpec("json.windows", HOUR_MS)
 _HEADERS = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
@@ -30,7 +30,7 @@ _Records = dict[tuple[str, int], list[tuple[bytes, bytes, int]]]
 async def write_watch_topics(kafka: str, prefix: str, log: FeaturesLog) -> None:
     """The records as ingest would have written them, ticks behind them that release the last one."""
     await ensure_topics(kafka, prefix, PARTITIONS, 1)
-    await _write(kafka, log, lambda name: prefix + WATCH[name].name, SampleRecord.encode, _HEADERS)
+    await _write(kafka, log, lambda name: prefix + SAMPLE_TOPICS[name].name, SampleRecord.encode, _HEADERS)
     await write_ticks(kafka, prefix)
 
 
@@ -41,7 +41,7 @@ async def write_ticks(kafka: str, prefix: str) -> None:
     try:
         for _ in range(2):
             await asyncio.sleep(TICK_PAUSE_S)
-            for spec in WATCH.values():
+            for spec in SAMPLE_TOPICS.values():
                 for partition in range(PARTITIONS):
                     await producer.send_and_wait(prefix + spec.name, TICK, partition=partition)
     finally:

@@ -10,13 +10,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from benchmarks.measure import Round, watch
 from gaitway.cli.operator import RECORDINGS
 from gaitway.load.fleet import Fleet, Upload, request_head
-from gaitway.load.open_loop import Sending
+from gaitway.load.open_loop import OpenLoopSender
 from gaitway.load.templates import PERIOD_MS, upload_templates
 from services.ingest.validation import decode_upload
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import decode_samples
 from shared.contracts.token import make_token
-from shared.contracts.topics import WATCH
+from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.upload import to_records
 from shared.runtime.clock import system_clock
 from training.datasets import find_sources
@@ -48,8 +48,8 @@ def fleet_of(library: list[bytes], rate: int, host: str, port: int, jwt_key: str
     """Watches that upload ``rate`` times a second together, from a second hence."""
     name = secrets.token_hex(3)
     users = [f"bench-{name}-{number}" for number in range(rate * PERIOD_MS // 1000)]
-    heads = [request_head(host, port, make_token(jwt_key, user)) for user in users]
-    return Fleet(users, heads, library, system_clock() + LEAD_MS)
+    request_heads = [request_head(host, port, make_token(jwt_key, user)) for user in users]
+    return Fleet(users, request_heads, library, system_clock() + LEAD_MS)
 
 
 def body(fleet: Fleet, upload: Upload) -> bytes:
@@ -63,7 +63,7 @@ async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> Load
     Raises:
         IngestDiffers: an upload was not accepted, or not at once.
     """
-    sending = Sending(fleet, host, port, steps)
+    sending = OpenLoopSender(fleet, host, port, steps)
     sent = sending.sent
     running = asyncio.create_task(sending.run(CONNECTIONS))
     while sent.accepted < len(fleet) and not running.done():  # noqa: ASYNC110 - the sender counts and tells nobody
@@ -87,7 +87,7 @@ async def check(kafka: str, prefix: str, partitions: int, fleet: Fleet, steps: i
     await consumer.start()
     try:
         for modality in MODALITIES:
-            topic = prefix + WATCH[modality.name].name
+            topic = prefix + SAMPLE_TOPICS[modality.name].name
             consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
             found: dict[tuple[bytes, int], bytes] = {}
             count = 0

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from shared.contracts.modality import BY_NAME, NAMES
+from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from training.experiment import reference_trainer
 from training.experiment.cohort import Cohort
 from training.experiment.job import Job
@@ -30,8 +30,8 @@ TRAIN, VALIDATION = 640, 80
 PROTOCOL = Protocol("none", 5, "causal", 0.5, 0.0, 64, 1e-3, 1, 1, 0)
 VARIANTS = {
     "accelerometer": (("accelerometer",), None),
-    "all, concatenation": (NAMES, "concatenation"),
-    "all, outer product": (NAMES, "outer_product"),
+    "all, concatenation": (MODALITY_NAMES, "concatenation"),
+    "all, outer product": (MODALITY_NAMES, "outer_product"),
 }
 
 
@@ -39,7 +39,10 @@ def made_up_cohort() -> Cohort:
     """Random windows of one made-up person."""
     rng = np.random.default_rng(0)
     n = TRAIN + VALIDATION
-    features = {name: rng.standard_normal((n, *BY_NAME[name].feature_shape)).astype(np.float16) for name in NAMES}
+    features = {
+        name: rng.standard_normal((n, *MODALITY_BY_NAME[name].feature_shape)).astype(np.float16)
+        for name in MODALITY_NAMES
+    }
     target = rng.integers(0, 2, n)
     alone = np.ones(n, dtype=bool)
     return Cohort(features, target, np.zeros(n, dtype=np.int64), alone, ("static", "dynamic"), ("made-up",), {}, True)

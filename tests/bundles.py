@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from shared.contracts.labels import HAR7
-from shared.contracts.modality import MODALITIES, NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES, WINDOW_MS
 from shared.model.bundle import save_bundle
 from shared.model.manifest import Manifest, Reference
 from shared.model.network import FusionNetwork, NetworkConfig
@@ -25,7 +25,7 @@ def random_bundle(folder: Path, *, abstain_below: float = 0.0, reference: Refere
         version="0.0.1",
         label_set="har7",
         classes=HAR7,
-        modalities=NAMES,
+        modalities=MODALITY_NAMES,
         encoder="multi_scale",
         fusion="concatenation",
         feature_version=FEATURE_VERSION,

@@ -23,7 +23,7 @@ Classifies 20 s of a smartwatch (accelerometer, heart rate, steps; any of the la
 - Input: features of version {feature_version}. Temperature {temperature:.3f}; below a confidence of
   {abstain_below:.3f} it says "unknown". Made {created}. Licence: {licence}.
 - Trained in {steps} steps, seed {seeds}. Classes are drawn alike often; wrists are turned and mirrored; heart rate and
-  steps are masked at random; windows without a heart rate are lent one of another window, so that having one says
+  steps are masked at random; missing heart rate is imputed from a randomly chosen window, so that having one says
   nothing about the class.
 
 ## Trained on
@@ -37,11 +37,12 @@ The people of the demo (examples/recordings) are not among them. Steps are emula
 
 {measured}
 
-UAR is the unweighted average recall; `cell_uar` averages each class's recall over the data sets that hold it, then over
-the classes; per person only the classes that the person has count. `ece` is the expected calibration error after the
-temperature, `ece_raw` before it; `answered` the share of windows that are not "unknown". Temperature and threshold were
-fitted on the same windows, and the network and its training were chosen on such folds, so that `unseen_people` is a
-little kind; the demo's people decided nothing. `unseen_DATASET` is the number for a device that nobody has seen.
+UAR is the unweighted average recall. `dataset_balanced_uar` averages each class's recall over the data sets that
+hold it, then over the classes. Per person, only the classes that the person has count. `ece` is the expected calibration
+error after the temperature, `ece_raw` before it; `answered` the share of windows that are not "unknown". Temperature and
+threshold were fitted on the same windows, and the network and its training were chosen on such folds, so
+`unseen_people` is slightly optimistic. The demo's people decided nothing. `unseen_DATASET` is the number for a device
+that is in no training set.
 
 ## Limits
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from training.datasets import FINDERS, dsads, select_people
 from training.datasets.cut import cut
 from training.datasets.folder import write_recording
-from training.datasets.held_out import DEMO_PEOPLE
+from training.datasets.held_out import HELD_OUT_SUBJECTS
 from training.datasets.recording import DatasetError, Recording, Source
 from training.pedometer import with_steps
 
@@ -69,7 +69,7 @@ def convert_demo(datasets: Path, target: Path) -> list[Path]:
         DatasetError: a source data set or person is missing, or a file is malformed.
     """
     written = []
-    for layout, people in DEMO_PEOPLE.items():
+    for layout, people in HELD_OUT_SUBJECTS.items():
         root = datasets / DEMO_FOLDERS[layout]
         sources = FINDERS[layout](root)
         for person in people:

@@ -60,7 +60,7 @@ def _start_ms(recording: Recording) -> float:
     return float(recording.accelerometer_t_ms[0])
 
 
-def split_demo(samples: Samples) -> tuple[Samples, Samples]:
+def split_held_out(samples: Samples) -> tuple[Samples, Samples]:
     """Windows of people to train on, and of those of the demo."""
     # Those of examples/recordings are called so in their own right.
     held_out = np.isin(samples.person, [*DEMO_RECORDINGS, *(f"recordings-{name}" for name in DEMO_RECORDINGS)])

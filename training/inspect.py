@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.windows.featurise import MemoryBaselines, featurise
 from training.datasets.recording import ACTIVITIES, Recording, Source
-from training.offline import closed_of
+from training.offline import assemble
 
 GapKey = tuple[str, str]
 """(modality, reason)."""
@@ -57,7 +57,7 @@ class Inspected:
                     "windows": self.usable[name],
                     "coverage": None if (share := self.coverage(name)) is None else round(share, 4),
                 }
-                for name in NAMES
+                for name in MODALITY_NAMES
                 if self.has[name]
             },
             "gaps": [
@@ -132,7 +132,7 @@ def inspect(dataset: str, sources: Iterable[Source], on_read: Callable[[], None]
 
 def inspect_recording(recording: Recording) -> Inspected:
     """One recording. Windows without overlap, so that no second counts twice; its wear is judged from its own start."""
-    closed = closed_of(recording, hop_ms=WINDOW_MS)
+    closed = assemble(recording, hop_ms=WINDOW_MS)
     featurised = featurise(closed.windows, MemoryBaselines())
     lengths_ms = {
         "accelerometer": recording.accelerometer_t_ms,
@@ -145,7 +145,7 @@ def inspect_recording(recording: Recording) -> Inspected:
         recorded_min=float(max(end for _, end in ends_ms) - min(start for start, _ in ends_ms)) / 60_000,
         minutes=Counter(recording.minutes_by_activity()),
         windows=len(closed.slots),
-        usable=Counter(name for _, record in featurised.windows for name in NAMES if record.mask[name]),
+        usable=Counter(name for _, record in featurised.windows for name in MODALITY_NAMES if record.mask[name]),
         has=Counter(name for name, t_ms in lengths_ms.items() if len(t_ms)),
     )
     for gap in [*closed.gaps, *featurised.gaps]:

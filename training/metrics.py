@@ -35,7 +35,7 @@ def uar_by_person(truth: Ints, predicted: Ints, person: NDArray[np.str_], classe
     return {str(name): uar(truth[person == name], predicted[person == name], classes) for name in np.unique(person)}
 
 
-def cell_uar(truth: Ints, predicted: Ints, dataset: NDArray[np.str_], classes: int) -> float:
+def dataset_balanced_uar(truth: Ints, predicted: Ints, dataset: NDArray[np.str_], classes: int) -> float:
     """Each class's recall averaged over the sets that hold it, then over classes.
 
     Pooled UAR rewards a model that recognises the device, where a set holds few classes; this does not.

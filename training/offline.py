@@ -33,7 +33,7 @@ class OfflineWindow:
     detail: str | None
 
 
-def log_of(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) -> Iterator[LogRecord]:
+def to_log(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) -> Iterator[LogRecord]:
     """The merged log of one recording whose uploads arrive the moment they are sent."""
     offsets = [first_offset for _ in MODALITIES]
     topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
@@ -46,12 +46,12 @@ def log_of(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) ->
             offsets[topic] += 1
 
 
-def closed_of(recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRACE_MS) -> AssemblyResult:
+def assemble(recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRACE_MS) -> AssemblyResult:
     """All windows and gaps of one recording, in the order in which they close."""
     assembler = Assembler(hop_ms, grace_ms)
     whole = AssemblyResult()
     log_ms = 0
-    for record in log_of(recording):
+    for record in to_log(recording):
         log_ms = record.log_ms
         whole.extend(assembler.fold(record))
     # The end of the log: nothing will come that could close what is still open.
@@ -65,18 +65,18 @@ def offline_windows(
     """Windows of recordings; a person's recordings share one causal baseline, in the order given."""
     baselines = baselines or MemoryBaselines()
     for recording in recordings:
-        for raw, record in featurise(closed_of(recording, hop_ms=hop_ms).windows, baselines).windows:
+        for raw, record in featurise(assemble(recording, hop_ms=hop_ms).windows, baselines).windows:
             activity, detail = (_label_at(kind, raw.window_start_ms) for kind in (recording.labels, recording.details))
             yield OfflineWindow(recording.person, raw, record, activity, detail)
 
 
 def gaps_of(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
     """Gap records of one recording."""
-    closed = closed_of(recording, hop_ms=hop_ms)
+    closed = assemble(recording, hop_ms=hop_ms)
     return [*closed.gaps, *featurise(closed.windows, MemoryBaselines()).gaps]
 
 
-def activity_of(recording: Recording, window_start_ms: int) -> str | None:
+def label_at(recording: Recording, window_start_ms: int) -> str | None:
     """The label that holds the whole window, or None."""
     return _label_at(recording.labels, window_start_ms)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from training.datasets.recording import Recording
 from training.offline import HOP_MS, OfflineWindow, offline_windows
 from training.pedometer import with_steps
@@ -62,7 +62,7 @@ class Samples:
     def without(self, modality: str) -> "Samples":
         """The same windows with one modality masked, its features zeros."""
         mask = self.mask.copy()
-        mask[:, NAMES.index(modality)] = False
+        mask[:, MODALITY_NAMES.index(modality)] = False
         return replace(self, features=self.features | {modality: np.zeros_like(self.features[modality])}, mask=mask)
 
 
@@ -82,8 +82,8 @@ def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_
 def _stack(dataset: str, windows: list[OfflineWindow]) -> Samples:
     records = [window.record for window in windows]
     return Samples(
-        features={name: np.stack([record.features[name] for record in records]) for name in NAMES},
-        mask=np.array([[record.mask[name] for name in NAMES] for record in records]),
+        features={name: np.stack([record.features[name] for record in records]) for name in MODALITY_NAMES},
+        mask=np.array([[record.mask[name] for name in MODALITY_NAMES] for record in records]),
         baseline_mg=np.array([record.baseline.accelerometer.mg for record in records]),
         activity=np.array([window.activity or "" for window in windows], dtype=np.str_),
         detail=np.array([f"{dataset}/{window.detail}" if window.detail else "" for window in windows], dtype=np.str_),
@@ -96,7 +96,7 @@ def _stack(dataset: str, windows: list[OfflineWindow]) -> Samples:
 def concatenate(parts: Sequence[Samples]) -> Samples:
     """Several sets as one, in order."""
     return Samples(
-        {name: np.concatenate([part.features[name] for part in parts]) for name in NAMES},
+        {name: np.concatenate([part.features[name] for part in parts]) for name in MODALITY_NAMES},
         np.concatenate([part.mask for part in parts]),
         np.concatenate([part.baseline_mg for part in parts]),
         np.concatenate([part.activity for part in parts]),

@@ -14,25 +14,25 @@ import torch
 from rich.console import Console
 
 from shared.contracts.labels import LABEL_SETS
-from shared.contracts.modality import BY_NAME, NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES, WINDOW_MS
 from shared.model.bundle import CARD, save_bundle
 from shared.model.manifest import Manifest, Measurement
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
 from training.card import card
-from training.corpus import classes_of, read_datasets, split_demo
+from training.corpus import classes_of, read_datasets, split_held_out
 from training.datasets.recording import DatasetError
-from training.evaluation.calibration import abstain_below, fit_temperature, softmax, sureness
+from training.evaluation.calibration import abstain_below, confidence_metrics, fit_temperature, softmax
 from training.evaluation.evaluate import (
     FOLDS,
-    Judged,
-    Unseen,
-    counted,
+    Evaluation,
+    HeldOutPredictions,
     cross_validate,
     detail_uars,
-    gather,
     leave_one_dataset_out,
+    pool_predictions,
     summary,
+    to_evaluation,
 )
 from training.evaluation.reference import reference
 from training.evaluation.study import write_study
@@ -58,7 +58,7 @@ def train_bundle(
     datasets: Sequence[str],
     *,
     label_set: str = LABEL_SET,
-    modalities: tuple[str, ...] = NAMES,
+    modalities: tuple[str, ...] = MODALITY_NAMES,
     encoder: Encoder = "multi_scale",
     fusion: Fusion = "concatenation",
     seed: int = 0,
@@ -74,10 +74,10 @@ def train_bundle(
     """
     samples = read_datasets(datasets, label_set)
     where = ", ".join(datasets)
-    people = np.unique(split_demo(samples.of_classes(LABEL_SETS[label_set]))[0].person)
+    people = np.unique(split_held_out(samples.of_classes(LABEL_SETS[label_set]))[0].person)
     if len(people) < FOLDS:
         raise DatasetError(where, f"{len(people)} people besides those of the demo, {FOLDS} folds need {FOLDS} or more")
-    classes = classes_of(split_demo(samples)[0], label_set)
+    classes = classes_of(split_held_out(samples)[0], label_set)
     if len(classes) < 2:
         raise DatasetError(where, f"of {label_set} only {classes[0]} occurs, a network needs two classes")
     # The network is small: more threads make it no faster.
@@ -110,37 +110,39 @@ def train(
 ) -> Manifest:
     """Measure, train and write one bundle with its card, and a page of its study; prints what it does."""
     console = Console()
-    known, demo = split_demo(samples)
+    known, demo = split_held_out(samples)
     people = len(np.unique(known.person))
     console.print(f"{len(known)} windows of {people} people; {len(demo)} of the demo's left out")
 
-    def tell(fold: Unseen) -> None:
+    def tell(fold: HeldOutPredictions) -> None:
         console.print(f"{fold.name} judged, {len(fold.rows)} windows")
 
-    judged = []
+    evaluation = []
     for fold in cross_validate(config, known, settings, processes=processes):
         tell(fold)
-        judged.append(fold)
-    unseen = counted(known, gather(known, judged), config)
+        evaluation.append(fold)
+    unseen = to_evaluation(known, pool_predictions(known, evaluation), config)
     temperature = fit_temperature(unseen.logits, unseen.targets)
     probabilities = softmax(unseen.logits, temperature)
     threshold = abstain_below(probabilities.max(axis=1), probabilities.argmax(axis=1) == unseen.targets)
     metrics = {"unseen_people": _measure(unseen, config, _protocol(known.of_classes(config.classes), settings))}
-    sure = sureness(unseen.logits, unseen.targets, temperature, threshold)
+    sure = confidence_metrics(unseen.logits, unseen.targets, temperature, threshold)
     metrics["unseen_people"].values.update({name: round(value, 4) for name, value in sure.items()})
-    metrics["unseen_people"].values.update(detail_uars(known, judged))
+    metrics["unseen_people"].values.update(detail_uars(known, evaluation))
     if study is not None:
-        write_study(study, known, judged, unseen, temperature, threshold)
+        write_study(study, known, evaluation, unseen, temperature, threshold)
     for fold in leave_one_dataset_out(config, known, settings, processes=processes):
         tell(fold)
         where = f"all of {fold.name} by a network of the other data sets, protocol as above"
-        metrics[f"unseen_{fold.name}"] = _measure(counted(known.take(fold.rows), fold.logits, config), config, where)
+        metrics[f"unseen_{fold.name}"] = _measure(
+            to_evaluation(known.take(fold.rows), fold.logits, config), config, where
+        )
     network = fit(config, known, settings).network
     if len(demo):
         where = "people of the demo, whole recordings, by the network of this bundle"
-        metrics["demo_people"] = _measure(counted(demo, logits(network, demo), config), config, where)
+        metrics["demo_people"] = _measure(to_evaluation(demo, logits(network, demo), config), config, where)
         without = demo.without("heart_rate")
-        judged_without = counted(without, logits(network, without), config)
+        judged_without = to_evaluation(without, logits(network, without), config)
         metrics["demo_people_no_heart_rate"] = _measure(judged_without, config, f"{where}; heart rate masked")
     for key, measurement in metrics.items():
         console.print(key, measurement.values)
@@ -153,7 +155,7 @@ def train(
         encoder=config.encoder,
         fusion=config.fusion,
         feature_version=FEATURE_VERSION,
-        feature_shapes={modality: BY_NAME[modality].feature_shape for modality in config.modalities},
+        feature_shapes={modality: MODALITY_BY_NAME[modality].feature_shape for modality in config.modalities},
         window_ms=WINDOW_MS,
         temperature=temperature,
         abstain_below=threshold,
@@ -169,8 +171,8 @@ def train(
     return manifest
 
 
-def _measure(judged: Judged, config: NetworkConfig, measured_on: str) -> Measurement:
-    return Measurement(measured_on, summary(judged.samples, judged.logits.argmax(axis=1), config.classes))
+def _measure(evaluation: Evaluation, config: NetworkConfig, measured_on: str) -> Measurement:
+    return Measurement(measured_on, summary(evaluation.samples, evaluation.logits.argmax(axis=1), config.classes))
 
 
 def _people(samples: Samples) -> dict[str, list[str]]:

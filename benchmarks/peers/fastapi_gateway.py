@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmarks.peers.gateway_settings import GatewaySettings
 from shared.contracts.labels import ContextActivity, Intensity
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality
 from shared.contracts.samples import SampleRecord
-from shared.contracts.topics import WATCH
+from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.upload import FUTURE_MS, INT16_MAX, MAX_SAMPLES, PAST_MS
 from shared.runtime.clock import system_clock
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
@@ -99,7 +99,7 @@ class Upload(BaseModel):
 
     @model_validator(mode="after")
     def has_a_modality(self) -> "Upload":
-        if not any(getattr(self, name) for name in BY_NAME):
+        if not any(getattr(self, name) for name in MODALITY_BY_NAME):
             raise ValueError("no modality")
         return self
 
@@ -142,7 +142,7 @@ async def upload(
     await asyncio.gather(
         *(
             producer.send_and_wait(
-                settings.topic_prefix + WATCH[record.modality.name].name, record.encode(), key=user.encode()
+                settings.topic_prefix + SAMPLE_TOPICS[record.modality.name].name, record.encode(), key=user.encode()
             )
             for record in records
         )

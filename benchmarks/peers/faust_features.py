@@ -15,7 +15,7 @@ import faust
 from benchmarks.features_topics import JSON_TOPICS, PARTITIONS
 from benchmarks.peers.features_job import HOP_MS, end_ms, pieces, slots_of, window
 from benchmarks.peers.features_settings import PeerSettings
-from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 
 settings = PeerSettings.read()
 app = faust.App(
@@ -47,7 +47,7 @@ async def features(stream: faust.StreamT[Any]) -> None:
             hops[slot] = [*hops[slot], piece]
             user_progress.setdefault("next_ms", _slot_of(piece))
             user_progress[piece["modality"]] = end_ms(piece)
-        complete_ms = min(user_progress.get(name, 0.0) for name in NAMES)
+        complete_ms = min(user_progress.get(name, 0.0) for name in MODALITY_NAMES)
         while user_progress["next_ms"] + WINDOW_MS <= complete_ms:
             start_ms = user_progress["next_ms"]
             parts = [piece for slot_ms in slots_of(start_ms) for piece in hops[f"{user}/{slot_ms}"]]

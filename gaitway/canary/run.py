@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from gaitway.canary.reference import Reference
 from gaitway.canary.settings import CanarySettings
 from gaitway.canary.stream import Stream, begin_after, cycle_of, device_of
-from gaitway.canary.verification import EventData, Judge, Verdict
+from gaitway.canary.verification import EventData, EventVerifier, Verdict
 from gaitway.events import TOPIC
 from gaitway.replay import ANSWER_WITHIN_S, FIRST_RETRY_S, LAST_RETRY_S
 from shared.contracts.errors import SettingsError
@@ -67,7 +67,7 @@ class Canary:
         consumer = await self._connected()
         try:
             begin_ms = begin_after(self._clock(), self._settings.hop_ms)
-            judge = Judge(
+            verifier = EventVerifier(
                 Stream(self._cycle, self._settings.hop_ms, begin_ms),
                 Reference.of(self._settings.recording),
                 self._settings.late_after_s,
@@ -75,9 +75,9 @@ class Canary:
             )
             log.info("user %s, device %s, %d uploads a cycle", self.user, self.device, len(self._cycle))
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._send_all(judge))
-                group.create_task(self._read(consumer, judge))
-                group.create_task(self._find_missing(judge))
+                group.create_task(self._send_all(verifier))
+                group.create_task(self._read(consumer, verifier))
+                group.create_task(self._find_missing(verifier))
                 group.create_task(self._health.partitions.watch(consumer))
         finally:
             await finish_within(consumer.stop(), CLOSE_S)
@@ -123,23 +123,23 @@ class Canary:
             raise KafkaError(f"Kafka at {self._settings.kafka} has no topic {topic}")
         return len(described["partitions"])
 
-    async def _send_all(self, judge: Judge) -> None:
+    async def _send_all(self, verifier: EventVerifier) -> None:
         timeout = httpx.Timeout(ANSWER_WITHIN_S)
         async with httpx.AsyncClient(base_url=self._settings.gateway, timeout=timeout, trust_env=False) as client:
             step = 0
             while True:
-                if self._clock() < judge.stream.end_ms(step):
+                if self._clock() < verifier.stream.end_ms(step):
                     await asyncio.sleep(TICK_S)
                     continue
-                await self._send(client, judge, step)
+                await self._send(client, verifier, step)
                 step += 1
 
-    async def _send(self, client: httpx.AsyncClient, judge: Judge, step: int) -> None:
+    async def _send(self, client: httpx.AsyncClient, verifier: EventVerifier, step: int) -> None:
         """One upload, until it is accepted or refused for good; as a watch does, the next one waits for it."""
-        body = judge.stream.body(step)
+        body = verifier.stream.body(step)
         pause_s = FIRST_RETRY_S
         while True:
-            judge.sent(step, self._monotonic())
+            verifier.sent(step, self._monotonic())
             status, why = await self._answer(client, body)
             if status == httpx.codes.ACCEPTED:
                 metrics.CANARY_UPLOADS.labels("accepted").inc()
@@ -172,15 +172,15 @@ class Canary:
             self._token, self._token_s = make_token(key, self.user, TOKEN_TTL_S), self._monotonic()
         return self._token
 
-    async def _read(self, consumer: Any, judge: Judge) -> None:
+    async def _read(self, consumer: Any, verifier: EventVerifier) -> None:
         key = self.user.encode()
         while True:
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                 for record in records:
                     if record.key == key:
-                        self._take(record.value, judge)
+                        self._take(record.value, verifier)
 
-    def _take(self, value: bytes | None, judge: Judge) -> None:
+    def _take(self, value: bytes | None, verifier: EventVerifier) -> None:
         try:
             data = msgspec.json.decode(value or b"", type=EventData)
         except msgspec.DecodeError as error:
@@ -189,15 +189,15 @@ class Canary:
         # Of a run before this one.
         if data.device != self.device:
             return
-        verdict = judge.event(data, self._monotonic())
+        verdict = verifier.event(data, self._monotonic())
         if verdict is None:
             log.warning("window %d: its event came after all", data.window_start_ms)
         else:
             self._count(verdict)
 
-    async def _find_missing(self, judge: Judge) -> None:
+    async def _find_missing(self, verifier: EventVerifier) -> None:
         while True:
-            for verdict in judge.overdue(self._monotonic()):
+            for verdict in verifier.overdue(self._monotonic()):
                 self._count(verdict)
             self._health.heartbeat()
             await asyncio.sleep(TICK_S)

@@ -7,7 +7,7 @@ import msgspec
 
 from gaitway.canary.reference import Reference
 from gaitway.canary.stream import Stream
-from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 
 Outcome = Literal["right", "wrong", "late", "missing"]
 KEEP_MS = 3_600_000
@@ -45,7 +45,7 @@ class _Awaited:
 
 
 @dataclass(slots=True, eq=False)
-class Judge:
+class EventVerifier:
     """One verdict for every window of a stream; a second event of a window is a wrong one more.
 
     Latency counts from the latest sending of the upload that completes a window: an upload that the gateway refused has
@@ -75,7 +75,7 @@ class Judge:
                 return None
             return Verdict("wrong", start, None, "a second event" if start in self._done else "no window of the stream")
         latency_s = max(0.0, at_s - awaited.sent_s)
-        why = self._fault(data)
+        why = self._mismatch(data)
         if why:
             verdict = Verdict("wrong", start, latency_s, why)
         elif latency_s > self.late_after_s:
@@ -99,11 +99,11 @@ class Judge:
         oldest = verdict.window_start_ms - KEEP_MS
         self._done = {start: outcome for start, outcome in self._done.items() if start >= oldest}
 
-    def _fault(self, data: EventData) -> str:
+    def _mismatch(self, data: EventData) -> str:
         """What is wrong with the event of a window that the stream fills; empty when nothing is."""
         if (data.hop_ms, data.window_end_ms - data.window_start_ms) != (self.stream.hop_ms, WINDOW_MS):
             return f"hop {data.hop_ms} ms, end {data.window_end_ms}"
-        if data.modalities != list(NAMES) or any(data.coverage.get(name) != 1.0 for name in NAMES):
+        if data.modalities != list(MODALITY_NAMES) or any(data.coverage.get(name) != 1.0 for name in MODALITY_NAMES):
             return f"modalities {', '.join(data.modalities) or 'none'} with coverage {data.coverage}"
         if abs(sum(data.probabilities.values()) - 1.0) > 1e-3:
             return f"probabilities {data.probabilities}"

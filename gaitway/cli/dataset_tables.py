@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN
-from shared.contracts.modality import NAMES
+from gaitway.cli.tables import PLAIN_TABLE
+from shared.contracts.modality import MODALITY_NAMES
 from training.inspect import Inspected, Inspection
 
 TOTAL = "total"
@@ -35,7 +35,7 @@ def render(inspection: Inspection) -> Iterator[RenderableType]:
 
 
 def _minutes(inspection: Inspection, total: Inspected) -> Table:
-    table = Table(title="Labelled minutes", **PLAIN | {"padding": (0, 1, 0, 0)})
+    table = Table(title="Labelled minutes", **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
     _add_person_column(table, inspection)
     for name in [*(name.replace("_", " ") for name in inspection.activities), "all"]:
         table.add_column(name, justify="right", overflow="fold")
@@ -51,21 +51,23 @@ def _add_person_column(table: Table, inspection: Inspection) -> None:
 
 
 def _coverage(inspection: Inspection, total: Inspected) -> Table:
-    table = Table(title="Recorded minutes, 20 s windows, share of them that reach the model with a modality", **PLAIN)
+    table = Table(
+        title="Recorded minutes, 20 s windows, share of them that reach the model with a modality", **PLAIN_TABLE
+    )
     _add_person_column(table, inspection)
     table.add_column("minutes", justify="right")
     table.add_column("windows", justify="right")
-    for name in NAMES:
+    for name in MODALITY_NAMES:
         table.add_column(name.replace("_", " "), justify="right")
     for name, person in [*sorted(inspection.people.items()), (TOTAL, total)]:
-        shares = [person.coverage(modality) if person.has[modality] else None for modality in NAMES]
+        shares = [person.coverage(modality) if person.has[modality] else None for modality in MODALITY_NAMES]
         cells = ("none" if share is None else f"{share:.1%}" for share in shares)
         table.add_row(name, f"{person.recorded_min:.1f}", str(person.windows), *cells)
     return table
 
 
 def _gaps(total: Inspected) -> Table:
-    table = Table(title="Gaps", **PLAIN)
+    table = Table(title="Gaps", **PLAIN_TABLE)
     for name in ("modality", "reason", "count", "seconds"):
         table.add_column(name, justify="right" if name in ("count", "seconds") else "left")
     for (modality, reason), count in sorted(total.gap_count.items()):

@@ -34,11 +34,11 @@ def names_of(text: str | None) -> list[str] | None:
 
 
 def _modalities(text: str) -> set[str]:
-    from shared.contracts.modality import NAMES
+    from shared.contracts.modality import MODALITY_NAMES
 
     wanted = set(names_of(text) or [])
-    if not wanted or wanted - set(NAMES):
-        raise CommandError(f"--modalities: {text!r} is no list of {', '.join(NAMES)}")
+    if not wanted or wanted - set(MODALITY_NAMES):
+        raise CommandError(f"--modalities: {text!r} is no list of {', '.join(MODALITY_NAMES)}")
     return wanted
 
 
@@ -90,7 +90,7 @@ def train(
     version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
 ) -> None:
     """Train a model bundle: five folds by person for the numbers of its card, then one network for everybody."""
-    from shared.contracts.modality import NAMES
+    from shared.contracts.modality import MODALITY_NAMES
     from training.train import train_bundle
 
     wanted = _modalities(modalities)
@@ -98,7 +98,7 @@ def train(
         out,
         datasets,
         label_set=label_set,
-        modalities=tuple(modality for modality in NAMES if modality in wanted),
+        modalities=tuple(modality for modality in MODALITY_NAMES if modality in wanted),
         encoder=encoder,
         fusion=fusion,
         seed=seed,
@@ -183,14 +183,14 @@ def ablation(
     processes: Processes = 1,
 ) -> None:
     """What each step of the default model brings, paired by person; prints the table."""
-    from training.corpus import classes_of, read_datasets, split_demo
+    from training.corpus import classes_of, read_datasets, split_held_out
     from training.evaluation.ablation import ARMS, WHOLE, read_outcomes, run_ablation, table
 
     chosen = names_of(arms) or list(ARMS)
     if unknown := [name for name in chosen if name not in ARMS]:
         raise CommandError(f"--arms: {unknown[0]!r} is none of {', '.join(ARMS)}")
     chosen = [WHOLE, *(name for name in chosen if name != WHOLE)]
-    known, _ = split_demo(read_datasets(datasets, label_set))
+    known, _ = split_held_out(read_datasets(datasets, label_set))
     console = Console(stderr=True, highlight=False)
     run_ablation(
         out,
@@ -216,13 +216,13 @@ def tree_baseline(
     seed: Seed = 0,
 ) -> None:
     """Trees on hand-crafted features, on the folds that `gaitway train` uses: what a network has to beat."""
-    from shared.contracts.modality import NAMES
-    from training.corpus import classes_of, read_datasets, split_demo
-    from training.evaluation.tree_baseline import measured
+    from shared.contracts.modality import MODALITY_NAMES
+    from training.corpus import classes_of, read_datasets, split_held_out
+    from training.evaluation.tree_baseline import evaluate_trees
 
     wanted = _modalities(modalities)
-    known, _ = split_demo(read_datasets(datasets, label_set))
-    for modality in sorted(set(NAMES) - wanted):
+    known, _ = split_held_out(read_datasets(datasets, label_set))
+    for modality in sorted(set(MODALITY_NAMES) - wanted):
         known = known.without(modality)
-    for protocol, values in measured(known, classes_of(known, label_set), seed=seed, trees=trees).items():
+    for protocol, values in evaluate_trees(known, classes_of(known, label_set), seed=seed, trees=trees).items():
         typer.echo(f"{protocol}: " + ", ".join(f"{name} {value:g}" for name, value in values.items()))

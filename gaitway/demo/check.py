@@ -12,18 +12,18 @@ from gaitway.events import Event
 from gaitway.explain.run import TOLERANCE
 from gaitway.predict.run import Score
 from gaitway.replay import Watch
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.window import Baseline
 from shared.model.bundle import LoadedModel
 from shared.windows.featurise import window_features
-from training.offline import activity_of, closed_of
+from training.offline import assemble, label_at
 
 WindowKey = tuple[str, int]
 """(user, window_start_ms); a demo's user has one device."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReceivedEvent:
     """An event and when it was read."""
 
     event: Event
@@ -35,7 +35,7 @@ class Seen:
         return self.event.data["user"], self.event.data["window_start_ms"]
 
 
-def count_events(expected: Iterable[WindowKey], seen: Iterable[Seen]) -> dict[str, int]:
+def count_events(expected: Iterable[WindowKey], seen: Iterable[ReceivedEvent]) -> dict[str, int]:
     """Expected windows without an event, events of windows that have one, events of windows nobody expects."""
     wanted = set(expected)
     counts = Counter(item.key for item in seen)
@@ -46,7 +46,7 @@ def count_events(expected: Iterable[WindowKey], seen: Iterable[Seen]) -> dict[st
     }
 
 
-def count_wrong(watches: Iterable[Watch], seen: Iterable[Seen], model: LoadedModel) -> int:
+def count_wrong(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], model: LoadedModel) -> int:
     """Events whose probabilities are not the model's on f(samples, baseline in the event)."""
     events: dict[str, list[dict[str, Any]]] = {}
     for item in seen:
@@ -55,12 +55,12 @@ def count_wrong(watches: Iterable[Watch], seen: Iterable[Seen], model: LoadedMod
 
 
 def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) -> int:
-    windows = {raw.window_start_ms + watch.shift_ms: raw for raw in closed_of(watch.recording).windows}
+    windows = {raw.window_start_ms + watch.shift_ms: raw for raw in assemble(watch.recording).windows}
     known = [data for data in events if data["window_start_ms"] in windows]
     if not known:
         return len(events)
     raw = [
-        windows[data["window_start_ms"]].without([name for name in NAMES if name not in data["modalities"]])
+        windows[data["window_start_ms"]].without([name for name in MODALITY_NAMES if name not in data["modalities"]])
         for data in known
     ]
     baselines = [msgspec.convert(data["baseline"], Baseline) for data in known]
@@ -72,18 +72,18 @@ def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) ->
     return len(events) - int(np.count_nonzero(right))
 
 
-def score(watches: Iterable[Watch], seen: Iterable[Seen], label_set: str) -> Score:
+def score(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], label_set: str) -> Score:
     """The events' activities against the recordings' labels."""
     by_name = {watch.name: watch for watch in watches}
     result = Score(label_set)
     for item in seen:
         watch = by_name[item.event.data["user"]]
-        truth = activity_of(watch.recording, item.event.data["window_start_ms"] - watch.shift_ms)
+        truth = label_at(watch.recording, item.event.data["window_start_ms"] - watch.shift_ms)
         result.add(watch.name, truth, item.event.data["activity"])
     return result
 
 
-def latency_s(seen: Iterable[Seen]) -> Mapping[str, float] | None:
+def latency_s(seen: Iterable[ReceivedEvent]) -> Mapping[str, float] | None:
     """Percentiles of the gateway's receipt of a window's last sample to the event in a consumer's hands, in s."""
     values = [(item.read_at_ms - item.event.data["source_received_at_ms"]) / 1000 for item in seen]
     if not values:

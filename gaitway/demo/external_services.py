@@ -9,7 +9,7 @@ from gaitway.demo.stack import EMBEDDED, Stack
 from gaitway.errors import CommandError
 from services.features.baseline_store import BaselineStore
 from shared.contracts.errors import RetryLater
-from shared.contracts.topics import ALL
+from shared.contracts.topics import ALL_TOPICS
 
 
 def check_outside(broker: str, redis: str) -> None:
@@ -55,7 +55,7 @@ async def _delete_topics(stack: Stack) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
     await admin.start()
     try:
-        await admin.delete_topics([stack.topic_prefix + spec.name for spec in ALL])
+        await admin.delete_topics([stack.topic_prefix + spec.name for spec in ALL_TOPICS])
     finally:
         await admin.close()
 

@@ -23,8 +23,8 @@ class ServiceProcess(ServerProcess):
         self, service: str, environment: Mapping[str, object], *, port: int | None = None, data_dir: Path | None = None
     ) -> None:
         super().__init__(data_dir, port=port)
-        self._words = ["canary"] if service == "canary" else ["serve", service]
-        self.name = f"gaitway {' '.join(self._words)}"
+        self._arguments = ["canary"] if service == "canary" else ["serve", service]
+        self.name = f"gaitway {' '.join(self._arguments)}"
         self.log_name = f"{service}.log"
         self.ready_line = _READY[service]
         self._variables = {f"GAITWAY_{name.upper()}": str(value) for name, value in environment.items()}
@@ -36,7 +36,7 @@ class ServiceProcess(ServerProcess):
         return f"http://{self.host}:{self.port}"
 
     def _command(self, data_dir: Path) -> list[str]:  # noqa: ARG002
-        return [sys.executable, "-m", "gaitway", *self._words]
+        return [sys.executable, "-m", "gaitway", *self._arguments]
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GAITWAY_")}

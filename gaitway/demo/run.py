@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gaitway.demo.check import Seen, WindowKey, count_events, count_wrong, latency_s, score
+from gaitway.demo.check import ReceivedEvent, WindowKey, count_events, count_wrong, latency_s, score
 from gaitway.demo.external_services import check_outside, clean_up
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.demo.table import live_table
@@ -58,12 +58,12 @@ class DemoOptions:
 
 
 @dataclass(slots=True)
-class _Play:
+class _DemoState:
     """State of the replay, for the table and the summary."""
 
     watches: list[Watch]
     expected: set[WindowKey]
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[ReceivedEvent] = field(default_factory=list)
     latest: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     last_event_s: float = 0.0
@@ -104,7 +104,7 @@ def run_demo(options: DemoOptions, console: Console) -> bool:
             make_watch(recording, make_token(stack.jwt_key, user), now_ms, options.speed, user)
             for (_, recording), user in zip(recordings, users_of(r for _, r in recordings), strict=True)
         ]
-        play = _Play(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
+        play = _DemoState(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
         asyncio.run(_replay_and_watch(play, stack, options, console))
         result = _summary(play, options, model, time.monotonic() - began_s)
         _print_summary(console, play, result, model)
@@ -130,7 +130,7 @@ def _expected(root: Path, names: list[str], watches: list[Watch]) -> set[WindowK
     }
 
 
-async def _replay_and_watch(play: _Play, stack: Stack, options: DemoOptions, console: Console) -> None:
+async def _replay_and_watch(play: _DemoState, stack: Stack, options: DemoOptions, console: Console) -> None:
     async with (
         EventReader(stack.kafka, topic_prefix=stack.topic_prefix, from_start=True) as reader,
         asyncio.TaskGroup() as group,
@@ -144,10 +144,10 @@ async def _replay_and_watch(play: _Play, stack: Stack, options: DemoOptions, con
         showing.cancel()
 
 
-async def _read(reader: EventReader, play: _Play) -> None:
+async def _read(reader: EventReader, play: _DemoState) -> None:
     while True:
         for event in await reader.poll():
-            play.seen.append(Seen(event, system_clock()))
+            play.seen.append(ReceivedEvent(event, system_clock()))
             user = event.data["user"]
             play.counts[user] += 1
             play.last_event_s = time.monotonic()
@@ -155,7 +155,7 @@ async def _read(reader: EventReader, play: _Play) -> None:
                 play.latest[user] = event.data
 
 
-async def _all_events(play: _Play, grace_s: float) -> None:
+async def _all_events(play: _DemoState, grace_s: float) -> None:
     sent_s = time.monotonic()
     while not play.complete:
         quiet_since_s = max(play.last_event_s, sent_s + grace_s)
@@ -165,7 +165,7 @@ async def _all_events(play: _Play, grace_s: float) -> None:
     await asyncio.sleep(SETTLE_S)
 
 
-async def _show(play: _Play, console: Console) -> None:
+async def _show(play: _DemoState, console: Console) -> None:
     """A live table on a terminal; elsewhere a line from time to time."""
     if not console.is_terminal:
         while True:
@@ -177,7 +177,7 @@ async def _show(play: _Play, console: Console) -> None:
             await asyncio.sleep(REFRESH_S)
 
 
-def _summary(play: _Play, options: DemoOptions, model: LoadedModel, seconds: float) -> dict[str, Any]:
+def _summary(play: _DemoState, options: DemoOptions, model: LoadedModel, seconds: float) -> dict[str, Any]:
     scored = score(play.watches, play.seen, model.label_set).summary()
     return {
         "watches": len(play.watches),
@@ -198,7 +198,7 @@ def _summary(play: _Play, options: DemoOptions, model: LoadedModel, seconds: flo
     }
 
 
-def _print_summary(console: Console, play: _Play, result: dict[str, Any], model: LoadedModel) -> None:
+def _print_summary(console: Console, play: _DemoState, result: dict[str, Any], model: LoadedModel) -> None:
     if not console.is_terminal:  # there the live table stays as it ended
         console.print(live_table(play.watches, play.latest, play.counts))
     console.print(score(play.watches, play.seen, model.label_set).table())

@@ -6,16 +6,16 @@ from typing import Any
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN
+from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.replay import Watch
-from training.offline import activity_of
+from training.offline import label_at
 
 _SHORT = {"accelerometer": "acc", "heart_rate": "hr", "steps": "steps"}
 
 
 def live_table(watches: Iterable[Watch], latest: Mapping[str, dict[str, Any]], counts: Mapping[str, int]) -> Table:
     """One row per watch; ``latest``: the newest event's data by user; ``counts``: events by user."""
-    table = Table(**PLAIN)
+    table = Table(**PLAIN_TABLE)
     for column in ("watch", "replayed", "activity", "", "truth", "modalities"):
         table.add_column(column)
     table.add_column("windows", justify="right")
@@ -25,7 +25,7 @@ def live_table(watches: Iterable[Watch], latest: Mapping[str, dict[str, Any]], c
         if data is None:
             table.add_row(watch.name, bar, "", "", "", "", "0")
             continue
-        truth = activity_of(watch.recording, data["window_start_ms"] - watch.shift_ms)
+        truth = label_at(watch.recording, data["window_start_ms"] - watch.shift_ms)
         colour = "dim" if truth is None else "green" if truth == data["activity"] else "red"
         table.add_row(
             watch.name,

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN
+from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.events import Event
 from shared.contracts.event import ActivityEvent
 from shared.contracts.window import Baseline
@@ -45,7 +45,7 @@ class Explanation:
     """
 
     event: Event
-    told: ActivityEvent
+    recorded: ActivityEvent
     closed_by: str
     whole_log: bool
     sources: list[Source]
@@ -81,7 +81,7 @@ class Explanation:
                 "sources": [asdict(source) for source in self.sources],
                 "modalities": {name: asdict(use) for name, use in self.modalities.items()},
                 "recomputed": {"baseline": self.baseline, "probabilities": self.probabilities},
-                "event": self.told,
+                "event": self.recorded,
             }
         )
 
@@ -95,17 +95,17 @@ class Explanation:
         yield self.verdict
 
     def _head(self) -> Table:
-        told = self.told
-        head = Table(show_header=False, **PLAIN)
+        recorded = self.recorded
+        head = Table(show_header=False, **PLAIN_TABLE)
         head.add_row("event", f"{self.event.id}, activity.events[{self.event.partition}]@{self.event.offset}")
-        head.add_row("user, device", f"{told.user}, {told.device}")
-        begin, end = _time(told.window_start_ms), _time(told.window_end_ms, "%H:%M:%S")
-        head.add_row("window", f"{begin} to {end}, hop {told.hop_ms // 1000} s, closed by {self.closed_by}")
-        head.add_row("model", told.model)
+        head.add_row("user, device", f"{recorded.user}, {recorded.device}")
+        begin, end = _time(recorded.window_start_ms), _time(recorded.window_end_ms, "%H:%M:%S")
+        head.add_row("window", f"{begin} to {end}, hop {recorded.hop_ms // 1000} s, closed by {self.closed_by}")
+        head.add_row("model", recorded.model)
         return head
 
     def _sources(self) -> Table:
-        table = Table(title=f"\nRecords of the log (partition {self.event.partition})", **PLAIN)
+        table = Table(title=f"\nRecords of the log (partition {self.event.partition})", **PLAIN_TABLE)
         table.add_column("topic", no_wrap=True)
         table.add_column("offset", justify="right", no_wrap=True)
         table.add_column("samples", justify="right", no_wrap=True)
@@ -117,7 +117,7 @@ class Explanation:
         return table
 
     def _modalities(self) -> Table:
-        table = Table(title="\nSamples in the window", **PLAIN)
+        table = Table(title="\nSamples in the window", **PLAIN_TABLE)
         table.add_column("modality")
         table.add_column("samples", justify="right")
         table.add_column("coverage", justify="right")
@@ -128,24 +128,24 @@ class Explanation:
         return table
 
     def _baseline(self) -> Table:
-        table = Table(title="\nBaseline", **PLAIN)
+        table = Table(title="\nBaseline", **PLAIN_TABLE)
         for column in ("", "in the event", "from the log"):
             table.add_column(column)
-        told, found = _numbers(self.told.baseline), {}
+        recorded, found = _numbers(self.recorded.baseline), {}
         if self.baseline is not None:
             found = _numbers(self.baseline)
-        for name, numbers in told.items():
+        for name, numbers in recorded.items():
             table.add_row(name, numbers, found.get(name, "not read from its beginning"))
         return table
 
     def _probabilities(self) -> Table:
-        table = Table(title="\nProbabilities", **PLAIN)
+        table = Table(title="\nProbabilities", **PLAIN_TABLE)
         table.add_column("activity")
         for column in ("in the event", "from the log"):
             table.add_column(column, justify="right")
         for name, found in self.probabilities.items():
-            told = self.told.probabilities.get(name)
-            table.add_row(name, "" if told is None else f"{told:.6f}", f"{found:.6f}")
+            recorded = self.recorded.probabilities.get(name)
+            table.add_row(name, "" if recorded is None else f"{recorded:.6f}", f"{found:.6f}")
         return table
 
 

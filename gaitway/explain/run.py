@@ -15,9 +15,9 @@ from gaitway.explain.report import Explanation, ModalityUse, Source
 from services.features.partition_task import PartitionTask
 from shared.contracts.event import ActivityEvent
 from shared.contracts.labels import decide
-from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.contracts.samples import SampleRecord
-from shared.contracts.topics import WATCH
+from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.window import Baseline
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from shared.model.bundle import LoadedModel
@@ -33,7 +33,7 @@ HOUR_MS = 3_600_000
 MAX_BUFFERED_RECORDS = 10_000
 """Of a topic that runs ahead of the others, before it is paused."""
 
-TOPICS = tuple(spec.name for spec in WATCH.values())
+TOPICS = tuple(spec.name for spec in SAMPLE_TOPICS.values())
 
 
 class _Entry(NamedTuple):
@@ -52,21 +52,21 @@ class Recomputation:
     Nobody's windows depend on another user's data: the records of others only tell how late it is.
     """
 
-    def __init__(self, told: ActivityEvent, partition: int, grace_ms: int) -> None:
+    def __init__(self, recorded: ActivityEvent, partition: int, grace_ms: int) -> None:
         self.window: ClosedWindow | None = None
         self.closed = False
         self.sources: list[Source] = []
         self.gaps: dict[str, str] = {}
         self.baseline: Baseline | None = None
         self.failed_checks: dict[str, str] = {}
-        self._told = told
-        self._partition = PartitionTask(partition, told.hop_ms, grace_ms, [None] * len(TOPICS))
+        self._recorded = recorded
+        self._partition = PartitionTask(partition, recorded.hop_ms, grace_ms, [None] * len(TOPICS))
         self._baselines = MemoryBaselines()
-        self._stamps: dict[str, list[NDArray[np.float64]]] = {name: [] for name in NAMES}
+        self._stamps: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MODALITY_NAMES}
 
     def deliver(self, topic: int, records: Iterable[Any]) -> None:
         """Take the next records of one topic; fold what has its place in the order."""
-        user = self._told.user.encode()
+        user = self._recorded.user.encode()
         self._partition.deliver(
             topic,
             [
@@ -91,9 +91,9 @@ class Recomputation:
         return len(np.unique(np.concatenate(stamps))) if stamps else 0
 
     def _fold(self, record: LogRecord) -> None:
-        told = self._told
+        recorded = self._recorded
         closed = self._partition.fold(record)
-        self.closed = (told.user, told.device, told.window_start_ms) in closed.slots
+        self.closed = (recorded.user, recorded.device, recorded.window_start_ms) in closed.slots
         self._follow_baseline(closed)
         # What comes in the step in which the grace period ends is too late for the window.
         is_late = self.closed and (self.window is None or self.window.closed_by == "grace")
@@ -101,13 +101,17 @@ class Recomputation:
             self._note(record, record.samples)
 
     def _follow_baseline(self, closed: AssemblyResult) -> None:
-        told = self._told
+        recorded = self._recorded
         for gap in closed.gaps:
-            if (gap.device, gap.start_ms, gap.end_ms) == (told.device, told.window_start_ms, told.window_end_ms):
+            if (gap.device, gap.start_ms, gap.end_ms) == (
+                recorded.device,
+                recorded.window_start_ms,
+                recorded.window_end_ms,
+            ):
                 self.gaps[gap.modality] = gap.reason
         for window in closed.windows:
             hop = window.newest_hop()
-            if (window.device, window.window_start_ms) == (told.device, told.window_start_ms):
+            if (window.device, window.window_start_ms) == (recorded.device, recorded.window_start_ms):
                 self.window = window
                 self.failed_checks = dict(self._baselines.check(window.user, window.device, hop))
                 self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
@@ -116,10 +120,10 @@ class Recomputation:
             self._baselines.fold(window.user, window.device, hop)
 
     def _note(self, record: LogRecord, samples: SampleRecord) -> None:
-        if samples.device != self._told.device:
+        if samples.device != self._recorded.device:
             return
         t_ms: NDArray[np.float64] = samples.t0_ms + np.arange(samples.n, dtype=np.float64) * (1000.0 / samples.rate_hz)
-        start_ms = self._told.window_start_ms
+        start_ms = self._recorded.window_start_ms
         inside = t_ms[(t_ms >= start_ms) & (t_ms < start_ms + WINDOW_MS)]
         if not inside.size:
             return
@@ -130,7 +134,9 @@ class Recomputation:
         self._stamps[samples.modality.name].append(inside)
 
 
-def compare(event: Event, told: ActivityEvent, fold: Recomputation, model: LoadedModel, *, whole: bool) -> Explanation:
+def compare(
+    event: Event, recorded: ActivityEvent, fold: Recomputation, model: LoadedModel, *, whole: bool
+) -> Explanation:
     """What the log gives against what the event tells.
 
     ``whole``: the log was read from its very first record, so that the baseline is the user's whole history.
@@ -141,34 +147,36 @@ def compare(event: Event, told: ActivityEvent, fold: Recomputation, model: Loade
     raw = fold.window
     if raw is None:
         raise CommandError(f"event {event.id}: {_why_no_window(fold, whole=whole)}")
-    used = raw.without([name for name in NAMES if name not in told.modalities])
+    used = raw.without([name for name in MODALITY_NAMES if name not in recorded.modalities])
     mask = {name: signal.passes for name, signal in used.signals.items()}
-    features = window_features([used], [told.baseline])
-    row = model.probabilities(features, [mask], [told.baseline.accelerometer.mg])[0]
+    features = window_features([used], [recorded.baseline])
+    row = model.probabilities(features, [mask], [recorded.baseline.accelerometer.mg])[0]
     found = dict(zip(model.classes, map(float, row), strict=True))
-    largest = float(np.max([abs(found[name] - told.probabilities.get(name, np.nan)) for name in found]))
+    largest = float(np.max([abs(found[name] - recorded.probabilities.get(name, np.nan)) for name in found]))
     differences = []
     # Written so that a NaN, a class that is missing, differs.
-    if not largest <= TOLERANCE or told.probabilities.keys() != found.keys():
+    if not largest <= TOLERANCE or recorded.probabilities.keys() != found.keys():
         differences.append("probabilities")
     # By the event's own probabilities: which of two near equals is ahead may differ in the last bits.
-    if told.probabilities and (told.activity, told.confidence) != decide(told.probabilities, model.abstain_below):
+    if recorded.probabilities and (recorded.activity, recorded.confidence) != decide(
+        recorded.probabilities, model.abstain_below
+    ):
         differences.append("activity")
-    if any(name not in NAMES or not raw.signals[name].passes for name in told.modalities):
+    if any(name not in MODALITY_NAMES or not raw.signals[name].passes for name in recorded.modalities):
         differences.append("modalities")
-    if any(abs(told.coverage.get(name, -1.0) - raw.signals[name].coverage) > 1e-9 for name in NAMES):
+    if any(abs(recorded.coverage.get(name, -1.0) - raw.signals[name].coverage) > 1e-9 for name in MODALITY_NAMES):
         differences.append("coverage")
-    if told.source_received_at_ms != raw.source_received_at_ms:
+    if recorded.source_received_at_ms != raw.source_received_at_ms:
         differences.append("receipt of the last sample")
     return Explanation(
         event=event,
-        told=told,
+        recorded=recorded,
         closed_by=raw.closed_by,
         whole_log=whole,
         sources=fold.sources,
         modalities={
-            name: ModalityUse(fold.samples(name), raw.signals[name].coverage, _why_masked(name, told, raw, fold))
-            for name in NAMES
+            name: ModalityUse(fold.samples(name), raw.signals[name].coverage, _why_masked(name, recorded, raw, fold))
+            for name in MODALITY_NAMES
         },
         baseline=fold.baseline if whole else None,
         probabilities=found,
@@ -177,8 +185,8 @@ def compare(event: Event, told: ActivityEvent, fold: Recomputation, model: Loade
     )
 
 
-def _why_masked(name: str, told: ActivityEvent, raw: ClosedWindow, fold: Recomputation) -> str | None:
-    if name in told.modalities:
+def _why_masked(name: str, recorded: ActivityEvent, raw: ClosedWindow, fold: Recomputation) -> str | None:
+    if name in recorded.modalities:
         return None
     if not raw.signals[name].passes:
         return raw.failed.get(name, "not announced")
@@ -210,18 +218,18 @@ async def explain(
     if event is None:
         raise CommandError(f"no event {event_id} among those that Kafka at {kafka} keeps")
     try:
-        told = msgspec.convert(event.data, ActivityEvent)
+        recorded = msgspec.convert(event.data, ActivityEvent)
     except msgspec.ValidationError as error:
         raise CommandError(f"event {event_id} is not one of Gaitway's: {error}") from error
-    if told.model != model.name_version:
-        raise CommandError(f"event {event_id} was made by {told.model}, the bundle is {model.name_version}")
-    fold = Recomputation(told, event.partition, round(grace_s * 1000))
-    since_ms = None if hours is None else told.source_received_at_ms - round(hours * HOUR_MS)
+    if recorded.model != model.name_version:
+        raise CommandError(f"event {event_id} was made by {recorded.model}, the bundle is {model.name_version}")
+    fold = Recomputation(recorded, event.partition, round(grace_s * 1000))
+    since_ms = None if hours is None else recorded.source_received_at_ms - round(hours * HOUR_MS)
     try:
         whole = await _read(kafka, [topic_prefix + name for name in TOPICS], event.partition, fold, since_ms)
     except KafkaError as error:
         raise CommandError(f"Kafka at {kafka}: {error!r}") from error
-    return compare(event, told, fold, model, whole=whole)
+    return compare(event, recorded, fold, model, whole=whole)
 
 
 async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recomputation, since_ms: int | None) -> bool:

@@ -31,7 +31,7 @@ _decoder = msgspec.json.Decoder(_Data)
 
 
 @dataclass(slots=True, eq=False)
-class Seen:
+class ReceivedEvents:
     """Events so far. Of windows that the stream fills: ``latency_ms``, from the gateway's receipt of the last sample to
     the event in our hands; ``classified_ms``, to the model's answer; ``read_ms``: when, since the fleet's start.
     """
@@ -69,7 +69,7 @@ class EventCheck:
         self._topic = topic_prefix + TOPIC
         self._number = {user: number for number, user in enumerate(fleet.users)}
         self._begin_ms = [fleet.end_ms(watch, 0) - PERIOD_MS for watch in range(len(fleet))]
-        self.seen = Seen([{} for _ in fleet.users])
+        self.seen = ReceivedEvents([{} for _ in fleet.users])
 
     async def run(self, ready: asyncio.Event) -> None:
         """Read from now on; ``ready`` is set once nothing can be missed. Raises EventsError, KafkaError."""

@@ -19,7 +19,7 @@ class Upload(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
-    """Who sends what, and when. ``heads``: per watch, the request up to the length of its body.
+    """Who sends what, and when. ``request_heads``: per watch, the request up to the length of its body.
 
     Watch i begins at upload ``i * len(templates) / n`` of the library and goes on in order, round and round, so that
     its stream has no gap. ``begin_ms``: Unix time of the first upload's sending. The watches join in turn over
@@ -27,7 +27,7 @@ class Fleet:
     """
 
     users: list[str]
-    heads: list[bytes]
+    request_heads: list[bytes]
     templates: list[bytes]
     begin_ms: int
     ramp_steps: int = 1
@@ -50,7 +50,7 @@ class Fleet:
         end_ms = self.end_ms(upload.watch, upload.step)
         t0_ms = end_ms - PERIOD_MS
         body = template % (upload.step, end_ms, t0_ms, t0_ms, t0_ms)
-        return b"%s%d\r\n\r\n%s" % (self.heads[upload.watch], len(body), body)
+        return b"%s%d\r\n\r\n%s" % (self.request_heads[upload.watch], len(body), body)
 
     def end_ms(self, watch: int, step: int) -> int:
         """Where the samples of an upload end, on the watch's clock: the moment at which it is due."""

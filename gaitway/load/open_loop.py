@@ -41,7 +41,7 @@ class Sent:
         return self.statuses[_ACCEPTED]
 
 
-class Sending:
+class OpenLoopSender:
     """Sends ``steps`` uploads of every watch of a fleet."""
 
     def __init__(self, fleet: Fleet, host: str, port: int, steps: int) -> None:

@@ -14,9 +14,9 @@ import uvloop
 from rich.console import Console
 
 from gaitway.errors import CommandError
-from gaitway.load.check import EventCheck, Seen
+from gaitway.load.check import EventCheck, ReceivedEvents
 from gaitway.load.fleet import Fleet, request_head
-from gaitway.load.open_loop import Sending, Sent
+from gaitway.load.open_loop import OpenLoopSender, Sent
 from gaitway.load.templates import PERIOD_MS, upload_templates
 from shared.contracts.token import make_token
 from shared.runtime.clock import system_clock
@@ -76,7 +76,7 @@ async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
     host, port = _address(options.url)
     began_cpu_s = _cpu_s()
     fleet = fleet_of(system_clock() + LEAD_MS)
-    sending = Sending(fleet, host, port, options.steps)
+    sending = OpenLoopSender(fleet, host, port, options.steps)
     check = EventCheck(fleet, options.kafka, options.topic_prefix) if options.kafka else None
     async with asyncio.TaskGroup() as group:
         background = [group.create_task(_tell(sending.sent, check.seen if check else None, console))]
@@ -107,8 +107,8 @@ def _prepared(options: LoadOptions, run: str) -> Any:
         raise CommandError(f"{options.recordings}: no recording has 5 s of all three modalities")
     host, port = _address(options.url)
     users = [f"load-{run}-{number}" for number in range(options.watches)]
-    heads = [request_head(host, port, make_token(options.jwt_key, user)) for user in users]
-    return lambda begin_ms: Fleet(users, heads, templates, begin_ms, options.ramp_steps)
+    request_heads = [request_head(host, port, make_token(options.jwt_key, user)) for user in users]
+    return lambda begin_ms: Fleet(users, request_heads, templates, begin_ms, options.ramp_steps)
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -131,7 +131,7 @@ async def _until_complete(check: EventCheck, steps: int) -> None:
     await asyncio.sleep(SETTLE_S)
 
 
-async def _tell(sent: Sent, seen: Seen | None, console: Console) -> None:
+async def _tell(sent: Sent, seen: ReceivedEvents | None, console: Console) -> None:
     """A line from time to time: what the last seconds were like."""
     accepted = events = 0
     while True:
@@ -190,7 +190,7 @@ def _latency_s(latency_ms: Any) -> dict[str, float]:
     return {f"p{p}": round(float(np.percentile(values, p)), 3) for p in (50, 95, 99)} if len(values) else {}
 
 
-def _by_minute(seen: Seen) -> list[dict[str, float]]:
+def _by_minute(seen: ReceivedEvents) -> list[dict[str, float]]:
     minute = np.asarray(seen.read_ms) // 60_000
     latency_ms = np.asarray(seen.latency_ms)
     return [_latency_s(latency_ms[minute == number]) for number in np.unique(minute)]

@@ -8,11 +8,11 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN
+from gaitway.cli.tables import PLAIN_TABLE
 
 OBJECTIVE_S = 1.0
 STUCK_AFTER_S = 30.0
-SCARCE = 5e-4
+MIN_SHOWN_SHARE = 5e-4
 """Shares below it would be printed as 0.0 %."""
 
 
@@ -116,7 +116,7 @@ class Questions:
         for label, title in (("activity", "activity"), ("modalities", "modalities"), ("model", "model")):
             shares = self._by(label, f"sum by ({label}) ({events}) / ignoring ({label}) group_left () sum({events})")
             for value, share in sorted(shares.items(), key=lambda item: -item[1]):
-                if share >= SCARCE:
+                if share >= MIN_SHOWN_SHARE:
                     table.add_row(title, value, f"{share:.1%}")
         confidence = "gaitway_inference_confidence_ratio"
         mean = self._one(
@@ -166,7 +166,7 @@ def print_answers(answers: Iterable[Answer], console: Console) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(**PLAIN)
+    table = Table(**PLAIN_TABLE)
     for number, column in enumerate(columns):
         text = number == 0 or column in ("", "reason")
         table.add_column(column, justify="left" if text else "right")

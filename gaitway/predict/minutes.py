@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN
+from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.predict.run import Prediction
 from shared.contracts.labels import UNKNOWN
 from training.datasets.recording import Recording
@@ -52,7 +52,7 @@ class Minutes:
                 float, {name: sum(minutes[name] for minutes in people.values()) for name in self._names}
             )
         names = [name for name in self._names if any(minutes[name] for minutes in people.values())]
-        table = Table(**PLAIN | {"padding": (0, 1, 0, 0)})
+        table = Table(**PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
         table.add_column("person", min_width=max(map(len, people), default=0))
         for name in names:
             heading = "none" if name == NOT_CLASSIFIED else name.replace("_", " ")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN
+from gaitway.cli.tables import PLAIN_TABLE
 from shared.contracts.labels import LABEL_SETS, MOVEMENT, UNKNOWN, decide
 from shared.model.bundle import LoadedModel
 from training.datasets.recording import Recording, Source
@@ -100,7 +100,7 @@ class Score:
     def table(self) -> Table:
         """The confusion matrix: rows are the truth, zeros empty."""
         title = "Windows by what was true (rows) and what the model said (columns)"
-        table = Table(title=title, **PLAIN | {"padding": (0, 1, 0, 0)})
+        table = Table(title=title, **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
         table.add_column("")
         shown = [*self.classes, UNKNOWN]
         confusion = self.confusion

@@ -79,7 +79,7 @@ class BatchConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     def begin_anew(self, back: frozenset[str]) -> None:
         """These topics were deleted and are there again: their offsets are others, and no state fits them."""
-        self._anew = self._anew or not back.isdisjoint(spec.name for spec in topics.WATCH.values())
+        self._anew = self._anew or not back.isdisjoint(spec.name for spec in topics.SAMPLE_TOPICS.values())
 
     async def on_start(self) -> None:
         """Join the group; the broker's topics exist by now."""

@@ -15,7 +15,7 @@ from services.features.baseline_cache import BaselineCache
 from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
 from shared.contracts.errors import Refused, RetryLater
 from shared.contracts.gap import Gap
-from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.runtime import metrics
@@ -40,8 +40,8 @@ STEP_WINDOWS = 2_000
 SLOW_S = 5.0
 
 # Kept, since finding a child by its labels costs more than counting.
-_FOLDED = {name: metrics.RECORDS_FOLDED.labels(name) for name in NAMES}
-_COVERAGE = {name: metrics.WINDOW_COVERAGE.labels(name) for name in NAMES}
+_FOLDED = {name: metrics.RECORDS_FOLDED.labels(name) for name in MODALITY_NAMES}
+_COVERAGE = {name: metrics.WINDOW_COVERAGE.labels(name) for name in MODALITY_NAMES}
 _GATEWAY_TO_WINDOW = metrics.EVENT_LATENCY_SECONDS.labels("gateway_to_window")
 
 

@@ -59,7 +59,7 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
         web_enabled=False,
         topic_disable_leader=True,
     )
-    topic_names = [settings.topic_prefix + spec.name for spec in topics.WATCH.values()]
+    topic_names = [settings.topic_prefix + spec.name for spec in topics.SAMPLE_TOPICS.values()]
     health = Health(settings.stalled_after_s, service="features", topic_prefix=settings.topic_prefix)
     health.set_unready("kafka", "not connected yet")
     # It is asked for with the first record; until then nothing is known against it.
@@ -91,7 +91,7 @@ def create_app(settings: FeaturesSettings) -> FeaturesApp:
                 await app.crash(Stop("the fold has failed"))
                 raise
 
-    used = (*topics.WATCH.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
+    used = (*topics.SAMPLE_TOPICS.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
     watched = TopicMonitor(settings, used, health, back=source.begin_anew)
     http = server(health_app(health))
     sock = bind(settings.health_host, settings.health_port)

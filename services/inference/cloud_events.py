@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from shared.contracts.event import SOURCE, TYPE, ActivityEvent, event_id
 from shared.contracts.labels import HAR2, MOVEMENT, decide
-from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.contracts.window import WindowRecord
 
 Headers = list[tuple[str, bytes]]
@@ -47,7 +47,7 @@ def activity_event(
         label_set=model.label_set,
         probabilities=dict(probabilities),
         movement=movement,
-        modalities=[name for name in NAMES if window.mask[name]],
+        modalities=[name for name in MODALITY_NAMES if window.mask[name]],
         coverage=window.coverage,
         baseline=window.baseline,
         model=model.name_version,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.ingest.errors import TooManyRequests, Unauthorised
 from shared.contracts.errors import InvalidMessage, InvalidUpload, Refused, RetryLater
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.runtime.metrics import NO_MODALITY
 
 MEDIA_TYPE = "application/problem+json"
@@ -51,7 +51,7 @@ def rejection_labels(error: InvalidMessage | RetryLater) -> tuple[str, str]:
     """Whose fault it is, as labels: the modality, "none" where it is not of one, and the reason."""
     if isinstance(error, InvalidUpload):
         member = re.split(r"[.\[]", error.field, maxsplit=1)[0]
-        return member if member in NAMES else NO_MODALITY, error.fault
+        return member if member in MODALITY_NAMES else NO_MODALITY, error.fault
     if isinstance(error, Unauthorised):
         return NO_MODALITY, "unauthorised"
     return NO_MODALITY, "too_many_requests" if isinstance(error, TooManyRequests) else "unavailable"

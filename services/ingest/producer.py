@@ -13,7 +13,7 @@ from services.ingest.batching import BATCH_BYTES, MAX_PENDING_BYTES, Batcher, Me
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import InvalidUpload, Refused, RetryLater
 from shared.contracts.samples import TICK, SampleRecord
-from shared.contracts.topics import WATCH, message_limits
+from shared.contracts.topics import SAMPLE_TOPICS, message_limits
 from shared.contracts.trace_context import HEADER
 from shared.contracts.users import partition_of
 from shared.kafka.errors import is_refusal, record_bytes
@@ -53,7 +53,7 @@ class KafkaSampleProducer:
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
-        self._topics = {name: settings.topic_prefix + spec.name for name, spec in WATCH.items()}
+        self._topics = {name: settings.topic_prefix + spec.name for name, spec in SAMPLE_TOPICS.items()}
         self._batcher: Batcher | None = None
         self._limits: dict[str, int] = {}
 
@@ -73,7 +73,9 @@ class KafkaSampleProducer:
         )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                limits = await message_limits(self._settings.kafka, self._settings.topic_prefix, tuple(WATCH.values()))
+                limits = await message_limits(
+                    self._settings.kafka, self._settings.topic_prefix, tuple(SAMPLE_TOPICS.values())
+                )
                 await producer.start()
                 # Now, not within the bounded time of the first upload.
                 for topic in self._topics.values():

@@ -14,7 +14,7 @@ from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
 from services.ingest.ticks import send_ticks
 from shared.contracts.errors import RetryLater
-from shared.contracts.topics import WATCH, ensure_topics
+from shared.contracts.topics import SAMPLE_TOPICS, ensure_topics
 from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime import garbage
 from shared.runtime.event_loop import watch_event_loop
@@ -72,7 +72,7 @@ async def serve(settings: IngestSettings) -> None:
         # HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz.
         serving = asyncio.create_task(http.serve(sockets=[sock]))
         feeding = asyncio.create_task(run_producer(settings, producer, health))
-        looking = asyncio.create_task(TopicMonitor(settings, tuple(WATCH.values()), health).run())
+        looking = asyncio.create_task(TopicMonitor(settings, tuple(SAMPLE_TOPICS.values()), health).run())
         stopping = asyncio.create_task(stop.wait())
         watching = asyncio.create_task(watch_event_loop())
         try:

@@ -15,7 +15,7 @@ from services.ingest.producer import SampleProducer
 from services.ingest.request_body import Headers, read_body, text
 from services.ingest.validation import decode_upload
 from shared.contracts.errors import InvalidMessage, RetryLater
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.trace_context import ANSWER_HEADER, HEADER, traceparent
 from shared.contracts.upload import to_records
 from shared.runtime import metrics
@@ -24,7 +24,7 @@ from shared.runtime.logging import RateLimitedLogger, trace_extra
 
 # Looked up once: finding a child by its labels costs more than counting.
 _ACCEPTED = metrics.UPLOADS.labels("202")
-_SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in NAMES}
+_SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in MODALITY_NAMES}
 _DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
 
 logger = logging.getLogger("gaitway.ingest.uploads")

@@ -49,8 +49,8 @@ STEPS = Modality("steps", 1, np.dtype("<i4"), 1, (0.4, 5.0), 2_500.0, 0.5, float
 MODALITIES = (ACCELEROMETER, HEART_RATE, STEPS)
 """In the order that breaks ties in the merged log."""
 
-BY_NAME = {modality.name: modality for modality in MODALITIES}
-NAMES = tuple(BY_NAME)
+MODALITY_BY_NAME = {modality.name: modality for modality in MODALITIES}
+MODALITY_NAMES = tuple(MODALITY_BY_NAME)
 
 NO_READING = {"heart_rate": 0, "steps": -1}
 """What a record holds where the watch sent null."""

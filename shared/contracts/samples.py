@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.contracts.decoding import DECODE_ERRORS, Device
 from shared.contracts.errors import InvalidRecord
-from shared.contracts.modality import BY_NAME, Modality, max_span_ms
+from shared.contracts.modality import MODALITY_BY_NAME, Modality, max_span_ms
 
 VERSION = 1
 TICK = b""
@@ -108,7 +108,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     if wire.n * 1000.0 / wire.rate_hz > max_span_ms(wire.rate_hz):
         detail = f"{modality.name} record: {wire.n} samples at {wire.rate_hz:g} Hz span more than an upload may"
         raise InvalidRecord(detail, fault="span")
-    unknown = [name for name in wire.modalities if name not in BY_NAME]
+    unknown = [name for name in wire.modalities if name not in MODALITY_BY_NAME]
     if unknown or modality.name not in wire.modalities:
         raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are not what an upload announces")
     return SampleRecord(

@@ -30,7 +30,7 @@ class TopicSpec:
 
 
 # LogAppendTime makes the broker's clock, one per partition, the time of the log that the merge sorts by.
-WATCH = {
+SAMPLE_TOPICS = {
     m.name: TopicSpec(f"watch.{m.name}", 7 * DAY_MS, {"message.timestamp.type": "LogAppendTime"}) for m in MODALITIES
 }
 GAPS = TopicSpec("watch.gaps", 30 * DAY_MS)
@@ -41,11 +41,15 @@ EVENTS = TopicSpec("activity.events", 30 * DAY_MS)
 BOUTS = TopicSpec("activity.bouts", 30 * DAY_MS)
 LEDGER = TopicSpec("activity.ledger", 8 * DAY_MS, {"cleanup.policy": "compact,delete"})
 
-ALL = (*WATCH.values(), GAPS, REJECTED, WINDOWS, EVENTS, BOUTS, LEDGER)
+ALL_TOPICS = (*SAMPLE_TOPICS.values(), GAPS, REJECTED, WINDOWS, EVENTS, BOUTS, LEDGER)
 
 
 async def ensure_topics(
-    bootstrap_servers: str, prefix: str, partitions: int, replication_factor: int, specs: tuple[TopicSpec, ...] = ALL
+    bootstrap_servers: str,
+    prefix: str,
+    partitions: int,
+    replication_factor: int,
+    specs: tuple[TopicSpec, ...] = ALL_TOPICS,
 ) -> None:
     """Create the missing topics; check the partition count and the settings of those that exist.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.contracts.errors import InvalidUpload
 from shared.contracts.labels import ContextActivity, Intensity
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, STEPS, Modality, max_span_ms
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality, max_span_ms
 from shared.contracts.samples import SampleRecord
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
@@ -93,7 +93,7 @@ def to_records(upload: Upload, received_at_ms: int) -> list[SampleRecord]:
     if upload.steps is not None:
         parts.append((STEPS, upload.steps, steps_total(upload.steps.total)[np.newaxis]))
     if not parts:
-        raise InvalidUpload("", f"an upload needs at least one of {', '.join(BY_NAME)}", fault="missing")
+        raise InvalidUpload("", f"an upload needs at least one of {', '.join(MODALITY_BY_NAME)}", fault="missing")
     modalities = tuple(modality.name for modality, _, _ in parts)
     context = msgspec.to_builtins(upload.context) if upload.context is not None else None
     if upload.sent_at_ms > received_at_ms + FUTURE_MS:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.contracts.decoding import DECODE_ERRORS, Device
 from shared.contracts.errors import InvalidRecord
-from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 
 VERSION = 1
 HOPS_MS = (10_000, 20_000)
@@ -110,8 +110,8 @@ def decode_window(value: bytes) -> WindowRecord:
         raise InvalidRecord(f"window record: version {wire.v}, this reader knows {VERSION}", fault="version")
     if wire.hop_ms not in HOPS_MS or wire.window_start_ms % wire.hop_ms:
         raise InvalidRecord(f"window record: {wire.window_start_ms} is on no grid of {wire.hop_ms} ms")
-    if set(wire.mask) != set(NAMES) or set(wire.coverage) != set(NAMES):
-        raise InvalidRecord(f"window record: mask and coverage need {', '.join(NAMES)} and nothing else")
+    if set(wire.mask) != set(MODALITY_NAMES) or set(wire.coverage) != set(MODALITY_NAMES):
+        raise InvalidRecord(f"window record: mask and coverage need {', '.join(MODALITY_NAMES)} and nothing else")
     if not all(0.0 <= coverage <= 1.0 for coverage in wire.coverage.values()):
         raise InvalidRecord("window record: a coverage outside 0 to 1")
     features: FeatureArrays = {}

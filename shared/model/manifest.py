@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from shared.contracts.errors import BundleError
 from shared.contracts.labels import LABEL_SETS, UNKNOWN
-from shared.contracts.modality import BY_NAME, WINDOW_MS
+from shared.contracts.modality import MODALITY_BY_NAME, WINDOW_MS
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
 
@@ -83,7 +83,7 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
         raise BundleError(f"{path}: {error}") from error
     check_keys(path, manifest.modalities, manifest.feature_shapes)
     for name, shape in manifest.feature_shapes.items():
-        if shape != (computed := BY_NAME[name].feature_shape):
+        if shape != (computed := MODALITY_BY_NAME[name].feature_shape):
             raise BundleError(f"{path}: feature_shapes.{name} is {shape}, the features have {computed}")
     if manifest.label_set not in LABEL_SETS:
         raise BundleError(f"{path}: label_set {manifest.label_set!r}, known are {', '.join(LABEL_SETS)}")

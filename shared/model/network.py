@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, NAMES
+from shared.contracts.modality import ACCELEROMETER, MODALITY_BY_NAME, MODALITY_NAMES
 from shared.model.multi_scale import EMBEDDING as MULTI_SCALE_EMBEDDING
 from shared.model.multi_scale import MultiScaleEncoder
 
@@ -45,7 +45,7 @@ class NetworkConfig:
     """What a network is made of; raises ValueError naming what it is not made of."""
 
     classes: tuple[str, ...]
-    modalities: tuple[str, ...] = NAMES
+    modalities: tuple[str, ...] = MODALITY_NAMES
     encoder: Encoder = "cnn"
     fusion: Fusion = "concatenation"
 
@@ -58,8 +58,8 @@ class NetworkConfig:
                 raise ValueError(f"{what} {value!r}, known are {', '.join(known)}")
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise ValueError(f"modalities {self.modalities}: at least one, each once")
-        if unknown := set(self.modalities) - BY_NAME.keys():
-            raise ValueError(f"modality {min(unknown)!r}, known are {', '.join(NAMES)}")
+        if unknown := set(self.modalities) - MODALITY_BY_NAME.keys():
+            raise ValueError(f"modality {min(unknown)!r}, known are {', '.join(MODALITY_NAMES)}")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes {self.classes}: at least two, each once")
 
@@ -209,7 +209,7 @@ class FusionNetwork(nn.Module):
 def _encoder(config: NetworkConfig, modality: str) -> nn.Module:
     if config.encoder == "multi_scale" and modality == ACCELEROMETER.name:
         return MultiScaleEncoder()
-    channels = BY_NAME[modality].feature_channels
+    channels = MODALITY_BY_NAME[modality].feature_channels
     if config.encoder == "multi_scale":
         # Twenty samples have no scales to speak of.
         return CnnEncoder(channels, CLAMPS[modality])

@@ -23,7 +23,7 @@ from prometheus_client import (
 
 from shared.contracts.errors import RecordFault, UploadFault
 from shared.contracts.gap import GAP_REASONS
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.signal import plausibility
 
@@ -475,13 +475,13 @@ CANARY_LAST_SUCCESS = _gauge(
 
 def masks() -> list[dict[str, bool]]:
     """All masks that a published window can have: the accelerometer is always there."""
-    others = itertools.product((True, False), repeat=len(NAMES) - 1)
-    return [dict(zip(NAMES, (True, *rest), strict=True)) for rest in others]
+    others = itertools.product((True, False), repeat=len(MODALITY_NAMES) - 1)
+    return [dict(zip(MODALITY_NAMES, (True, *rest), strict=True)) for rest in others]
 
 
 def modalities_label(mask: Mapping[str, bool]) -> str:
     """A window's modalities as a label, ``accelerometer+steps``."""
-    return "+".join([name for name in NAMES if mask[name]]) or NO_MODALITY
+    return "+".join([name for name in MODALITY_NAMES if mask[name]]) or NO_MODALITY
 
 
 def rejected_by(service: str) -> dict[RecordFault, Counter]:
@@ -505,7 +505,7 @@ def registry_of(service: str) -> CollectorRegistry:
     return registry
 
 
-for _modality in NAMES:
+for _modality in MODALITY_NAMES:
     SAMPLES_ACCEPTED.labels(_modality)
     RECORDS_FOLDED.labels(_modality)
     SAMPLES_LATE.labels(_modality)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.contracts.gap import Gap, GapReason
 from shared.contracts.labels import RESTING
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, WINDOW_MS, Modality
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITIES, MODALITY_BY_NAME, WINDOW_MS, Modality
 from shared.contracts.samples import SampleRecord
 from shared.signal.baseline import Hop
 from shared.signal.plausibility import Fault, find_faults
@@ -199,7 +199,7 @@ class OpenWindow:
         """
         if self.pending_uploads:
             return False
-        announced = [BY_NAME[name] for name in self.announced]
+        announced = [MODALITY_BY_NAME[name] for name in self.announced]
         continuous = [modality for modality in announced if modality.is_continuous]
         return all(self._spans_cover(modality.name) for modality in continuous or announced)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.chaos.contract import Floats, RunningMedian
-from tests.chaos.history import Seen, Sent
+from tests.chaos.history import ReceivedEvent, Sent
 from tests.chaos.windows import Key, Window
 
 TOLERANCE_MG = 1.0
@@ -23,7 +23,7 @@ Spans = Collection[tuple[float, float]]
 
 
 def baseline_faults(
-    uploads: Collection[Sent], windows: Mapping[Key, Window], events: Collection[Seen], doubts: Spans
+    uploads: Collection[Sent], windows: Mapping[Key, Window], events: Collection[ReceivedEvent], doubts: Spans
 ) -> tuple[int, list[tuple[Key, str]]]:
     """How many events were checked, and what is wrong with them.
 
@@ -31,7 +31,7 @@ def baseline_faults(
     that are folded again as the log is read again; in the end it must be a fold of their last windows once more.
     """
     sent: dict[str, list[Sent]] = defaultdict(list)
-    seen: dict[str, dict[int, Seen]] = defaultdict(dict)
+    seen: dict[str, dict[int, ReceivedEvent]] = defaultdict(dict)
     filled: dict[str, list[Window]] = defaultdict(list)
     for upload in uploads:
         sent[upload.user].append(upload)
@@ -61,7 +61,9 @@ def _in_order(uploads: Sequence[Sent]) -> bool:
     )
 
 
-def _follow(windows: Sequence[Window], events: Mapping[int, Seen], doubts: Spans) -> Iterator[tuple[Key, str] | None]:
+def _follow(
+    windows: Sequence[Window], events: Mapping[int, ReceivedEvent], doubts: Spans
+) -> Iterator[tuple[Key, str] | None]:
     """Per event None, or what is wrong with its baseline; those in doubt are left out."""
     hops: list[Floats] = []
     # Right after a beginning anew several folds explain an event within the tolerance; the next ones tell which it is.

@@ -16,7 +16,7 @@ import numpy as np
 
 from tests.chaos.baselines import baseline_faults
 from tests.chaos.contract import KINDS, WINDOW_MS, features
-from tests.chaos.history import Seen, Sent
+from tests.chaos.history import ReceivedEvent, Sent
 from tests.chaos.network import NumpyNetwork
 from tests.chaos.stall import longest_stall_s
 from tests.chaos.windows import Key, Signals, Window, windows_of
@@ -80,7 +80,7 @@ class Verdict:
         return not (self.lost or self.twice or self.wrong)
 
 
-def check(uploads: Collection[Sent], events: Collection[Seen], network: NumpyNetwork, rules: Rules) -> Verdict:
+def check(uploads: Collection[Sent], events: Collection[ReceivedEvent], network: NumpyNetwork, rules: Rules) -> Verdict:
     """Hold the events against the uploads."""
     windows = {window.key: window for window in windows_of(uploads, rules.hop_ms, rules.grace_ms)}
     verdict = Verdict(windows)
@@ -98,11 +98,11 @@ def check(uploads: Collection[Sent], events: Collection[Seen], network: NumpyNet
     return verdict
 
 
-def _key(event: Seen) -> Key:
+def _key(event: ReceivedEvent) -> Key:
     return event.identity[:3]
 
 
-def _twice(events: Iterable[Seen]) -> Iterable[Finding]:
+def _twice(events: Iterable[ReceivedEvent]) -> Iterable[Finding]:
     by_identity, by_id = Counter[object](), Counter[str]()
     for event in events:
         by_identity[event.identity] += 1
@@ -113,7 +113,7 @@ def _twice(events: Iterable[Seen]) -> Iterable[Finding]:
             yield Finding(_key(event), f"a ce_id that another window has, {_place(event)}")
 
 
-def _wrong_form(events: Iterable[Seen], rules: Rules, network: NumpyNetwork) -> Iterable[Finding]:
+def _wrong_form(events: Iterable[ReceivedEvent], rules: Rules, network: NumpyNetwork) -> Iterable[Finding]:
     partitions: dict[str, int] = {}
     for event in events:
         data = event.data
@@ -132,8 +132,10 @@ def _wrong_form(events: Iterable[Seen], rules: Rules, network: NumpyNetwork) -> 
             yield Finding(_key(event), f"{', '.join(broken)} not as the contract says, {_place(event)}")
 
 
-def _wrong_numbers(windows: dict[Key, Window], events: Iterable[Seen], network: NumpyNetwork) -> Iterable[Finding]:
-    judged: list[tuple[Seen, Signals]] = []
+def _wrong_numbers(
+    windows: dict[Key, Window], events: Iterable[ReceivedEvent], network: NumpyNetwork
+) -> Iterable[Finding]:
+    judged: list[tuple[ReceivedEvent, Signals]] = []
     for event in events:
         window = windows.get(_key(event))
         if window is None or not window.contents:
@@ -153,7 +155,7 @@ def _wrong_numbers(windows: dict[Key, Window], events: Iterable[Seen], network: 
             )
 
 
-def _distances(judged: list[tuple[Seen, Signals]], network: NumpyNetwork) -> list[float]:
+def _distances(judged: list[tuple[ReceivedEvent, Signals]], network: NumpyNetwork) -> list[float]:
     """Per event the largest difference of a probability; infinite where modalities or classes differ."""
     values = {kind.name: np.stack([s[kind.name].values for _, s in judged]) for kind in KINDS}
     masks = {kind.name: np.array([s[kind.name].passes for _, s in judged]) for kind in KINDS}
@@ -172,5 +174,5 @@ def _distances(judged: list[tuple[Seen, Signals]], network: NumpyNetwork) -> lis
     return distances
 
 
-def _place(event: Seen) -> str:
+def _place(event: ReceivedEvent) -> str:
     return f"partition {event.partition} offset {event.offset}"

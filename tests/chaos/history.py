@@ -58,7 +58,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class ReceivedEvent:
     """One event as a read_committed consumer got it; ``read_ms`` None: only the reading at the end has it."""
 
     partition: int
@@ -93,10 +93,10 @@ def read_uploads(path: Path) -> list[Sent]:
     return [sent for sent in found.values() if not any(attempt.answer == REFUSED for attempt in sent.attempts)]
 
 
-def read_events(path: Path) -> list[Seen]:
+def read_events(path: Path) -> list[ReceivedEvent]:
     """All events, by partition and offset."""
     with path.open() as lines:
-        events = [Seen(**json.loads(line)) for line in lines]
+        events = [ReceivedEvent(**json.loads(line)) for line in lines]
     return sorted(events, key=lambda event: (event.partition, event.offset))
 
 

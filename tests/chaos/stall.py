@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from tests.chaos.history import Seen
+from tests.chaos.history import ReceivedEvent
 from tests.chaos.windows import Key, Window
 
 
-def longest_stall_s(windows: Mapping[Key, Window], events: Collection[Seen], grace_ms: float) -> float:
+def longest_stall_s(windows: Mapping[Key, Window], events: Collection[ReceivedEvent], grace_ms: float) -> float:
     """From the 202 of a window's last upload, or the event before, to the next event of its partition.
 
     A window that has no event at all is lost, and makes no stall of the run's length on top.

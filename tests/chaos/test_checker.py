@@ -15,7 +15,7 @@ from shared.model.bundle import load_bundle
 from shared.signal.features import accelerometer_features, heart_rate_features, steps_features
 from tests.chaos.checker import Rules, Verdict, check
 from tests.chaos.contract import KINDS, RunningMedian, features
-from tests.chaos.history import Seen, Sent, read_uploads, write_lines
+from tests.chaos.history import ReceivedEvent, Sent, read_uploads, write_lines
 from tests.chaos.network import NumpyNetwork
 from tests.chaos.run import MODEL
 from tests.chaos.windows import Window, windows_of
@@ -76,7 +76,7 @@ def history(tmp_path: Path) -> Callable[[list[Line]], list[Sent]]:
     return read
 
 
-def event_of(window: Window, offset: int, mg: list[int], state: str, network: NumpyNetwork) -> Seen:
+def event_of(window: Window, offset: int, mg: list[int], state: str, network: NumpyNetwork) -> ReceivedEvent:
     """The event that a pipeline in order gives for this window."""
     user, device, start = window.key
     signals = window.contents[0]
@@ -108,10 +108,10 @@ def event_of(window: Window, offset: int, mg: list[int], state: str, network: Nu
         },
         "published_at_ms": 1_000 * offset,
     }
-    return Seen(1, offset, user, {"ce_id": f"{user}-{start}"}, data, window.due_ms(RULES.grace_ms) + 500)
+    return ReceivedEvent(1, offset, user, {"ce_id": f"{user}-{start}"}, data, window.due_ms(RULES.grace_ms) + 500)
 
 
-def events_of(uploads: list[Sent], network: NumpyNetwork, *, folds: bool = True) -> list[Seen]:
+def events_of(uploads: list[Sent], network: NumpyNetwork, *, folds: bool = True) -> list[ReceivedEvent]:
     """All events, the baseline folded window by window, or that of the window itself."""
     median, events = RunningMedian(), []
     for offset, window in enumerate(w for w in windows_of(uploads, RULES.hop_ms, RULES.grace_ms) if w.contents):
@@ -123,7 +123,7 @@ def events_of(uploads: list[Sent], network: NumpyNetwork, *, folds: bool = True)
     return events
 
 
-def changed(event: Seen, **data: Any) -> Seen:
+def changed(event: ReceivedEvent, **data: Any) -> ReceivedEvent:
     return replace(event, data=event.data | data)
 
 
@@ -174,7 +174,7 @@ def test_twice(lines: list[Line], history: Callable[[list[Line]], list[Sent]], n
     ],
 )
 def test_wrong(
-    change: Callable[[Seen], Seen],
+    change: Callable[[ReceivedEvent], ReceivedEvent],
     lines: list[Line],
     history: Callable[[list[Line]], list[Sent]],
     network: NumpyNetwork,

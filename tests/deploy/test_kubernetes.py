@@ -293,7 +293,7 @@ def test_production_keeps_three_copies(rendered: dict[str, Manifests]) -> None:
 
 
 def test_lag_is_that_of_the_services_own_groups(rendered: dict[str, Manifests]) -> None:
-    read = {"features": topics.WATCH["accelerometer"].name, "inference": topics.WINDOWS.name}
+    read = {"features": topics.SAMPLE_TOPICS["accelerometer"].name, "inference": topics.WINDOWS.name}
     scaled = of_kind(rendered["prod with components"], "ScaledObject")
     triggers = {one["metadata"]["name"]: one["spec"]["triggers"][0]["metadata"] for one in scaled}
     assert {name: (one["consumerGroup"], one["topic"]) for name, one in triggers.items()} == {

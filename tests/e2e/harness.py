@@ -152,7 +152,7 @@ class Pipeline:
 
     async def settle(self, timeout_s: float = 150) -> None:
         """Return once all that was sent so far is folded, and all that this gave is classified."""
-        watch = [spec.name for spec in topics.WATCH.values()]
+        watch = [spec.name for spec in topics.SAMPLE_TOPICS.values()]
         await self._catch_up("features", await self.end_offsets(*watch), timeout_s)
         await self._catch_up("inference", await self.end_offsets(topics.WINDOWS.name), timeout_s)
 

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, ValkeyServer
 from shared.contracts import topics
-from shared.contracts.modality import ACCELEROMETER, NAMES
+from shared.contracts.modality import ACCELEROMETER, MODALITY_NAMES
 from shared.contracts.samples import TICK, SampleRecord
 from shared.contracts.token import make_token
 from tests.e2e.harness import HTTP_S, JWT_KEY, until
@@ -192,7 +192,7 @@ async def test_a_topic_far_ahead_waits_in_kafka(
     broker: KafkaBroker, valkey: ValkeyServer, topic_prefix: str, redis_prefix: str, tmp_path: Path
 ) -> None:
     kafka = broker.bootstrap_servers
-    names = [f"{topic_prefix}watch.{name}" for name in NAMES]
+    names = [f"{topic_prefix}watch.{name}" for name in MODALITY_NAMES]
     settings = {
         "kafka": kafka,
         "topic_prefix": topic_prefix,

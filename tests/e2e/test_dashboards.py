@@ -120,7 +120,7 @@ async def send_junk(pipeline: Pipeline) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=pipeline.kafka)
     await producer.start()
     try:
-        topic = pipeline.prefix + topics.WATCH["steps"].name
+        topic = pipeline.prefix + topics.SAMPLE_TOPICS["steps"].name
         await producer.send_and_wait(topic, key=b"bad", value=b"junk", partition=0)
     finally:
         await producer.stop()

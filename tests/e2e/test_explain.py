@@ -61,7 +61,7 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
         assert found.equal, found.verdict
         assert (found.event.partition, found.event.offset) == (event.partition, event.offset)
         assert found.whole_log
-        assert found.baseline == found.told.baseline
+        assert found.baseline == found.recorded.baseline
         assert [name for name, use in found.modalities.items() if use.masked is None] == event.data["modalities"]
         assert found.modalities["accelerometer"].samples == sum(
             source.samples for source in found.sources if source.topic == "watch.accelerometer"
@@ -78,7 +78,8 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
     as_json = json.loads(command(pipeline, bundle, event.headers["ce_id"], "--json").stdout)
     assert as_json["equal"]
     held = {
-        (r.topic, r.partition, r.offset): r for r in await pipeline.records(*(s.name for s in topics.WATCH.values()))
+        (r.topic, r.partition, r.offset): r
+        for r in await pipeline.records(*(s.name for s in topics.SAMPLE_TOPICS.values()))
     }
     for source in as_json["sources"]:
         record = held[pipeline.prefix + source["topic"], source["partition"], source["offset"]]
@@ -87,10 +88,10 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
     # Of those that say a class and of those that say "unknown" one each; another word is found in both.
     unknown = {e.data["activity"] == UNKNOWN: e for e in events}
     assert unknown.keys() == {True, False}
-    for number, told in enumerate(unknown.values()):
-        assert (await explained(told.headers["ce_id"])).equal
-        word = HAR7[0] if told.data["activity"] == UNKNOWN else UNKNOWN
-        await put(pipeline, told, f"word-{number}", activity=word)
+    for number, recorded in enumerate(unknown.values()):
+        assert (await explained(recorded.headers["ce_id"])).equal
+        word = HAR7[0] if recorded.data["activity"] == UNKNOWN else UNKNOWN
+        await put(pipeline, recorded, f"word-{number}", activity=word)
         assert (await explained(f"word-{number}")).differences == ["activity"]
 
     altered = dict(event.data["probabilities"])

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from gaitway.expected import expected_windows
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from tests.recordings import EXAMPLES
 from training.datasets import read_recording
-from training.offline import closed_of
+from training.offline import assemble
 
 GARMIN = EXAMPLES / "garmin-1"
 CHECKED_IN = json.loads((Path(__file__).parents[1] / "data" / "garmin-1.json").read_text())
@@ -27,13 +27,13 @@ STARTS = [window["window_start_ms"] for window in CHECKED_IN["windows"]]
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    closed = closed_of(read_recording(GARMIN))
+    closed = assemble(read_recording(GARMIN))
     return {
         "windows": [
             {
                 "window_start_ms": window.window_start_ms,
-                "mask": {name: bool(window.signals[name].passes) for name in NAMES},
-                "coverage": {name: round(float(window.signals[name].coverage), 6) for name in NAMES},
+                "mask": {name: bool(window.signals[name].passes) for name in MODALITY_NAMES},
+                "coverage": {name: round(float(window.signals[name].coverage), 6) for name in MODALITY_NAMES},
             }
             for window in sorted(closed.windows, key=lambda window: window.window_start_ms)
         ],
@@ -42,7 +42,7 @@ def found() -> dict[str, Any]:
                 {"modality": gap.modality, "start_ms": gap.start_ms, "end_ms": gap.end_ms, "reason": gap.reason}
                 for gap in closed.gaps
             ),
-            key=lambda gap: (gap["start_ms"], NAMES.index(gap["modality"])),
+            key=lambda gap: (gap["start_ms"], MODALITY_NAMES.index(gap["modality"])),
         ),
     }
 

@@ -103,7 +103,7 @@ async def test_the_whole_log_again_gives_no_second_event(
 
     for server in (pipeline.features, pipeline.inference):
         server.kill()
-    await rewind(pipeline, "features", *(spec.name for spec in topics.WATCH.values()))
+    await rewind(pipeline, "features", *(spec.name for spec in topics.SAMPLE_TOPICS.values()))
     await rewind(pipeline, "inference", topics.WINDOWS.name)
     if redis_is_empty:
         await forget_baselines(pipeline)

@@ -84,7 +84,7 @@ async def every_metric_has_a_sample(pipeline: Pipeline) -> None:
 
 async def lag_is_told_of_each_partition(pipeline: Pipeline) -> None:
     wanted = {
-        "features": {(spec.name, str(p)) for spec in topics.WATCH.values() for p in range(4)},
+        "features": {(spec.name, str(p)) for spec in topics.SAMPLE_TOPICS.values() for p in range(4)},
         "inference": {(topics.WINDOWS.name, str(p)) for p in range(4)},
     }
     for service, partitions in wanted.items():
@@ -104,7 +104,7 @@ async def one_trace_from_upload_to_event(pipeline: Pipeline, events: list[Event]
     trace_id = events[-1].headers["traceparent"].split("-")[1]
     (upload,) = [line for line in log_lines(pipeline, "ingest") if line.get("trace_id") == trace_id]
     assert upload["message"].endswith("samples accepted")
-    for name in (*(spec.name for spec in topics.WATCH.values()), topics.WINDOWS.name):
+    for name in (*(spec.name for spec in topics.SAMPLE_TOPICS.values()), topics.WINDOWS.name):
         headers = [dict(r.headers).get("traceparent", b"").decode() for r in await pipeline.records(name)]
         assert any(trace_id in traceparent for traceparent in headers) or name == "watch.heart_rate", name
     starts = {e.data["window_start_ms"] for e in events if trace_id in e.headers["traceparent"]}

@@ -98,7 +98,7 @@ async def widen(pipeline: Pipeline) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=pipeline.kafka)
     await admin.start()
     try:
-        await admin.create_partitions({pipeline.prefix + spec.name: NewPartitions(MORE) for spec in topics.ALL})
+        await admin.create_partitions({pipeline.prefix + spec.name: NewPartitions(MORE) for spec in topics.ALL_TOPICS})
     finally:
         await admin.close()
 

@@ -13,7 +13,7 @@ from gaitway.predict.run import predict
 from gaitway.replay import Watch
 from shared.contracts import topics
 from shared.contracts.labels import HAR7, UNKNOWN
-from shared.contracts.modality import NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.contracts.upload import Upload
 from shared.model.bundle import load_bundle
 from tests.e2e.harness import (
@@ -105,7 +105,7 @@ async def test_events_are_the_windows_of_the_offline_path(
         assert event.headers["traceparent"] in traces_of(by_name[event.key], event.data["window_start_ms"])
     assert {event.window: signals(event) for event in events} == {
         window: (
-            [name for name in NAMES if found.record.mask[name]],
+            [name for name in MODALITY_NAMES if found.record.mask[name]],
             pytest.approx(found.record.coverage),
             found.record.device,
             found.record.utc_offset_min,
@@ -171,7 +171,7 @@ def assert_contract(event: Event) -> None:
         assert data["activity"] == UNKNOWN
     else:
         assert data["probabilities"][data["activity"]] == data["confidence"]
-    assert data["coverage"].keys() == set(NAMES)
+    assert data["coverage"].keys() == set(MODALITY_NAMES)
     assert data["modalities"][0] == "accelerometer"
     assert data["baseline"].keys() == {"accelerometer", "heart_rate"}
     assert data["source_received_at_ms"] <= data["published_at_ms"]
@@ -180,7 +180,7 @@ def assert_contract(event: Event) -> None:
 async def partitions(pipeline: Pipeline) -> dict[str, int]:
     """Per user the one partition that all of the input lies in."""
     found: dict[str, set[int]] = {}
-    for record in await pipeline.records(*(spec.name for spec in topics.WATCH.values()), topics.WINDOWS.name):
+    for record in await pipeline.records(*(spec.name for spec in topics.SAMPLE_TOPICS.values()), topics.WINDOWS.name):
         if record.key is not None:
             found.setdefault(record.key.decode(), set()).add(record.partition)
     assert all(len(numbers) == 1 for numbers in found.values()), found

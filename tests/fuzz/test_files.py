@@ -19,7 +19,7 @@ from tests.bundles import random_bundle
 from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, hostile, mutated
 from training.datasets.folder import read_recording
 from training.datasets.recording import DatasetError, G, Recording
-from training.offline import closed_of
+from training.offline import assemble
 from training.upload_simulator import uploads
 
 ACCELEROMETER = b"t_ms,x,y,z\n" + b"".join(b"%d,12,-33,980\n" % (1_668_000_000_000 + 40 * i) for i in range(8))
@@ -144,7 +144,7 @@ def test_any_rate_is_sent_and_yields_the_windows_that_are_expected(
         for upload in uploads(found):
             sent = msgspec.json.decode(msgspec.json.encode(upload), type=Upload)
             to_records(sent, sent.sent_at_ms)
-        starts = [window.window_start_ms for window in closed_of(found).windows]
+        starts = [window.window_start_ms for window in assemble(found).windows]
         assert sorted(starts) == expected_windows(Path(folder))
 
 

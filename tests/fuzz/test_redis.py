@@ -16,7 +16,7 @@ from shared.contracts.window import HEART_RATE_STATES
 from shared.signal.baseline import Hop, UserBaseline
 from shared.signal.wear import DeviceHistory
 from tests.fuzz.mutations import mutated
-from tests.shared.signal.single_user import Folded
+from tests.shared.signal.single_user import SingleUser
 from tests.shared.windows.signals import BASE_MS
 
 HOP = Hop(
@@ -31,7 +31,7 @@ HOP = Hop(
 
 
 def valid() -> bytes:
-    folded = Folded()
+    folded = SingleUser()
     folded.update(HOP)
     return folded.baseline.to_bytes()
 
@@ -77,7 +77,7 @@ def test_a_baseline_that_is_read_can_be_used_and_written(data):
         assert all(-4_096 <= mg <= 4_096 for mg in numbers.accelerometer.mg)
         assert numbers.heart_rate.state in HEART_RATE_STATES
         assert 0 <= numbers.heart_rate.bpm <= 255
-        Folded(baseline).update(HOP)
+        SingleUser(baseline).update(HOP)
     assert len(baseline.to_bytes()) == len(VALID)
 
 
@@ -88,7 +88,7 @@ def test_a_history_that_is_read_can_be_used_and_written(data):
         history = DeviceHistory.from_bytes(HISTORY[:1] + data if len(data) == len(HISTORY) - 1 else data)
     except InvalidRecord:
         return
-    folded = Folded()
+    folded = SingleUser()
     folded.state.histories["watch"] = history
     for start_ms in (HOP.start_ms, HOP.start_ms + HOP.hop_ms, history.newest_start_ms):
         folded.update(replace(HOP, start_ms=start_ms))
@@ -98,7 +98,7 @@ def test_a_history_that_is_read_can_be_used_and_written(data):
 def test_a_baseline_that_was_halved_is_one():
     """Halving rounds each bin down, so that the axes no longer hold the same number of samples."""
     rng = np.random.default_rng(1)
-    folded = Folded()
+    folded = SingleUser()
     for _ in range(2_300):
         folded.update(replace(HOP, mg=rng.normal(0, 400, (3, 250))))
     baseline = folded.baseline

@@ -8,7 +8,7 @@ import pytest
 
 from gaitway.expected import expected_windows, passes, sent_stamps
 from training.datasets.folder import read_recording
-from training.offline import closed_of
+from training.offline import assemble
 
 START_MS = 1_668_000_000_000
 RECORDINGS = sorted(p.parent for p in (Path(__file__).parents[2] / "examples/recordings").glob("*/accelerometer.csv*"))
@@ -115,7 +115,7 @@ def test_a_recording_without_accelerometer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hop_ms", [10_000, 20_000])
 @pytest.mark.parametrize("folder", RECORDINGS, ids=lambda folder: folder.name)
 def test_the_pipeline_yields_exactly_these(folder: Path, hop_ms: int) -> None:
-    closed = closed_of(read_recording(folder), hop_ms=hop_ms)
+    closed = assemble(read_recording(folder), hop_ms=hop_ms)
     starts = [window.window_start_ms for window in closed.windows]
     assert sorted(starts) == expected_windows(folder, hop_ms=hop_ms)
 

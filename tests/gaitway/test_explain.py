@@ -119,26 +119,26 @@ def published(model: LoadedModel) -> ActivityEvent:
     return activity_event("u", record, dict(zip(model.classes, row.tolist(), strict=True)), name, BASE_MS + 50_000)
 
 
-def differences(told: ActivityEvent, model: LoadedModel) -> list[str]:
+def differences(recorded: ActivityEvent, model: LoadedModel) -> list[str]:
     found = recomputed(UPLOADS, ARRIVALS_MS, ["u", "u"])
-    return compare(Event("id", {}, 3, 0, None), told, found, model, whole=True).differences
+    return compare(Event("id", {}, 3, 0, None), recorded, found, model, whole=True).differences
 
 
 @pytest.mark.parametrize(("model", "unknown"), [(0.0, False), (0.99, True)], indirect=["model"])
 def test_what_inference_says_is_what_the_log_gives(model, unknown):
-    told = published(model)
-    assert (told.activity == UNKNOWN) == unknown
-    assert told.confidence == max(told.probabilities.values())
-    assert differences(told, model) == []
+    recorded = published(model)
+    assert (recorded.activity == UNKNOWN) == unknown
+    assert recorded.confidence == max(recorded.probabilities.values())
+    assert differences(recorded, model) == []
 
 
 @pytest.mark.parametrize("model", [0.0, 0.99], indirect=True)
 def test_another_word_than_the_events_own_probabilities_give_differs(model):
-    told = published(model)
+    recorded = published(model)
     for activity in (*model.classes, UNKNOWN):
-        expected = [] if activity == told.activity else ["activity"]
-        assert differences(msgspec.structs.replace(told, activity=activity), model) == expected
-    assert differences(msgspec.structs.replace(told, confidence=told.confidence - 1e-3), model) == ["activity"]
+        expected = [] if activity == recorded.activity else ["activity"]
+        assert differences(msgspec.structs.replace(recorded, activity=activity), model) == expected
+    assert differences(msgspec.structs.replace(recorded, confidence=recorded.confidence - 1e-3), model) == ["activity"]
 
 
 def test_the_threshold_is_that_of_the_bundle(tmp_path):
@@ -151,20 +151,20 @@ def test_the_threshold_is_that_of_the_bundle(tmp_path):
 
 def test_a_difference_in_the_last_bits_changes_no_word(model):
     # Two classes that are near equal: which is ahead is up to the batch, and the event decides.
-    told = published(model)
-    (first, most), (second, more) = sorted(told.probabilities.items(), key=lambda item: -item[1])[:2]
-    swapped = told.probabilities | {first: more, second: most}
+    recorded = published(model)
+    (first, most), (second, more) = sorted(recorded.probabilities.items(), key=lambda item: -item[1])[:2]
+    swapped = recorded.probabilities | {first: more, second: most}
     activity, confidence = decide(swapped, model.abstain_below)
-    event = msgspec.structs.replace(told, probabilities=swapped, activity=activity, confidence=confidence)
+    event = msgspec.structs.replace(recorded, probabilities=swapped, activity=activity, confidence=confidence)
     assert activity == second
     # These are far apart, so that the probabilities differ, but not the word that belongs to them.
     assert differences(event, model) == ["probabilities"]
 
 
 def test_the_baseline_in_the_event_is_what_the_model_gets(model):
-    told = published(model)
-    x_mg, y_mg, z_mg = told.baseline.accelerometer.mg
-    other = Baseline(AccelerometerBaseline("stable", (x_mg + 900, y_mg, z_mg)), told.baseline.heart_rate)
+    recorded = published(model)
+    x_mg, y_mg, z_mg = recorded.baseline.accelerometer.mg
+    other = Baseline(AccelerometerBaseline("stable", (x_mg + 900, y_mg, z_mg)), recorded.baseline.heart_rate)
     (raw,) = (
         w for w in fold(delivered(UPLOADS, ARRIVALS_MS, [(0, 0, 0)] * 2)).windows if w.window_start_ms == START_MS
     )
@@ -176,8 +176,8 @@ def test_the_baseline_in_the_event_is_what_the_model_gets(model):
         probabilities = dict(zip(model.classes, row.tolist(), strict=True))
         activity, confidence = decide(probabilities, model.abstain_below)
         return msgspec.structs.replace(
-            told, baseline=other, probabilities=probabilities, activity=activity, confidence=confidence
+            recorded, baseline=other, probabilities=probabilities, activity=activity, confidence=confidence
         )
 
     assert differences(event(other.accelerometer.mg), model) == []
-    assert differences(event(told.baseline.accelerometer.mg), model) == ["probabilities"]
+    assert differences(event(recorded.baseline.accelerometer.mg), model) == ["probabilities"]

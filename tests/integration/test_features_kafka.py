@@ -24,9 +24,9 @@ from services.features.processor import Processor
 from services.features.producer import KafkaWindowProducer
 from services.features.settings import FeaturesSettings
 from shared.contracts import topics
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK
-from shared.contracts.topics import REJECTED, WATCH, WINDOWS
+from shared.contracts.topics import REJECTED, SAMPLE_TOPICS, WINDOWS
 from shared.contracts.window import decode_window
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.runtime.health import Health
@@ -70,7 +70,7 @@ class FeaturesWorker:
             "commit_interval_ms": 50,
         }
         settings = FeaturesSettings(**values | changes)
-        names = [prefix + spec.name for spec in WATCH.values()]
+        names = [prefix + spec.name for spec in SAMPLE_TOPICS.values()]
         self.store = BaselineStore(settings.redis, settings.redis_prefix)
         self.publisher = KafkaWindowProducer(settings.kafka, prefix)
         self.health = Health(settings.stalled_after_s)
@@ -106,7 +106,7 @@ class Watches:
         self.base_ms = int(time.time() * 1000) // 20_000 * 20_000 - 200_000
 
     def name(self, topic: int) -> str:
-        return f"{self._prefix}watch.{NAMES[topic]}"
+        return f"{self._prefix}watch.{MODALITY_NAMES[topic]}"
 
     async def upload(
         self, person: int, from_ms: int, to_ms: int, headers: Sequence[tuple[str, bytes]] = ()

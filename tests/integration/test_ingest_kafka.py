@@ -22,7 +22,7 @@ from services.ingest.auth import make_token
 from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import RetryLater
-from shared.contracts.modality import BY_NAME, NAMES
+from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from shared.contracts.samples import TICK, decode_samples
 from shared.contracts.topics import ensure_topics
 from shared.contracts.upload import Upload, to_records
@@ -89,14 +89,14 @@ async def until(client: httpx.AsyncClient, path: str, wanted: int, timeout_s: fl
 def fresh(seq: int = 0) -> dict[str, object]:
     """The example, sent now."""
     body = upload("seq", seq)
-    for name in NAMES:
+    for name in MODALITY_NAMES:
         body[name]["t0_ms"] = int(time.time() * 1000) - 5_000
     return body
 
 
 async def read(kafka: str, prefix: str) -> list[ConsumerRecord]:
     """All records of the watch topics up to now."""
-    partitions = [TopicPartition(f"{prefix}watch.{name}", p) for name in NAMES for p in range(PARTITIONS)]
+    partitions = [TopicPartition(f"{prefix}watch.{name}", p) for name in MODALITY_NAMES for p in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
     try:
@@ -113,7 +113,7 @@ async def read(kafka: str, prefix: str) -> list[ConsumerRecord]:
 
 async def ticked_everywhere(kafka: str, prefix: str, times: int) -> bool:
     ticks = Counter((record.topic, record.partition) for record in await read(kafka, prefix) if record.key is None)
-    return len(ticks) == len(NAMES) * PARTITIONS and min(ticks.values()) >= times
+    return len(ticks) == len(MODALITY_NAMES) * PARTITIONS and min(ticks.values()) >= times
 
 
 async def test_an_upload_becomes_three_records_and_ticks_go_everywhere(kafka, topic_prefix):
@@ -137,18 +137,18 @@ async def test_an_upload_becomes_three_records_and_ticks_go_everywhere(kafka, to
     assert {record.timestamp_type for record in records} == {1}, "LogAppendTime"
     samples = {record.topic: record for record in records if record.key is not None}
     assert len(samples) == len([record for record in records if record.key is not None]) == 3
-    for name, modality in BY_NAME.items():
+    for name, modality in MODALITY_BY_NAME.items():
         record = samples[f"{topic_prefix}watch.{name}"]
         assert record.key == b"u1"
         assert record.partition == DefaultPartitioner()(b"u1", list(range(PARTITIONS)), [])
         assert dict(record.headers) == {"traceparent": TRACE.encode()}
         decoded = decode_samples(modality, record.value)
-        assert (decoded.seq, decoded.modalities) == (7, NAMES)
+        assert (decoded.seq, decoded.modalities) == (7, MODALITY_NAMES)
         assert before_ms <= decoded.received_at_ms <= record.timestamp + 1_000
 
     ticks = [(record.topic, record.partition) for record in records if record.key is None]
     assert {record.value for record in records if record.key is None} == {TICK}
-    assert set(ticks) == {(f"{topic_prefix}watch.{name}", p) for name in NAMES for p in range(PARTITIONS)}
+    assert set(ticks) == {(f"{topic_prefix}watch.{name}", p) for name in MODALITY_NAMES for p in range(PARTITIONS)}
 
 
 async def test_the_largest_upload_goes_through(kafka, topic_prefix):

@@ -31,7 +31,7 @@ async def ticking(kafka: str, prefix: str) -> AsyncIterator[AIOKafkaProducer]:
 
         async def tick() -> None:
             while True:
-                for spec in topics.WATCH.values():
+                for spec in topics.SAMPLE_TOPICS.values():
                     for partition in range(PARTITIONS):
                         await anybody.send(prefix + spec.name, TICK, partition=partition)
                 await asyncio.sleep(0.1)
@@ -60,7 +60,7 @@ async def dead_letters(kafka: str, prefix: str) -> list[int]:
 
 
 async def test_features(kafka, bus, redis_url, redis_prefix):
-    name = bus + topics.WATCH["steps"].name
+    name = bus + topics.SAMPLE_TOPICS["steps"].name
     settings = {
         "kafka": kafka,
         "topic_prefix": bus,

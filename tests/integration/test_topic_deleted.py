@@ -151,11 +151,11 @@ async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, mon
     work.cancel()
 
 
-@pytest.mark.parametrize("spec", [topics.WINDOWS, topics.WATCH["steps"]], ids=["windows", "steps"])
+@pytest.mark.parametrize("spec", [topics.WINDOWS, topics.SAMPLE_TOPICS["steps"]], ids=["windows", "steps"])
 async def test_features_go_on_when_a_topic_of_theirs_is_back(kafka, topic_prefix, redis_url, redis_prefix, spec):
     await topics.ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
     worker = FeaturesWorker(kafka, topic_prefix, redis_url, redis_prefix)
-    used = (*topics.WATCH.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
+    used = (*topics.SAMPLE_TOPICS.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
     watch = TopicMonitor(worker.source._settings, used, worker.health, back=worker.source.begin_anew)
     async with watches(kafka, topic_prefix) as people, worker.running():
         looking = asyncio.create_task(watch.run())

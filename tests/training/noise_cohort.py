@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shared.contracts.modality import BY_NAME, NAMES
+from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from training.datasets.recording import BASE_MS, Label, Recording
 from training.experiment.cohort import Cohort
 from training.experiment.results import Protocol
@@ -24,13 +24,15 @@ def protocol(**changed: object) -> Protocol:
     return Protocol(**(numbers | changed))
 
 
-def cohort(*, people: int = 7, windows: int = 6, seed: int = 0, names: tuple[str, ...] = NAMES) -> Cohort:
+def cohort(*, people: int = 7, windows: int = 6, seed: int = 0, names: tuple[str, ...] = MODALITY_NAMES) -> Cohort:
     """Noise, a little louder in class 1."""
     rng = np.random.default_rng(seed)
     n = people * windows
     target = np.arange(n) % 2
     features = {
-        name: (rng.standard_normal((n, *BY_NAME[name].feature_shape)) * (1 + target[:, None, None])).astype(np.float16)
+        name: (rng.standard_normal((n, *MODALITY_BY_NAME[name].feature_shape)) * (1 + target[:, None, None])).astype(
+            np.float16
+        )
         for name in names
     }
     person = np.repeat(np.arange(people), windows)

@@ -12,7 +12,7 @@ from training.evaluation.ablation import (
     ARMS,
     WHOLE,
     Outcome,
-    judge,
+    evaluate_arm,
     read_outcomes,
     run_ablation,
     table,
@@ -27,7 +27,9 @@ def outcome(arm: str, seed: int, **people: float) -> Outcome:
 
 def test_every_arm_is_judged_on_the_same_people(monkeypatch):
     samples = made_up(90)
-    found = {name: judge(name, samples, CLASSES, seed=0, steps=20, processes=1) for name in ("whole", "paper_cnn")}
+    found = {
+        name: evaluate_arm(name, samples, CLASSES, seed=0, steps=20, processes=1) for name in ("whole", "paper_cnn")
+    }
     assert found["whole"].people.keys() == found["paper_cnn"].people.keys() == set(np.unique(samples.person))
     assert found["whole"].people != found["paper_cnn"].people
 
@@ -53,7 +55,7 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
         judged.append((name, seed))
         return outcome(name, seed, a=0.5, b=1.0)
 
-    monkeypatch.setattr(ablation, "judge", quick)
+    monkeypatch.setattr(ablation, "evaluate_arm", quick)
     out = tmp_path / "ablation.jsonl"
 
     def run(seeds):
@@ -82,7 +84,7 @@ def test_the_difference_is_paired_by_person():
 
 def test_an_arm_that_is_not_there():
     with pytest.raises(KeyError):
-        judge("nothing", made_up(3), CLASSES, 0, 20, 1)
+        evaluate_arm("nothing", made_up(3), CLASSES, 0, 20, 1)
 
 
 def test_the_committed_table_is_made_again_from_its_results():

@@ -49,9 +49,9 @@ def test_a_shifted_heart_rate_is_30_bpm_higher_and_rises_as_before(samples):
 
 
 def test_a_lent_heart_rate_is_another_persons(samples):
-    lent = corruption.heart_rate_of_another(samples).features["heart_rate"]
+    donated = corruption.heart_rate_of_another(samples).features["heart_rate"]
     for row in np.flatnonzero(samples.mask[:, 1]):
-        lenders = samples.person[(samples.features["heart_rate"] == lent[row]).all(axis=(1, 2))]
+        lenders = samples.person[(samples.features["heart_rate"] == donated[row]).all(axis=(1, 2))]
         assert len(lenders)
         assert samples.person[row] not in lenders
     with pytest.raises(ValueError, match="1 people have a heart rate"):

@@ -8,12 +8,12 @@ import pytest
 from shared.model.network import NetworkConfig
 from tests.training.separable_samples import CLASSES, QUICK, made_up
 from training.evaluation.evaluate import (
-    counted,
     cross_validate,
     fold_of_people,
-    gather,
     leave_one_dataset_out,
+    pool_predictions,
     summary,
+    to_evaluation,
 )
 from training.samples import concatenate
 
@@ -33,11 +33,11 @@ def test_cross_validation_judges_every_window_once() -> None:
     samples, config = made_up(90), NetworkConfig(CLASSES)
     folds = list(cross_validate(config, samples, QUICK, folds=3))
     assert [fold.name for fold in folds] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
-    found = gather(samples, folds)
+    found = pool_predictions(samples, folds)
     assert not np.isnan(found).any()
-    judged = counted(samples, found, config)
-    assert len(judged.samples) == 45  # every second window overlaps the one before
-    assert summary(judged.samples, judged.logits.argmax(axis=1), CLASSES)["uar"] > 0.9
+    evaluation = to_evaluation(samples, found, config)
+    assert len(evaluation.samples) == 45  # every second window overlaps the one before
+    assert summary(evaluation.samples, evaluation.logits.argmax(axis=1), CLASSES)["uar"] > 0.9
 
 
 def test_each_data_set_is_judged_by_a_network_of_the_others() -> None:
@@ -49,5 +49,7 @@ def test_each_data_set_is_judged_by_a_network_of_the_others() -> None:
     for processes in (1, 2):
         folds = {fold.name: fold for fold in leave_one_dataset_out(config, samples, QUICK, processes=processes)}
         assert set(folds) == {"made_up", "other"}
-        judged = counted(samples.take(folds["other"].rows), folds["other"].logits, config)
-        assert summary(judged.samples, judged.logits.argmax(axis=1), CLASSES)["uar"] == pytest.approx(1 / 3, abs=0.05)
+        evaluation = to_evaluation(samples.take(folds["other"].rows), folds["other"].logits, config)
+        assert summary(evaluation.samples, evaluation.logits.argmax(axis=1), CLASSES)["uar"] == pytest.approx(
+            1 / 3, abs=0.05
+        )

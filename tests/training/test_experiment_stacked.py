@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.model.network import FusionNetwork, NetworkConfig
 from tests.training.noise_cohort import cohort, protocol
 from training.experiment import reference_trainer
@@ -45,7 +45,7 @@ CHECKED = [
     variant
     for variant in variants()
     if variant.encoder == "cnn" or "accelerometer" not in variant.modalities or len(variant.modalities) == 1
-] + [Variant("gru", NAMES, "outer_product")]
+] + [Variant("gru", MODALITY_NAMES, "outer_product")]
 
 
 @pytest.mark.usefixtures("no_dropout")

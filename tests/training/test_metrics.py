@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.metrics import cell_uar, confusion_matrix, recalls, uar, uar_by_person
+from training.metrics import confusion_matrix, dataset_balanced_uar, recalls, uar, uar_by_person
 
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])
 SAID = np.array([0, 0, 0, 1, 1, 0, 2])
@@ -29,4 +29,4 @@ def test_uar_by_person_counts_the_classes_that_the_person_has() -> None:
 def test_cell_uar_averages_over_the_sets_that_hold_a_class() -> None:
     dataset = np.array(["x", "x", "x", "y", "y", "y", "y"])
     # Class 0: 1.0 in x, 0.0 in y; class 1: 0.5 in y only; class 2: 1.0 in y only.
-    assert cell_uar(TRUTH, SAID, dataset, 3) == pytest.approx((0.5 + 0.5 + 1.0) / 3)
+    assert dataset_balanced_uar(TRUTH, SAID, dataset, 3) == pytest.approx((0.5 + 0.5 + 1.0) / 3)

@@ -51,8 +51,8 @@ def test_real_people_who_do_not_walk(name, activity):
 def test_near_a_real_counter():
     recording = read_recording(EXAMPLES / "garmin-1")
     _, total = emulate_steps(recording.accelerometer_t_ms, recording.accelerometer_mg)
-    counted = recording.steps_total[-1] - recording.steps_total[0]
-    assert 0.75 * counted <= total[-1] <= 1.25 * counted
+    to_evaluation = recording.steps_total[-1] - recording.steps_total[0]
+    assert 0.75 * to_evaluation <= total[-1] <= 1.25 * to_evaluation
 
 
 def walk(seconds: float, rate_hz: float, pace_hz: float = 2.0) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ from tests.recordings import cut
 from tests.training.separable_samples import CLASSES, QUICK, made_up
 from tests.training.synthetic_harage import write_cohort
 from training import train as train_module
-from training.corpus import read_datasets, split_demo
+from training.corpus import read_datasets, split_held_out
 from training.datasets import DatasetError
-from training.datasets.held_out import DEMO_PEOPLE
+from training.datasets.held_out import HELD_OUT_SUBJECTS
 from training.train import train, train_bundle
 from training.trainer.sampling import TrainingSettings
 
@@ -95,16 +95,16 @@ def test_made_up_people_train_no_model_together_with_real_ones(cohort, tmp_path)
 
 def test_the_people_of_the_demo_are_left_out_under_the_name_of_their_recording(tmp_path):
     cut("wisdm-1600", tmp_path, to_s=95)
-    known, demo = split_demo(read_datasets([f"recordings={tmp_path}"], "har7"))
+    known, demo = split_held_out(read_datasets([f"recordings={tmp_path}"], "har7"))
     assert len(known) == 0
     assert set(demo.person) == {"recordings-wisdm-1600"}
 
 
 def test_train_writes_a_bundle_that_loads(tmp_path: Path) -> None:
     samples = made_up(90, dataset="wisdm")
-    of_demo = f"wisdm-{DEMO_PEOPLE['wisdm'][0]}"
+    of_demo = f"wisdm-{HELD_OUT_SUBJECTS['wisdm'][0]}"
     samples = replace(samples, person=np.where(samples.person == "wisdm-0", of_demo, samples.person))
-    known, demo = split_demo(samples)
+    known, demo = split_held_out(samples)
     assert set(demo.person) == {of_demo}
     assert len(known) + len(demo) == len(samples)
     manifest = train(tmp_path, samples, NetworkConfig(CLASSES), QUICK, name="tiny", version="0.0.1")

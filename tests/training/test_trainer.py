@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.model.network import BASELINE, Fusion, NetworkConfig
 from tests.training.separable_samples import CLASSES, QUICK, made_up, right
 from training.evaluation.evaluate import (
@@ -17,7 +17,7 @@ from training.evaluation.evaluate import (
 from training.samples import concatenate
 from training.trainer.augment import Augmentation
 from training.trainer.loop import detail_logits, fit
-from training.trainer.sampling import Draw, draw_probability, with_lent_heart_rate
+from training.trainer.sampling import BatchSampler, draw_probability, with_donor_heart_rate
 
 
 @pytest.mark.parametrize("encoder", ["cnn", "multi_scale"])
@@ -42,7 +42,7 @@ def test_windows_of_no_class_teach_the_second_head_alone() -> None:
     samples = made_up(90)
     hidden = replace(samples, activity=np.where(samples.activity == "lying", "", samples.activity))
     classes = ("sitting", "walking")
-    batch = Draw(
+    batch = BatchSampler(
         hidden, NetworkConfig(classes), QUICK, ("made_up/lying", "made_up/sitting"), np.random.default_rng(0)
     )()
     assert set(batch.target.tolist()) == {-1, 0, 1}
@@ -86,7 +86,7 @@ def test_a_batch_is_altered_with_its_baseline_and_holds_what_the_encoder_looks_a
     for encoder, channels in (("cnn", 9), ("multi_scale", 3)):
         config = NetworkConfig(CLASSES, encoder=encoder)
         plain, altered, again = (
-            Draw(samples, config, replace(QUICK, augmentation=augmentation), (), np.random.default_rng(0))()
+            BatchSampler(samples, config, replace(QUICK, augmentation=augmentation), (), np.random.default_rng(0))()
             for augmentation in (
                 None,
                 Augmentation(noise_g=0, stretch=0, scale=0),
@@ -116,13 +116,13 @@ def test_a_network_without_a_second_head_says_so() -> None:
 def test_a_heart_rate_is_lent_only_to_windows_without_one() -> None:
     samples = concatenate([made_up(30), made_up(30, heart_rate=False, dataset="other")])
     rows, rng = np.arange(60), np.random.default_rng(0)
-    lent = with_lent_heart_rate(samples, rows, 0.5, rng)
-    np.testing.assert_array_equal(lent[:30], rows[:30])
-    changed = lent[30:] != rows[30:]
+    donated = with_donor_heart_rate(samples, rows, 0.5, rng)
+    np.testing.assert_array_equal(donated[:30], rows[:30])
+    changed = donated[30:] != rows[30:]
     assert 0 < changed.sum() < 30
-    assert samples.mask[lent[30:][changed], NAMES.index("heart_rate")].all()
+    assert samples.mask[donated[30:][changed], MODALITY_NAMES.index("heart_rate")].all()
     nobody = made_up(30, heart_rate=False)
-    np.testing.assert_array_equal(with_lent_heart_rate(nobody, rows[:30], 1.0, rng), rows[:30])
+    np.testing.assert_array_equal(with_donor_heart_rate(nobody, rows[:30], 1.0, rng), rows[:30])
 
 
 def test_training_goes_on_from_what_har2_has_taught() -> None:

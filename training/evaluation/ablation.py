@@ -15,8 +15,8 @@ import numpy as np
 
 from shared.contracts.modality import ACCELEROMETER
 from shared.model.network import NetworkConfig
-from training.evaluation.evaluate import counted, cross_validate, gather
-from training.metrics import cell_uar, uar, uar_by_person
+from training.evaluation.evaluate import cross_validate, pool_predictions, to_evaluation
+from training.metrics import dataset_balanced_uar, uar, uar_by_person
 from training.samples import Samples
 from training.trainer.sampling import TrainingSettings
 
@@ -66,7 +66,7 @@ ARMS = {
     "no_augmentation": Arm("no turned, mirrored, stretched or noisy wrists", settings={"augmentation": None}),
     "unbalanced": Arm("windows drawn as often as they occur", settings={"balanced": False}),
     "no_second_head": Arm("no second head for the sources' own names", settings={"detail_weight": 0.0}),
-    "no_loan": Arm("no heart rate lent to windows without one", settings={"lend_heart_rate": 0.0}),
+    "no_imputation": Arm("no imputed heart rate in windows without one", settings={"impute_heart_rate": 0.0}),
     "accelerometer_only": Arm("no heart rate, no steps", {"modalities": (ACCELEROMETER.name,)}),
 }
 
@@ -103,29 +103,31 @@ def run_ablation(
         for name in arms:
             if (name, seed) in done:
                 continue
-            outcome = judge(name, samples, classes, seed, steps, processes)
+            outcome = evaluate_arm(name, samples, classes, seed, steps, processes)
             with out.open("ab") as file:
                 file.write(msgspec.json.encode(outcome) + b"\n")
             tell(outcome)
 
 
-def judge(name: str, samples: Samples, classes: tuple[str, ...], seed: int, steps: int, processes: int) -> Outcome:
+def evaluate_arm(
+    name: str, samples: Samples, classes: tuple[str, ...], seed: int, steps: int, processes: int
+) -> Outcome:
     """Five folds by person of one arm."""
     arm = ARMS[name]
     began_s = time.perf_counter()
     config = NetworkConfig(classes, **{"encoder": "multi_scale", **arm.config})
     settings = TrainingSettings(**{"seed": seed, "steps": steps, **arm.settings})
     prepared = arm.prepare(samples)
-    found = gather(prepared, cross_validate(config, prepared, settings, processes=processes))
-    judged = counted(prepared, found, config)
-    decide, kept = judged.logits.argmax(axis=1), judged.samples
+    found = pool_predictions(prepared, cross_validate(config, prepared, settings, processes=processes))
+    evaluation = to_evaluation(prepared, found, config)
+    decide, kept = evaluation.logits.argmax(axis=1), evaluation.samples
     return Outcome(
         arm=name,
         seed=seed,
         steps=steps,
-        pooled=uar(judged.targets, decide, len(classes)),
-        cell=cell_uar(judged.targets, decide, kept.dataset, len(classes)),
-        people=uar_by_person(judged.targets, decide, kept.person, len(classes)),
+        pooled=uar(evaluation.targets, decide, len(classes)),
+        cell=dataset_balanced_uar(evaluation.targets, decide, kept.dataset, len(classes)),
+        people=uar_by_person(evaluation.targets, decide, kept.person, len(classes)),
         seconds=round(time.perf_counter() - began_s, 1),
     )
 
@@ -151,7 +153,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         by_arm.setdefault(outcome.arm, []).append(outcome)
     whole = _by_person(by_arm[WHOLE])
     lines = [
-        "| arm | seeds | pooled UAR | cell UAR | UAR per person | difference per person | |",
+        "| arm | seeds | pooled UAR | dataset-balanced UAR | UAR per person | difference per person | |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, arm in by_arm.items():

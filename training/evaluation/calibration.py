@@ -98,7 +98,7 @@ def abstain_below(confidence: Floats, right: NDArray[np.bool_]) -> float:
     return float(ranked[best] + ranked[best + 1]) / 2
 
 
-def sureness(logits: Floats, targets: Ints, temperature: float, threshold: float) -> dict[str, float]:
+def confidence_metrics(logits: Floats, targets: Ints, temperature: float, threshold: float) -> dict[str, float]:
     """Calibration error before and after the temperature; accuracy of all windows and of those above the threshold."""
     probabilities = softmax(logits, temperature)
     answered = probabilities.max(axis=1) >= threshold

@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.modality import ACCELEROMETER, HEART_RATE, NAMES, STEPS
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_NAMES, STEPS
 from shared.signal.features import HEART_RATE_SCALE_BPM
 from training.metrics import Ints, uar, uar_by_person
 from training.samples import Samples
 
 SHIFT_BPM = 30.0
 SEED = 0
-"""Of whose heart rate is lent to whom."""
+"""Seed of the draw of donors."""
 
 
 def heart_rate_frozen(samples: Samples) -> Samples:
@@ -43,11 +43,11 @@ def heart_rate_of_another(samples: Samples, seed: int = SEED) -> Samples:
     people = np.unique(person)
     if len(people) < 2:
         raise ValueError(f"{len(people)} people have a heart rate, lending it takes two")
-    lent = samples.features["heart_rate"].copy()
+    donated = samples.features["heart_rate"].copy()
     for name in people:
         own = person == name
-        lent[rows[own]] = samples.features["heart_rate"][rng.choice(rows[~own], np.count_nonzero(own))]
-    return _with(samples, "heart_rate", lent)
+        donated[rows[own]] = samples.features["heart_rate"][rng.choice(rows[~own], np.count_nonzero(own))]
+    return _with(samples, "heart_rate", donated)
 
 
 def heart_rate_planted(samples: Samples, seed: int = SEED) -> Samples:
@@ -61,7 +61,7 @@ def heart_rate_planted(samples: Samples, seed: int = SEED) -> Samples:
     planted = samples.features[HEART_RATE.name].copy()
     planted[~there] = planted[rng.choice(np.flatnonzero(there), np.count_nonzero(~there))]
     mask = samples.mask.copy()
-    mask[:, NAMES.index(HEART_RATE.name)] = True
+    mask[:, MODALITY_NAMES.index(HEART_RATE.name)] = True
     return replace(_with(samples, HEART_RATE.name, planted), mask=mask)
 
 
@@ -153,7 +153,7 @@ def corruption_table(
 
 
 def _there(samples: Samples, modality: str) -> NDArray[np.bool_]:
-    return samples.mask[:, NAMES.index(modality)]
+    return samples.mask[:, MODALITY_NAMES.index(modality)]
 
 
 def _with(samples: Samples, modality: str, features: NDArray[np.float16]) -> Samples:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.contracts.modality import WINDOW_MS
 from shared.model.network import FusionNetwork, NetworkConfig
-from training.metrics import cell_uar, confusion_matrix, recalls, uar, uar_by_person
+from training.metrics import confusion_matrix, dataset_balanced_uar, recalls, uar, uar_by_person
 from training.samples import Samples
 from training.trainer.loop import detail_logits, fit, logits
 from training.trainer.sampling import TrainingSettings
@@ -20,7 +20,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unseen:
+class HeldOutPredictions:
     """Windows of one fold, judged by ``network``, which knows none of its people.
 
     ``rows``: which windows; ``logits``: (rows, classes); ``detail_logits``: (rows, ``detail_names``), if it has them.
@@ -52,7 +52,7 @@ def fold_of_people(samples: Samples, folds: int, seed: int) -> NDArray[np.int64]
 
 def cross_validate(
     config: NetworkConfig, samples: Samples, settings: TrainingSettings, *, folds: int = FOLDS, processes: int = 1
-) -> Iterator[Unseen]:
+) -> Iterator[HeldOutPredictions]:
     """Each fold as it is done: its people are judged by a network of the others.
 
     Nothing is chosen on the way: the number of steps is fixed, so that the test people decide nothing.
@@ -64,7 +64,7 @@ def cross_validate(
 
 def leave_one_dataset_out(
     config: NetworkConfig, samples: Samples, settings: TrainingSettings, *, processes: int = 1
-) -> Iterator[Unseen]:
+) -> Iterator[HeldOutPredictions]:
     """Each data set with more than two of the classes, judged by a network of the others: the unknown device.
 
     Nothing where there is but one data set.
@@ -84,7 +84,7 @@ def _judge(
     samples: Samples,
     settings: TrainingSettings,
     processes: int,
-) -> Iterator[Unseen]:
+) -> Iterator[HeldOutPredictions]:
     # One process: one fold's windows in memory at a time.
     if processes == 1:
         for name, test in tests.items():
@@ -107,23 +107,23 @@ def _one(
     train: Samples,
     test: Samples,
     settings: TrainingSettings,
-) -> Unseen:
+) -> HeldOutPredictions:
     fitted = fit(config, train, settings)
     details = detail_logits(fitted, test) if fitted.details else None
-    return Unseen(name, rows, logits(fitted.network, test), fitted.detail_names, details, fitted.network)
+    return HeldOutPredictions(name, rows, logits(fitted.network, test), fitted.detail_names, details, fitted.network)
 
 
-def gather(samples: Samples, folds: Iterable[Unseen]) -> NDArray[np.float64]:
+def pool_predictions(samples: Samples, folds: Iterable[HeldOutPredictions]) -> NDArray[np.float64]:
     """(n, classes) logits of all folds, NaN for windows of none."""
-    judged = list(folds)
-    whole = np.full((len(samples), judged[0].logits.shape[1]), np.nan)
-    for fold in judged:
+    evaluation = list(folds)
+    whole = np.full((len(samples), evaluation[0].logits.shape[1]), np.nan)
+    for fold in evaluation:
         whole[fold.rows] = fold.logits
     return whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class Evaluation:
     """Windows that count, their logits (n, classes) and their classes' numbers (n,)."""
 
     samples: Samples
@@ -131,14 +131,14 @@ class Judged:
     targets: NDArray[np.int64]
 
 
-def counted(samples: Samples, logits: NDArray[np.float64], config: NetworkConfig) -> Judged:
+def to_evaluation(samples: Samples, logits: NDArray[np.float64], config: NetworkConfig) -> Evaluation:
     """What is tested: the windows of the classes that do not overlap."""
     rows = np.isin(samples.activity, config.classes) & (samples.start_ms % WINDOW_MS == 0) & ~np.isnan(logits[:, 0])
     kept = samples.take(rows)
-    return Judged(kept, logits[rows], kept.targets(config.classes))
+    return Evaluation(kept, logits[rows], kept.targets(config.classes))
 
 
-def detail_uars(samples: Samples, folds: Sequence[Unseen]) -> dict[str, float]:
+def detail_uars(samples: Samples, folds: Sequence[HeldOutPredictions]) -> dict[str, float]:
     """Pooled UAR of each data set's own names, by the second head, where it has more of them than activities."""
     truth, decide = samples.detail.copy(), np.full(len(samples), "", dtype=samples.detail.dtype)
     for fold in folds:
@@ -165,7 +165,7 @@ def summary(samples: Samples, predicted: NDArray[np.int64], classes: tuple[str, 
         "people": float(len(np.unique(samples.person))),
         "windows": float(len(samples)),
         "uar": uar(truth, predicted, n),
-        "cell_uar": cell_uar(truth, predicted, samples.dataset, n),
+        "cell_uar": dataset_balanced_uar(truth, predicted, samples.dataset, n),
         "uar_mean_over_people": float(np.mean(list(uar_by_person(truth, predicted, samples.person, n).values()))),
     }
     for name in np.unique(samples.dataset).tolist():

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.modality import ACCELEROMETER, NAMES, WINDOW_MS
+from shared.contracts.modality import ACCELEROMETER, MODALITY_NAMES, WINDOW_MS
 from shared.signal.features import HEART_RATE_SCALE_BPM
 from training.samples import Samples
 
@@ -137,7 +137,7 @@ def _seconds(signal: Float32) -> Float32:
 
 def _heart_rate(samples: Samples) -> Float32:
     """(n, 3): whether there is one, its mean above the baseline in bpm, its slope in bpm per second."""
-    there = samples.mask[:, NAMES.index("heart_rate")]
+    there = samples.mask[:, MODALITY_NAMES.index("heart_rate")]
     bpm = samples.features["heart_rate"][:, 0].astype(np.float32) * np.float32(HEART_RATE_SCALE_BPM)
     seconds = np.linspace(0, WINDOW_MS / 1000, bpm.shape[1], endpoint=False, dtype=np.float32)
     seconds -= seconds.mean()
@@ -147,7 +147,7 @@ def _heart_rate(samples: Samples) -> Float32:
 
 def _steps(samples: Samples) -> Float32:
     """(n, 2): whether they are counted, steps in the window."""
-    there = samples.mask[:, NAMES.index("steps")]
+    there = samples.mask[:, MODALITY_NAMES.index("steps")]
     return _flagged(there, samples.features["steps"][:, :1].astype(np.float32).sum(axis=2))
 
 

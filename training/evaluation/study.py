@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.evaluation.calibration import plot_reliability, plot_risk_coverage, softmax, sureness
+from training.evaluation.calibration import confidence_metrics, plot_reliability, plot_risk_coverage, softmax
 from training.evaluation.cold_start import by_minutes, cold_replay, minutes_since_first
 from training.evaluation.corruption import CorruptionRow, corruption_table
-from training.evaluation.evaluate import Judged, Unseen
+from training.evaluation.evaluate import Evaluation, HeldOutPredictions
 from training.metrics import Ints
 from training.samples import Samples
 from training.trainer.loop import logits
@@ -53,29 +53,37 @@ The same windows, with the baseline that the user had by then and with that of a
 
 
 def write_study(
-    folder: Path, samples: Samples, folds: Sequence[Unseen], judged: Judged, temperature: float, threshold: float
+    folder: Path,
+    samples: Samples,
+    folds: Sequence[HeldOutPredictions],
+    evaluation: Evaluation,
+    temperature: float,
+    threshold: float,
 ) -> None:
-    """Write the page and its pictures. ``judged``: the windows of ``samples`` that count, as ``folds`` judged them."""
+    """Write the page and its pictures.
+
+    ``evaluation`` holds the windows of ``samples`` that count, with the predictions of ``folds``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = folds[0].network.config
-    probabilities = softmax(judged.logits, temperature)
-    right = probabilities.argmax(axis=1) == judged.targets
+    probabilities = softmax(evaluation.logits, temperature)
+    right = probabilities.argmax(axis=1) == evaluation.targets
     confidence = probabilities.max(axis=1)
     title = "The default model on people whom it does not know"
-    plot_reliability(folder / "reliability.svg", probabilities, judged.targets, "sure and right")
+    plot_reliability(folder / "reliability.svg", probabilities, evaluation.targets, "sure and right")
     plot_risk_coverage(folder / "risk_coverage.svg", confidence, right, threshold, "answers and errors")
 
     predict = _by_fold(samples, folds)
-    minutes = minutes_since_first(samples)[_rows_of(samples, judged.samples)]
-    rows = by_minutes(minutes, judged.samples, judged.logits.argmax(axis=1), config.classes)
+    minutes = minutes_since_first(samples)[_rows_of(samples, evaluation.samples)]
+    rows = by_minutes(minutes, evaluation.samples, evaluation.logits.argmax(axis=1), config.classes)
     page = _PAGE.format(
         title=title,
-        windows=len(judged.samples),
-        people=len(np.unique(judged.samples.person)),
+        windows=len(evaluation.samples),
+        people=len(np.unique(evaluation.samples.person)),
         temperature=temperature,
         threshold=threshold,
-        **sureness(judged.logits, judged.targets, temperature, threshold),
-        corruptions=_corruptions(corruption_table(predict, judged.samples, config.classes)),
+        **confidence_metrics(evaluation.logits, evaluation.targets, temperature, threshold),
+        corruptions=_corruptions(corruption_table(predict, evaluation.samples, config.classes)),
         minutes="\n".join(
             [
                 "| minutes | windows | people | UAR | recalls |",
@@ -88,12 +96,12 @@ def write_study(
                 ),
             ]
         ),
-        replay=_corruptions(cold_replay(predict, judged.samples, config.classes)),
+        replay=_corruptions(cold_replay(predict, evaluation.samples, config.classes)),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
-def _by_fold(samples: Samples, folds: Sequence[Unseen]) -> Callable[[Samples], Ints]:
+def _by_fold(samples: Samples, folds: Sequence[HeldOutPredictions]) -> Callable[[Samples], Ints]:
     """Class numbers of windows, each by the network of the fold that its person is tested in."""
     fold_of = {
         person: number for number, fold in enumerate(folds) for person in np.unique(samples.person[fold.rows]).tolist()

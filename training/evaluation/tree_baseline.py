@@ -96,7 +96,7 @@ def leave_one_dataset_out(
     return _judge(tests, samples, classes, seed, mirrored, trees, features)
 
 
-def measured(
+def evaluate_trees(
     samples: Samples, classes: Sequence[str], *, seed: int = 0, trees: Trees = "boosted"
 ) -> dict[str, dict[str, float]]:
     """Protocol -> what ``training.evaluation.evaluate.summary`` tells: by person, and for each unknown data set."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contracts.labels import LABEL_SETS, MOVEMENT
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from training.datasets import Recording, find_sources
 from training.datasets.cut import cut
 from training.datasets.recording import DatasetError
@@ -39,8 +39,8 @@ class Cohort:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those of the data set, in the order of shared.contracts.modality.NAMES."""
-        return tuple(name for name in NAMES if name in self.features)
+        """Those of the data set, in the order of shared.contracts.modality.MODALITY_NAMES."""
+        return tuple(name for name in MODALITY_NAMES if name in self.features)
 
     def rows_of(self, people: tuple[str, ...], *, alone: bool) -> NDArray[np.int64]:
         """The windows of some people: all, or those without overlap."""
@@ -84,7 +84,7 @@ def read_cohort(
             windows[person] = made
         if on_person:
             on_person(done, len(by_person))
-    modalities = [name for name in NAMES if any(name in made.features for made in windows.values())]
+    modalities = [name for name in MODALITY_NAMES if any(name in made.features for made in windows.values())]
     for person, made in list(windows.items()):
         if missing := [name for name in modalities if name not in made.features]:
             left_out[person] = f"no {missing[0].replace('_', ' ')}"

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.model.network import NetworkConfig
 from training.datasets.recording import DatasetError
 
@@ -173,9 +173,9 @@ def _parse(path: Path, content: bytes) -> Results:
 
 
 def _check_header(path: Path, header: Header) -> None:
-    if tuple(name for name in NAMES if name in header.variant.modalities) != header.variant.modalities:
+    if tuple(name for name in MODALITY_NAMES if name in header.variant.modalities) != header.variant.modalities:
         raise DatasetError(
-            path, f"modalities {', '.join(header.variant.modalities)}: of {', '.join(NAMES)} in order", 1
+            path, f"modalities {', '.join(header.variant.modalities)}: of {', '.join(MODALITY_NAMES)} in order", 1
         )
     try:
         header.variant.config(header.classes)

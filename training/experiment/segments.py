@@ -14,12 +14,20 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from shared.contracts.labels import RESTING
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, MODALITIES, NAMES, WINDOW_MS, Modality
+from shared.contracts.modality import (
+    ACCELEROMETER,
+    HEART_RATE,
+    MODALITIES,
+    MODALITY_BY_NAME,
+    MODALITY_NAMES,
+    WINDOW_MS,
+    Modality,
+)
 from shared.signal.baseline import UserBaseline
 from shared.signal.features import HEART_RATE_SCALE_BPM, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.resample import is_reading
 from training.datasets.recording import Floats, Label, Recording, in_time_order
-from training.offline import HOP_MS, log_of, offline_windows
+from training.offline import HOP_MS, offline_windows, to_log
 
 BaselineKind = Literal["transductive", "causal"]
 
@@ -109,9 +117,9 @@ def person_windows(
 
 
 def _as_uploaded(recording: Recording) -> dict[str, _Series]:
-    stamps: dict[str, list[Floats]] = {name: [] for name in NAMES}
-    values: dict[str, list[NDArray[Any]]] = {name: [] for name in NAMES}
-    for record in log_of(recording):
+    stamps: dict[str, list[Floats]] = {name: [] for name in MODALITY_NAMES}
+    values: dict[str, list[NDArray[Any]]] = {name: [] for name in MODALITY_NAMES}
+    for record in to_log(recording):
         samples = record.samples
         assert samples is not None  # an offline log has no ticks
         t_ms = samples.t0_ms + np.arange(samples.n, dtype=np.float64) * (_SECOND_MS / samples.rate_hz)
@@ -119,8 +127,8 @@ def _as_uploaded(recording: Recording) -> dict[str, _Series]:
         stamps[samples.modality.name].append(t_ms[read])
         values[samples.modality.name].append(samples.samples[:, read])
     series = {}
-    for name in NAMES:
-        empty = np.empty((BY_NAME[name].channels, 0))
+    for name in MODALITY_NAMES:
+        empty = np.empty((MODALITY_BY_NAME[name].channels, 0))
         t_ms, rows = in_time_order(
             np.concatenate([np.empty(0), *stamps[name]]), np.concatenate([empty, *values[name]], axis=1).T
         )

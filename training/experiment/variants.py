@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import get_args
 
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from training.datasets.recording import DatasetError
 from training.experiment.results import Encoder, Fusion, Variant
 
@@ -12,7 +12,7 @@ ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 
 
-def variants(encoders: Sequence[Encoder] = ENCODERS, modalities: Sequence[str] = NAMES) -> list[Variant]:
+def variants(encoders: Sequence[Encoder] = ENCODERS, modalities: Sequence[str] = MODALITY_NAMES) -> list[Variant]:
     """Every subset of the modalities, by each fusion where there is something to fuse, by each encoder."""
     subsets = [subset for size in range(1, len(modalities) + 1) for subset in combinations(modalities, size)]
     return [

@@ -5,7 +5,7 @@ Beyond the paper's training (which is training/experiment):
 - Windows are drawn so that each class counts alike; within a class, a data set counts by the root of its windows.
 - Turned and mirrored wrists (training/trainer/augment.py).
 - Heart rate and steps are masked at random, so that the network learns to do without.
-- A window without heart rate is lent that of another window, whatever its activity. Only data sets of cycling and
+- A window without heart rate takes that of another window, whatever its activity. Only data sets of cycling and
   sitting have heart rate: without the loan "there is a heart rate" would mean one of these two. Lent to half of the
   windows it still did: people lost 0.05 UAR when their heart rate was masked, hardly any when it was frozen.
 - A second head learns the sources' own finer labels; it is thrown away.
@@ -23,12 +23,12 @@ from shared.contracts.labels import HAR2, MOVEMENT
 from shared.model.network import FusionNetwork, NetworkConfig
 from training.metrics import uar
 from training.samples import Samples
-from training.trainer.sampling import Draw, TrainingSettings, tensors
+from training.trainer.sampling import BatchSampler, TrainingSettings, tensors
 
 PREDICT_BATCH = 512
 
 
-class Details(nn.Module):
+class AuxiliaryHead(nn.Module):
     """The second head: which of its own data set's names a window has."""
 
     def __init__(self, features: int, names: Sequence[str]) -> None:
@@ -47,15 +47,15 @@ class Details(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
+class TrainedModel:
     """A trained network, and its second head with the names that it tells apart."""
 
     network: FusionNetwork
-    details: Details | None
+    details: AuxiliaryHead | None
     detail_names: tuple[str, ...]
 
 
-def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Fitted:
+def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> TrainedModel:
     """Train on ``train``; windows whose activity is none of the classes teach the second head alone.
 
     The same settings give the same weights on the same machine. Raises ValueError where no window is of the classes.
@@ -65,11 +65,11 @@ def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Fi
     names = tuple(np.unique(train.detail[train.detail != ""]).tolist()) if settings.detail_weight else ()
     known = np.isin(train.activity, config.classes)
     train = train.take(known | np.isin(train.detail, names))
-    draw = Draw(train, config, settings, names, rng)
+    draw = BatchSampler(train, config, settings, names, rng)
     network = FusionNetwork(config)
     if settings.har2_share:
-        _adopt(network, _fit_har2(config, train, settings))
-    details = Details(config.fused_features, names) if names else None
+        _copy_weights(network, _fit_har2(config, train, settings))
+    details = AuxiliaryHead(config.fused_features, names) if names else None
     weights = [*network.parameters(), *(details.parameters() if details else ())]
     optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -89,7 +89,7 @@ def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Fi
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         cycle.step()
-    return Fitted(network.eval(), details, names)
+    return TrainedModel(network.eval(), details, names)
 
 
 def _fit_har2(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> FusionNetwork:
@@ -100,7 +100,7 @@ def _fit_har2(config: NetworkConfig, train: Samples, settings: TrainingSettings)
     return fit(replace(config, classes=HAR2), replace(train, activity=movement), first).network
 
 
-def _adopt(network: FusionNetwork, taught: FusionNetwork) -> None:
+def _copy_weights(network: FusionNetwork, taught: FusionNetwork) -> None:
     """Take over all weights but those of the last layer, which knows the classes."""
     own = network.state_dict()
     same = {name: weight for name, weight in taught.state_dict().items() if weight.shape == own[name].shape}
@@ -112,7 +112,7 @@ def logits(network: FusionNetwork, samples: Samples) -> NDArray[np.float64]:
     return _forward(samples, network, network)
 
 
-def detail_logits(fitted: Fitted, samples: Samples) -> NDArray[np.float64]:
+def detail_logits(fitted: TrainedModel, samples: Samples) -> NDArray[np.float64]:
     """(n, detail names) of each window, by the second head."""
     if fitted.details is None:
         raise ValueError("the network was trained without a second head")

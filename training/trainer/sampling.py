@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.contracts.modality import ACCELEROMETER, NAMES
+from shared.contracts.modality import ACCELEROMETER, MODALITY_NAMES
 from shared.model.network import BASELINE, NetworkConfig
 from training.samples import Samples
 from training.trainer.augment import Augmentation
@@ -31,7 +31,7 @@ class TrainingSettings:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     drop_heart_rate: float = 0.5
     drop_steps: float = 0.25
-    lend_heart_rate: float = 1.0
+    impute_heart_rate: float = 1.0
     detail_weight: float = 0.5
     unlabelled_share: float = 0.3
     har2_share: float = 0.0
@@ -48,7 +48,7 @@ class Batch:
     detail: Tensor
 
 
-class Draw:
+class BatchSampler:
     """Batches without end."""
 
     def __init__(
@@ -69,8 +69,8 @@ class Draw:
         """The next one."""
         settings, names = self._settings, self._config.modalities
         rows = self._rng.choice(len(self._train), settings.batch_size, p=self._probability)
-        lent = with_lent_heart_rate(self._train, rows, settings.lend_heart_rate, self._rng)
-        features, mask = tensors(self._train, rows, self._config, heart_rate_of=lent)
+        donated = with_donor_heart_rate(self._train, rows, settings.impute_heart_rate, self._rng)
+        features, mask = tensors(self._train, rows, self._config, heart_rate_of=donated)
         if settings.augmentation and ACCELEROMETER.name in features:
             turned = settings.augmentation(features[ACCELEROMETER.name], features[BASELINE], self._generator)
             features[ACCELEROMETER.name], features[BASELINE] = turned
@@ -80,11 +80,11 @@ class Draw:
         return Batch(features, mask & torch.from_numpy(kept), target, detail)
 
 
-def with_lent_heart_rate(
+def with_donor_heart_rate(
     train: Samples, rows: NDArray[np.int64], share: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """(n,) the row whose heart rate each drawn window uses: its own, or for a ``share`` of those without, another's."""
-    has = train.mask[:, NAMES.index("heart_rate")]
+    has = train.mask[:, MODALITY_NAMES.index("heart_rate")]
     lenders = np.flatnonzero(has)
     borrows = ~has[rows] & (rng.random(len(rows)) < share)
     return np.where(borrows, rng.choice(lenders, len(rows)), rows) if len(lenders) else rows
@@ -137,5 +137,5 @@ def tensors(
         for name in config.modalities
     }
     features[BASELINE] = torch.from_numpy((samples.baseline_mg[rows] / 1000.0).astype(np.float32))
-    mask = np.stack([samples.mask[chosen[name], NAMES.index(name)] for name in config.modalities], axis=1)
+    mask = np.stack([samples.mask[chosen[name], MODALITY_NAMES.index(name)] for name in config.modalities], axis=1)
     return features, torch.from_numpy(mask)

@@ -4,8 +4,8 @@ import pytest
 
 from gaitway.canary.reference import Reference
 from gaitway.canary.stream import Stream
-from gaitway.canary.verification import EventData, Judge
-from shared.contracts.modality import NAMES
+from gaitway.canary.verification import EventData, EventVerifier
+from shared.contracts.modality import MODALITY_NAMES
 from tests.shared.windows.signals import BASE_MS
 
 HOP_MS = 10_000
@@ -16,9 +16,9 @@ STEP = 5
 
 
 @pytest.fixture
-def judge() -> Judge:
+def verifier() -> EventVerifier:
     reference = Reference("r", "m@1", ("sitting", "walking", None))
-    return Judge(Stream([b""], HOP_MS, BEGIN_MS), reference, late_after_s=5, missing_after_s=60)
+    return EventVerifier(Stream([b""], HOP_MS, BEGIN_MS), reference, late_after_s=5, missing_after_s=60)
 
 
 def event(**changes) -> EventData:
@@ -29,8 +29,8 @@ def event(**changes) -> EventData:
         hop_ms=HOP_MS,
         activity="walking",
         probabilities={"walking": 0.75, "sitting": 0.25},
-        modalities=list(NAMES),
-        coverage=dict.fromkeys(NAMES, 1.0),
+        modalities=list(MODALITY_NAMES),
+        coverage=dict.fromkeys(MODALITY_NAMES, 1.0),
         model="m@2",
     )
     for name, value in changes.items():
@@ -38,32 +38,32 @@ def event(**changes) -> EventData:
     return data
 
 
-def test_right_and_in_time(judge):
-    judge.sent(STEP, 100.0)
-    verdict = judge.event(event(), 100.75)
+def test_right_and_in_time(verifier):
+    verifier.sent(STEP, 100.0)
+    verdict = verifier.event(event(), 100.75)
     assert (verdict.outcome, verdict.latency_s, verdict.why) == ("right", 0.75, "")
-    assert judge.overdue(1000.0) == []
+    assert verifier.overdue(1000.0) == []
 
 
-def test_late_counts_from_the_sending_that_was_accepted(judge):
-    judge.sent(STEP, 100.0)
-    judge.sent(STEP, 110.0)
-    assert judge.event(event(), 114.0).outcome == "right"
+def test_late_counts_from_the_sending_that_was_accepted(verifier):
+    verifier.sent(STEP, 100.0)
+    verifier.sent(STEP, 110.0)
+    assert verifier.event(event(), 114.0).outcome == "right"
 
 
-def test_late(judge):
-    judge.sent(STEP, 100.0)
-    assert judge.event(event(), 105.5).outcome == "late"
+def test_late(verifier):
+    verifier.sent(STEP, 100.0)
+    assert verifier.event(event(), 105.5).outcome == "late"
 
 
-def test_missing_counts_from_the_first_sending_and_once(judge):
-    judge.sent(STEP, 100.0)
-    judge.sent(STEP, 150.0)
-    assert judge.overdue(160.0) == []
-    assert [(v.outcome, v.window_start_ms) for v in judge.overdue(160.5)] == [("missing", START_MS)]
-    assert judge.overdue(200.0) == []
-    judge.sent(STEP, 201.0)  # The upload goes through at last.
-    assert judge.event(event(), 202.0) is None
+def test_missing_counts_from_the_first_sending_and_once(verifier):
+    verifier.sent(STEP, 100.0)
+    verifier.sent(STEP, 150.0)
+    assert verifier.overdue(160.0) == []
+    assert [(v.outcome, v.window_start_ms) for v in verifier.overdue(160.5)] == [("missing", START_MS)]
+    assert verifier.overdue(200.0) == []
+    verifier.sent(STEP, 201.0)  # The upload goes through at last.
+    assert verifier.event(event(), 202.0) is None
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_missing_counts_from_the_first_sending_and_once(judge):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_wrong(judge, changes):
-    judge.sent(STEP, 100.0)
-    assert judge.event(event(**changes), 100.5).outcome == "wrong"
+def test_wrong(verifier, changes):
+    verifier.sent(STEP, 100.0)
+    assert verifier.event(event(**changes), 100.5).outcome == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,18 @@ def test_wrong(judge, changes):
     [("m@1", START_MS, "wrong"), ("m@2", START_MS, "right"), ("m@1", START_MS + HOP_MS, "right")],
     ids=["known", "another bundle", "too close to call"],
 )
-def test_a_known_bundle_must_say_what_it_is_known_to_say(judge, model, start_ms, outcome):
-    judge.sent(STEP, 100.0)
-    judge.sent(STEP + 2, 100.0)
+def test_a_known_bundle_must_say_what_it_is_known_to_say(verifier, model, start_ms, outcome):
+    verifier.sent(STEP, 100.0)
+    verifier.sent(STEP + 2, 100.0)
     told = event(model=model, activity="running", window_start_ms=start_ms, window_end_ms=start_ms + 20_000)
-    assert judge.event(told, 100.5).outcome == outcome
+    assert verifier.event(told, 100.5).outcome == outcome
 
 
-def test_a_second_event_is_wrong(judge):
-    judge.sent(STEP, 100.0)
-    judge.event(event(), 100.5)
-    assert judge.event(event(), 100.6).why == "a second event"
+def test_a_second_event_is_wrong(verifier):
+    verifier.sent(STEP, 100.0)
+    verifier.event(event(), 100.5)
+    assert verifier.event(event(), 100.6).why == "a second event"
 
 
-def test_an_event_of_no_window_is_wrong(judge):
-    assert judge.event(event(window_start_ms=START_MS - HOP_MS), 100.5).outcome == "wrong"
+def test_an_event_of_no_window_is_wrong(verifier):
+    assert verifier.event(event(window_start_ms=START_MS - HOP_MS), 100.5).outcome == "wrong"

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from gaitway.load.fleet import Fleet, request_head
-from gaitway.load.open_loop import Sending
+from gaitway.load.open_loop import OpenLoopSender
 from shared.runtime.clock import system_clock
 
 TEMPLATE = b'{"seq":%d,"sent_at_ms":%d,"a":%d,"b":%d,"c":%d}'
 
 
-async def served(answer: Callable[[int], bytes | None], watches: int, steps: int, connections: int) -> Sending:
+async def served(answer: Callable[[int], bytes | None], watches: int, steps: int, connections: int) -> OpenLoopSender:
     """Send to a server that answers its n-th request with ``answer(n)``; None ends the connection."""
     count = 0
     handling: set[asyncio.Task[None] | None] = set()
@@ -37,7 +37,7 @@ async def served(answer: Callable[[int], bytes | None], watches: int, steps: int
     port = server.sockets[0].getsockname()[1]
     users = [f"u{n}" for n in range(watches)]
     fleet = Fleet(users, [request_head("h", port, user) for user in users], [TEMPLATE], system_clock())
-    run = Sending(fleet, "127.0.0.1", port, steps)
+    run = OpenLoopSender(fleet, "127.0.0.1", port, steps)
     async with server, asyncio.timeout(30):
         await run.run(connections)
         await asyncio.gather(*(task for task in handling if task))
@@ -68,4 +68,4 @@ async def test_what_is_refused_for_good_is_lost():
 async def test_nobody_listens():
     fleet = Fleet(["u"], [request_head("h", 1, "t")], [TEMPLATE], system_clock())
     with pytest.raises(OSError):
-        await Sending(fleet, "127.0.0.1", 1, 1).run(1)
+        await OpenLoopSender(fleet, "127.0.0.1", 1, 1).run(1)

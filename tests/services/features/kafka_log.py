@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK
 from shared.windows.merge import LogRecord
 
-TOPIC_NAMES = [f"watch.{name}" for name in NAMES]
+TOPIC_NAMES = [f"watch.{name}" for name in MODALITY_NAMES]
 
 
 def kafka_record(

@@ -17,7 +17,7 @@ from services.features.partition_task import PartitionTask, Rejected, WindowToPu
 from services.features.processor import Processor
 from shared.contracts.errors import LostOwnership, RetryLater, Stop
 from shared.contracts.gap import Gap
-from shared.contracts.modality import HEART_RATE, NAMES
+from shared.contracts.modality import HEART_RATE, MODALITY_NAMES
 from shared.contracts.samples import SampleRecord
 from shared.contracts.window import ACCELEROMETER_STATES, decode_window
 from shared.kafka.dead_letters import DeadLetterLimit
@@ -217,7 +217,7 @@ async def test_what_has_been_published_is_measured(store):
         "records": ("gaitway_features_records_total", {"modality": "steps"}),
     }
     repeated, late, gap_s = (
-        {modality: value_of(f"gaitway_features_{name}_total", modality=modality, **more) for modality in NAMES}
+        {modality: value_of(f"gaitway_features_{name}_total", modality=modality, **more) for modality in MODALITY_NAMES}
         for name, more in (
             ("duplicate_samples", {}),
             ("late_samples", {}),
@@ -243,7 +243,7 @@ async def test_what_has_been_published_is_measured(store):
     # The wearer's uploads are received at BASE_MS.
     assert rise["latency_s"] == pytest.approx(2.5 * len(published))
     assert rise["records"] == sum(r.samples is not None and r.topic == 2 for r in LOG)
-    for modality in NAMES:
+    for modality in MODALITY_NAMES:
         now = value_of("gaitway_features_duplicate_samples_total", modality=modality)
         assert now - repeated[modality] == closed.repeated_samples.get(modality, 0)
         now = value_of("gaitway_features_late_samples_total", modality=modality)

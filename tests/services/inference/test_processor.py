@@ -17,7 +17,7 @@ from services.inference.processor import Processor
 from services.inference.producer import TransactionBatch
 from shared.contracts.errors import BundleError, LostOwnership, Stop
 from shared.contracts.labels import HAR7, UNKNOWN
-from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import WindowRecord
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.model.bundle import load_bundle
@@ -100,7 +100,9 @@ class Worker:
 
 async def test_one_event_per_window_with_the_models_probabilities(classifier, bundle):
     windows = [
-        window(i, mask=dict.fromkeys(NAMES, True) | {"steps": i % 2 == 0}, baseline=baseline(300 * i, -33, 980))
+        window(
+            i, mask=dict.fromkeys(MODALITY_NAMES, True) | {"steps": i % 2 == 0}, baseline=baseline(300 * i, -33, 980)
+        )
         for i in range(5)
     ]
     writer = await Worker(classifier).process(*(kafka_window(7 + i, w.encode()) for i, w in enumerate(windows)))
@@ -136,7 +138,7 @@ async def test_events_are_measured_by_stage_mask_and_model(classifier):
 
     latency_before, events_before = latencies(), events()
     confident = value_of("gaitway_inference_confidence_ratio_count")
-    masked = window(0, mask=dict.fromkeys(NAMES, True) | {"heart_rate": False})
+    masked = window(0, mask=dict.fromkeys(MODALITY_NAMES, True) | {"heart_rate": False})
     await Worker(classifier).process(kafka_window(0, masked.encode()))
     assert {s: latencies()[s] - latency_before[s] for s in STAGES} == pytest.approx(STAGES)
     assert events() == events_before + 1
@@ -233,7 +235,11 @@ POISON = {
     "a hop of nothing": (b"u1", altered(GOOD, hop_ms=0), "grid"),
     "off the grid": (b"u1", altered(GOOD, window_start_ms=BASE_MS + 1), "grid"),
     "a mask without steps": (b"u1", altered(GOOD, mask={"accelerometer": True, "heart_rate": True}), "mask"),
-    "a coverage that is no number": (b"u1", altered(GOOD, coverage=dict.fromkeys(NAMES, float("nan"))), "coverage"),
+    "a coverage that is no number": (
+        b"u1",
+        altered(GOOD, coverage=dict.fromkeys(MODALITY_NAMES, float("nan"))),
+        "coverage",
+    ),
     "no user": (None, GOOD, "key"),
     "neither key nor value": (None, None, "key"),
     "a user that is not UTF-8": (b"\xff", GOOD, "UTF-8"),

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from aiokafka import ConsumerRecord
 
-from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline, WindowRecord
 from tests.shared.windows.signals import BASE_MS, HOP_MS
 
@@ -26,7 +26,7 @@ def window(index: int = 0, **changes: Any) -> WindowRecord:
         "window_start_ms": BASE_MS + index * HOP_MS,
         "hop_ms": HOP_MS,
         "feature_version": 1,
-        "mask": dict.fromkeys(NAMES, True),
+        "mask": dict.fromkeys(MODALITY_NAMES, True),
         "coverage": {"accelerometer": 1.0, "heart_rate": 0.95, "steps": 1.0},
         "baseline": baseline(),
         "source_received_at_ms": BASE_MS + index * HOP_MS + 21_100,

@@ -11,7 +11,7 @@ import pytest
 from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.gap import Gap, decode_gap
-from shared.contracts.modality import BY_NAME, MODALITIES, NAMES, Modality
+from shared.contracts.modality import MODALITIES, MODALITY_BY_NAME, MODALITY_NAMES, Modality
 from shared.contracts.samples import SampleRecord, decode_samples
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline, WindowRecord, decode_window
 from tests.shared.windows.signals import BASE_MS
@@ -35,7 +35,7 @@ def samples_v1(modality: Modality) -> SampleRecord:
         rate_hz=float(modality.rate_hz),
         received_at_ms=BASE_MS + 5_321,
         sent_at_ms=BASE_MS + 5_123,
-        modalities=NAMES,
+        modalities=MODALITY_NAMES,
         samples=np.array(values[modality.name], dtype=modality.dtype),
         context={"activity": "resting"},
         utc_offset_min=60,
@@ -101,13 +101,13 @@ def test_the_bytes_are_little_endian_and_planar() -> None:
 
 
 def test_what_lies_in_memory_otherwise_is_written_the_same() -> None:
-    record = samples_v1(BY_NAME["accelerometer"])
+    record = samples_v1(MODALITY_BY_NAME["accelerometer"])
     by_columns = msgspec.structs.replace(record, samples=np.asfortranarray(record.samples).astype(">i2", order="F"))
     assert by_columns.encode() == record.encode()
 
 
 def test_the_optional_may_be_absent() -> None:
-    bare = msgspec.structs.replace(samples_v1(BY_NAME["steps"]), context=None, utc_offset_min=None)
+    bare = msgspec.structs.replace(samples_v1(MODALITY_BY_NAME["steps"]), context=None, utc_offset_min=None)
     assert fields(decode_samples(bare.modality, bare.encode())) == fields(bare)
     bare_window = dataclasses.replace(window_v1(), utc_offset_min=None)
     assert fields(decode_window(bare_window.encode())) == fields(bare_window)
@@ -115,8 +115,8 @@ def test_the_optional_may_be_absent() -> None:
 
 def test_a_field_that_a_later_writer_adds_is_ignored() -> None:
     wire = msgspec.msgpack.decode((DATA / "samples_v1_steps.msgpack").read_bytes())
-    again = decode_samples(BY_NAME["steps"], msgspec.msgpack.encode(wire | {"firmware": "9.1"}))
-    assert fields(again) == fields(samples_v1(BY_NAME["steps"]))
+    again = decode_samples(MODALITY_BY_NAME["steps"], msgspec.msgpack.encode(wire | {"firmware": "9.1"}))
+    assert fields(again) == fields(samples_v1(MODALITY_BY_NAME["steps"]))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_field_that_a_later_writer_adds_is_ignored() -> None:
 def test_samples_that_cannot_be_read(changes: dict[str, Any], text: str) -> None:
     wire = msgspec.msgpack.decode((DATA / "samples_v1_accelerometer.msgpack").read_bytes())
     with pytest.raises(InvalidRecord, match=text):
-        decode_samples(BY_NAME["accelerometer"], msgspec.msgpack.encode(wire | changes))
+        decode_samples(MODALITY_BY_NAME["accelerometer"], msgspec.msgpack.encode(wire | changes))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_samples_that_cannot_be_read(changes: dict[str, Any], text: str) -> None
         ({"v": 2}, "version 2"),
         ({"heart_rate": b""}, "heart_rate has 0 bytes, not 120"),
         ({"mask": {"accelerometer": True}}, "mask and coverage need"),
-        ({"coverage": dict.fromkeys(NAMES, 1.1)}, "coverage outside 0 to 1"),
+        ({"coverage": dict.fromkeys(MODALITY_NAMES, 1.1)}, "coverage outside 0 to 1"),
         ({"window_start_ms": BASE_MS + 1}, "on no grid"),
         ({"hop_ms": 5_000}, "on no grid"),
         ({"steps": np.full(40, np.inf, dtype="<f2").tobytes()}, "steps holds a number that is not finite"),
@@ -169,8 +169,8 @@ def test_bytes_that_are_no_record(value: bytes) -> None:
 
 
 def test_a_span_ends_a_period_after_its_last_stamp() -> None:
-    assert samples_v1(BY_NAME["accelerometer"]).end_ms == BASE_MS + 160
-    assert samples_v1(BY_NAME["steps"]).end_ms == BASE_MS + 4_000
+    assert samples_v1(MODALITY_BY_NAME["accelerometer"]).end_ms == BASE_MS + 160
+    assert samples_v1(MODALITY_BY_NAME["steps"]).end_ms == BASE_MS + 4_000
 
 
 def test_a_rejected_record_says_where_it_came_from() -> None:

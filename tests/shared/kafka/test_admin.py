@@ -6,17 +6,17 @@ import pytest
 from gaitway.embedded import free_port
 from shared.contracts import topics
 from shared.contracts.errors import RetryLater, TopicMismatch
-from shared.contracts.topics import ALL, DAY_MS, GAPS, LEDGER, REJECTED, WATCH, WINDOWS, ensure_topics
+from shared.contracts.topics import ALL_TOPICS, DAY_MS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS, ensure_topics
 from tests.integration.bus import producer, read
 
 
 def test_the_contract():
-    by_name = {spec.name: spec.full_config() for spec in ALL}
+    by_name = {spec.name: spec.full_config() for spec in ALL_TOPICS}
     assert list(by_name) == [
         *("watch.accelerometer", "watch.heart_rate", "watch.steps", "watch.gaps", "watch.rejected"),
         *("activity.windows", "activity.events", "activity.bouts", "activity.ledger"),
     ]
-    for spec in WATCH.values():
+    for spec in SAMPLE_TOPICS.values():
         assert by_name[spec.name]["message.timestamp.type"] == "LogAppendTime"
         assert spec.retention_ms == 7 * DAY_MS
     assert set(by_name["activity.ledger"]["cleanup.policy"].split(",")) == {"compact", "delete"}
@@ -49,7 +49,7 @@ async def test_every_mismatch_is_named(kafka, topic_prefix):
 
 
 async def test_another_time_stamp_type_is_a_mismatch(kafka, topic_prefix):
-    steps = WATCH["steps"]
+    steps = SAMPLE_TOPICS["steps"]
     await ensure_topics(kafka, topic_prefix, 1, 1, (replace(steps, config={}),))
     with pytest.raises(TopicMismatch, match=r"message\.timestamp\.type=CreateTime, not LogAppendTime"):
         await ensure_topics(kafka, topic_prefix, 1, 1, (steps,))

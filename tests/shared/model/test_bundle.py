@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from shared.contracts.errors import BundleError
 from shared.contracts.labels import HAR7, UNKNOWN
-from shared.contracts.modality import BY_NAME, NAMES, WINDOW_MS
+from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES, WINDOW_MS
 from shared.contracts.window import FeatureArrays
 from shared.model.bundle import FORWARD_BATCH, MANIFEST, WEIGHTS, load_bundle, save_bundle
 from shared.model.manifest import Manifest, Measurement
@@ -31,7 +31,7 @@ def manifest_of(config: NetworkConfig, **changes: Any) -> Manifest:
         "encoder": config.encoder,
         "fusion": config.fusion,
         "feature_version": FEATURE_VERSION,
-        "feature_shapes": {name: BY_NAME[name].feature_shape for name in config.modalities},
+        "feature_shapes": {name: MODALITY_BY_NAME[name].feature_shape for name in config.modalities},
         "window_ms": WINDOW_MS,
         "temperature": 1.0,
         "trained_on": {"made_up": ["1", "2"]},
@@ -50,7 +50,8 @@ def windows(n: int, seed: int = 0) -> Windows:
     """What ``probabilities`` takes: features, masks, baselines in mg."""
     rng = np.random.default_rng(seed)
     features = [
-        {name: rng.normal(size=BY_NAME[name].feature_shape).astype(np.float16) for name in NAMES} for _ in range(n)
+        {name: rng.normal(size=MODALITY_BY_NAME[name].feature_shape).astype(np.float16) for name in MODALITY_NAMES}
+        for _ in range(n)
     ]
     masks = [{"accelerometer": True, "heart_rate": bool(i % 2), "steps": bool(i % 3)} for i in range(n)]
     return features, masks, [(int(x), int(y), int(z)) for x, y, z in rng.integers(-1000, 1000, (n, 3))]
@@ -91,9 +92,9 @@ def test_a_saved_bundle_loads_as_the_same_model(tmp_path: Path, network: FusionN
     assert probabilities.dtype == np.float64
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
     with torch.inference_mode():
-        tensors = {name: torch.from_numpy(np.stack([f[name] for f in features])).float() for name in NAMES}
+        tensors = {name: torch.from_numpy(np.stack([f[name] for f in features])).float() for name in MODALITY_NAMES}
         tensors[BASELINE] = torch.tensor(baselines_mg) / 1000
-        logits = network.eval()(tensors, torch.tensor([[m[name] for name in NAMES] for m in masks]))
+        logits = network.eval()(tensors, torch.tensor([[m[name] for name in MODALITY_NAMES] for m in masks]))
     np.testing.assert_allclose(probabilities, torch.softmax(logits.double(), 1).numpy(), atol=1e-6)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shared.contracts.labels import HAR7
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, NAMES
+from shared.contracts.modality import ACCELEROMETER, MODALITY_BY_NAME, MODALITY_NAMES
 from shared.model.bundle import LoadedModel
 from shared.model.multi_scale import CLIP_G, SPECTRUM_HZ, MultiScaleEncoder
 from shared.model.network import BASELINE, FusionNetwork, NetworkConfig
@@ -33,7 +33,7 @@ def raw_g(n: int = 4, seed: int = 0) -> torch.Tensor:
 
 def inputs(raw: torch.Tensor, baseline_g: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """What the network takes, of this signal split so; zeros stand for its derivatives, heart rate and steps."""
-    features = {name: torch.zeros((len(raw), *BY_NAME[name].feature_shape)) for name in NAMES}
+    features = {name: torch.zeros((len(raw), *MODALITY_BY_NAME[name].feature_shape)) for name in MODALITY_NAMES}
     features["accelerometer"][:, :3] = raw - baseline_g[:, :, None]
     return features | {BASELINE: baseline_g}, torch.ones((len(raw), 3), dtype=torch.bool)
 
@@ -71,7 +71,7 @@ def test_two_baselines_give_the_same_answer_through_the_live_features() -> None:
 
     def told(baseline_mg: tuple[int, int, int]) -> np.ndarray:
         accelerometer = accelerometer_features(mg, np.array([baseline_mg] * 6)).astype(np.float16)
-        others = {name: np.zeros(BY_NAME[name].feature_shape, np.float16) for name in NAMES[1:]}
+        others = {name: np.zeros(MODALITY_BY_NAME[name].feature_shape, np.float16) for name in MODALITY_NAMES[1:]}
         windows = [{"accelerometer": array, **others} for array in accelerometer]
         masks = [{"accelerometer": True, "heart_rate": False, "steps": False}] * 6
         return model.probabilities(windows, masks, [baseline_mg] * 6)

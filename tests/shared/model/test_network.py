@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shared.contracts.labels import HAR7
-from shared.contracts.modality import BY_NAME, NAMES
+from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from shared.model.network import BASELINE, CLAMPS, RANK, RANK_FEATURES, Encoder, Fusion, FusionNetwork, NetworkConfig
 
 VARIANTS = list(itertools.product(get_args(Encoder), get_args(Fusion)))
@@ -15,7 +15,9 @@ VARIANTS = list(itertools.product(get_args(Encoder), get_args(Fusion)))
 
 def batch(n: int, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    features = {name: torch.randn((n, *BY_NAME[name].feature_shape), generator=generator) for name in NAMES}
+    features = {
+        name: torch.randn((n, *MODALITY_BY_NAME[name].feature_shape), generator=generator) for name in MODALITY_NAMES
+    }
     return features | {BASELINE: torch.randn((n, 3), generator=generator)}
 
 
@@ -46,7 +48,7 @@ def test_trainable_parameters_are_the_papers(encoder: str, fusion: str, expected
 
 
 @pytest.mark.parametrize(("encoder", "fusion"), VARIANTS)
-@pytest.mark.parametrize("modalities", [m for r in (1, 2, 3) for m in itertools.combinations(NAMES, r)])
+@pytest.mark.parametrize("modalities", [m for r in (1, 2, 3) for m in itertools.combinations(MODALITY_NAMES, r)])
 def test_logits_have_one_row_per_window_for_every_subset(
     encoder: str, fusion: str, modalities: tuple[str, ...]
 ) -> None:
@@ -58,10 +60,10 @@ def test_logits_have_one_row_per_window_for_every_subset(
 
 
 @pytest.mark.parametrize(("encoder", "fusion"), VARIANTS)
-@pytest.mark.parametrize("masked", NAMES)
+@pytest.mark.parametrize("masked", MODALITY_NAMES)
 def test_what_a_masked_modality_holds_does_not_matter(encoder: str, fusion: str, masked: str) -> None:
     net = network(encoder=encoder, fusion=fusion)
-    mask = torch.tensor([[name != masked for name in NAMES]] * 4)
+    mask = torch.tensor([[name != masked for name in MODALITY_NAMES]] * 4)
     features, other = batch(4), batch(4)
     other[masked] = torch.full_like(other[masked], torch.inf)
     if masked == "accelerometer":

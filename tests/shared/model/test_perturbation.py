@@ -10,7 +10,7 @@ from training.evaluation.perturbation import SELDOM, SINGLE, Movement, movements
 
 PROJECT = Path(__file__).resolve().parents[3]
 PEOPLE = ("e4-S03", "garmin-1", "selfback-041")
-"""Of each kind of watch one: with heart rate and emulated steps, with counted ones, with a heart rate lent to it."""
+"""Of each kind of watch one: with heart rate and emulated steps, with counted ones, with a heart rate donated to it."""
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from shared.contracts.labels import HAR7, LABEL_SETS
-from shared.contracts.modality import NAMES
+from shared.contracts.modality import MODALITY_NAMES
 from shared.model.bundle import CARD, load_bundle
 from tests.training.separable_samples import made_up
-from training.datasets.held_out import DEMO_PEOPLE
+from training.datasets.held_out import HELD_OUT_SUBJECTS
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -18,11 +18,11 @@ def test_a_bundle_that_ships_loads_and_knows_nobody_of_the_demo(name: str) -> No
     model = load_bundle(MODELS / name)
     assert model.label_set == "har7"
     assert model.classes == HAR7 == LABEL_SETS["har7"]
-    assert model.modalities == NAMES
+    assert model.modalities == MODALITY_NAMES
     assert (MODELS / name / CARD).is_file()
     for dataset, people in model.manifest.trained_on.items():
         assert people
-        assert not set(people) & set(DEMO_PEOPLE.get(dataset, ()))
+        assert not set(people) & set(HELD_OUT_SUBJECTS.get(dataset, ()))
     assert model.manifest.metrics["unseen_people"].values["uar"] >= 0.66
 
 
@@ -37,7 +37,7 @@ def test_the_default_bundle_knows_what_drift_is_measured_against() -> None:
 def test_a_bundle_that_ships_tells_made_up_stillness_from_swinging(name: str) -> None:
     model = load_bundle(MODELS / name)
     samples = made_up(6)
-    features = [{name: samples.features[name][i] for name in NAMES} for i in range(6)]
+    features = [{name: samples.features[name][i] for name in MODALITY_NAMES} for i in range(6)]
     masks = [{"accelerometer": True, "heart_rate": False, "steps": True} for _ in range(6)]
     probabilities = model.probabilities(features, masks, [(0, 0, 0)] * 6)
     moving = probabilities[:, [HAR7.index(n) for n in ("walking", "running", "stairs")]]

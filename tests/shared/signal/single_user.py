@@ -7,7 +7,7 @@ from shared.signal.user_state import UserState
 from shared.signal.wear import DeviceHistory
 
 
-class Folded:
+class SingleUser:
     """``update(hop)`` is what a window does to its user: checked in its device's history, then in the baseline."""
 
     def __init__(self, baseline: UserBaseline | None = None) -> None:
@@ -25,9 +25,9 @@ class Folded:
     def get(self, window_mg, **more) -> Baseline:
         return self.baseline.get(window_mg, **more)
 
-    def through_bytes(self) -> "Folded":
+    def through_bytes(self) -> "SingleUser":
         """What a restart makes of it."""
-        again = Folded(UserBaseline.from_bytes(self.baseline.to_bytes()))
+        again = SingleUser(UserBaseline.from_bytes(self.baseline.to_bytes()))
         for device, history in self.state.histories.items():
             again.state.histories[device] = DeviceHistory.from_bytes(history.to_bytes())
         return again

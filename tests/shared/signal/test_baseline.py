@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.window import AccelerometerBaseline, HeartRateBaseline
 from shared.signal.baseline import BIN_MG, BINS, HALVE_ABOVE_S, STILL_FOR_S, Hop, UserBaseline
-from tests.shared.signal.single_user import Folded
+from tests.shared.signal.single_user import SingleUser
 from tests.shared.windows.signals import BASE_MS
 
 HOP_S = 10
@@ -56,7 +56,7 @@ def batch_median(values: np.ndarray) -> float:
     raise AssertionError("no values")
 
 
-def median_of(baseline: Folded) -> tuple[int, int, int]:
+def median_of(baseline: SingleUser) -> tuple[int, int, int]:
     return baseline.get(np.zeros((3, 500))).accelerometer.mg
 
 
@@ -64,7 +64,7 @@ def median_of(baseline: Folded) -> tuple[int, int, int]:
 @given(st.integers(0, 2**16), st.integers(1, 6), st.floats(1, 1500), st.floats(0, 1))
 def test_streaming_equals_batch_after_every_update(seed: int, hops: int, sd_mg: float, cover: float) -> None:
     rng = np.random.default_rng(seed)
-    baseline, seen = Folded(), np.empty((3, 0))
+    baseline, seen = SingleUser(), np.empty((3, 0))
     for index in range(hops):
         mg = rng.normal(rng.integers(-1000, 1000, (3, 1)), sd_mg, (3, 250))
         covered = rng.random(250) <= cover
@@ -81,7 +81,7 @@ def test_streaming_equals_batch_after_every_update(seed: int, hops: int, sd_mg: 
 
 def test_within_a_bin_of_numpys_median() -> None:
     rng = np.random.default_rng(0)
-    baseline, seen = Folded(), []
+    baseline, seen = SingleUser(), []
     for index in range(200):
         mg = rng.normal([[0], [-333], [980]], [[300], [20], [5]], (3, 250))
         seen.append(mg)
@@ -92,7 +92,7 @@ def test_within_a_bin_of_numpys_median() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(8)))
 def test_equal_folds_in_any_order_give_the_same_median(order: list[int]) -> None:
-    baseline, reference = Folded(), Folded()
+    baseline, reference = SingleUser(), SingleUser()
     for index in order:
         baseline.update(hop(index, mg=100.0 * index))
     for index in range(8):
@@ -101,7 +101,7 @@ def test_equal_folds_in_any_order_give_the_same_median(order: list[int]) -> None
 
 
 def test_beyond_the_outermost_bins() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     baseline.update(hop(0, mg=np.array([-20_000.0, 20_000.0, 4_095.0])))
     x, y, z = median_of(baseline)
     assert (x, y, z) == (-4_088, 4_088, 4_088)
@@ -110,12 +110,12 @@ def test_beyond_the_outermost_bins() -> None:
 def test_before_the_first_fold_the_windows_own_median_stands_in() -> None:
     window = np.random.default_rng(1).normal([[10], [20], [1000]], 50, (3, 500))
     own = tuple(int(value) for value in np.rint(np.median(window, axis=1)))
-    assert Folded().get(window).accelerometer == AccelerometerBaseline("cold", own)
-    assert Folded().get(window).heart_rate == HeartRateBaseline("default", 70)
+    assert SingleUser().get(window).accelerometer == AccelerometerBaseline("cold", own)
+    assert SingleUser().get(window).heart_rate == HeartRateBaseline("default", 70)
 
 
 def test_cold_below_five_minutes_of_samples() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     states = []
     for index in range(30):
         baseline.update(bouncing(index))
@@ -124,13 +124,13 @@ def test_cold_below_five_minutes_of_samples() -> None:
 
 
 def test_a_user_whose_state_could_not_be_read() -> None:
-    baseline = Folded().get(np.full((3, 500), 5.0), available=False)
+    baseline = SingleUser().get(np.full((3, 500), 5.0), available=False)
     assert baseline.accelerometer == AccelerometerBaseline("unavailable", (5, 5, 5))
     assert baseline.heart_rate == HeartRateBaseline("unavailable", 70)
 
 
 def test_counts_halve_above_six_hours_so_that_a_changed_wrist_is_forgotten() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     hops = HALVE_ABOVE_S // HOP_S
     # With pauses: a value that stands still without one would be taken for a frozen sensor's.
     for index in range(hops):
@@ -147,18 +147,18 @@ def test_counts_halve_above_six_hours_so_that_a_changed_wrist_is_forgotten() -> 
 
 
 def test_heart_rate_counts_halve_too() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     for index in range(HALVE_ABOVE_S // HOP_S + 1):
         baseline.update(bouncing(PAUSED * index, bpm=60, resting=True))
     assert int(baseline.baseline.resting.sum()) == (HALVE_ABOVE_S + HOP_S) // 2
 
 
-def heart(baseline: Folded) -> HeartRateBaseline:
+def heart(baseline: SingleUser) -> HeartRateBaseline:
     return baseline.get(np.zeros((3, 500))).heart_rate
 
 
 def test_the_resting_phase_wins_over_still_periods() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     for index in range(20):
         baseline.update(hop(index, bpm=80))
     assert heart(baseline) == HeartRateBaseline("still", 80)
@@ -167,7 +167,7 @@ def test_the_resting_phase_wins_over_still_periods() -> None:
 
 
 def test_fewer_than_ten_readings_are_no_resting_phase() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     baseline.update(bouncing(0, bpm=[60] * 9 + [0], resting=True))  # type: ignore[arg-type]
     assert heart(baseline).state == "default"
     baseline.update(bouncing(1, bpm=[60] + [0] * 9, resting=True))  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def test_fewer_than_ten_readings_are_no_resting_phase() -> None:
 
 
 def test_uncovered_readings_do_not_count() -> None:
-    baseline = Folded()
+    baseline = SingleUser()
     baseline.update(bouncing(0, bpm=60, bpm_covered=False, resting=True))
     assert int(baseline.baseline.resting.sum()) == 0
 
@@ -192,7 +192,7 @@ def test_still_periods(kinds: list[str], seed: int) -> None:
     Up to a minute that is not known breaks nothing.
     """
     rng = np.random.default_rng(seed)
-    baseline, run_s, skipped, expected = Folded(), 0, 0, np.zeros(256, dtype=np.int64)
+    baseline, run_s, skipped, expected = SingleUser(), 0, 0, np.zeros(256, dtype=np.int64)
     for index, kind in enumerate(kinds):
         if kind == "skipped":
             skipped += 1
@@ -224,7 +224,7 @@ def test_bytes_there_and_back(seed: int, before: int, after: int) -> None:
         mg = rng.normal(0, sd_mg, (3, 250))
         return hop(index, mg=mg, bpm=rng.integers(0, 255, HOP_S).tolist(), resting=bool(rng.integers(2)))
 
-    baseline = Folded()
+    baseline = SingleUser()
     for index in range(before):
         baseline.update(some(index))
     data = baseline.baseline.to_bytes()

@@ -13,7 +13,7 @@ from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
 from tests.shared.windows.signals import BASE_MS, GRACE_MS, Upload, wearer
 from training.datasets import read_recording
-from training.offline import closed_of
+from training.offline import assemble
 
 SECONDS_MS = np.arange(20) * 1_000.0
 GRID_MS = np.arange(500) * 40.0
@@ -105,7 +105,7 @@ def test_an_acceleration_beyond_any_watchs_range(value: int) -> None:
 
 @pytest.mark.parametrize("folder", sorted(path for path in RECORDINGS.iterdir() if path.is_dir()), ids=lambda p: p.name)
 def test_real_recordings_hold_nothing_implausible(folder: Path) -> None:
-    closed = closed_of(read_recording(folder))
+    closed = assemble(read_recording(folder))
     assert closed.windows
     assert closed.implausible_samples == {}
 

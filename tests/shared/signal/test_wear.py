@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.contracts.errors import InvalidRecord
 from shared.signal.baseline import STILL_FOR_S, Hop, UserBaseline
 from shared.signal.wear import BRIDGED_S, FROZEN_BPM_S, FROZEN_MG_S, NOT_WORN_S, DeviceHistory
-from tests.shared.signal.single_user import Folded
+from tests.shared.signal.single_user import SingleUser
 
 HOP_MS = 10_000
 
@@ -30,7 +30,7 @@ def hop(index: int, *, sd_mg: float, bpm: int | None, seed: int = 0) -> Hop:
 
 
 def failed_of_last(hops: Sequence[Hop]) -> dict[str, str]:
-    folded = Folded()
+    folded = SingleUser()
     failed = {}
     for each in hops:
         failed = folded.update(each)
@@ -71,7 +71,7 @@ def test_a_watch_on_a_table_is_not_worn_unless_it_reads_a_heart() -> None:
 
 
 def test_a_second_watch_of_the_user_breaks_no_run_of_the_first() -> None:
-    folded = Folded()
+    folded = SingleUser()
     for i in range(NOT_WORN_S // 10):
         worn = folded.update(hop(i, sd_mg=200, bpm=70 + i % 5), "worn")
         table = folded.update(hop(i, sd_mg=3, bpm=None, seed=1), "on the table")
@@ -80,7 +80,7 @@ def test_a_second_watch_of_the_user_breaks_no_run_of_the_first() -> None:
 
 
 def test_a_second_watch_of_the_user_breaks_no_still_period_of_the_first() -> None:
-    folded = Folded()
+    folded = SingleUser()
     for i in range(STILL_FOR_S // 10 + 2):
         folded.update(hop(i, sd_mg=5, bpm=60 + i % 2), "still")
         folded.update(hop(i, sd_mg=300, bpm=None, seed=1), "moving")
@@ -101,7 +101,7 @@ def test_the_order_in_which_windows_close_changes_no_later_answer(data: st.DataO
     ]
     histories = []
     for order in (range(len(made)), data.draw(st.permutations(range(len(made))))):
-        folded = Folded()
+        folded = SingleUser()
         for index in order:
             folded.update(made[index])
         folded.update(made[-1])
@@ -135,7 +135,7 @@ def test_a_back_fill_of_hours_ago_is_no_part_of_a_run() -> None:
 
 
 def test_what_is_not_believed_moves_no_baseline() -> None:
-    folded = Folded()
+    folded = SingleUser()
     for i in range(NOT_WORN_S // 10):
         folded.update(hop(i, sd_mg=3, bpm=None))
     before = folded.baseline.accelerometer.copy()
@@ -148,7 +148,7 @@ def test_what_is_not_believed_moves_no_baseline() -> None:
     st.lists(st.tuples(st.integers(0, 400), st.sampled_from([0, 3, 200]), st.sampled_from([None, 60, 72])), max_size=40)
 )
 def test_a_history_survives_its_bytes(hops: list[tuple[int, float, int | None]]) -> None:
-    folded = Folded()
+    folded = SingleUser()
     for index, sd_mg, bpm in hops:
         folded.update(hop(index, sd_mg=sd_mg, bpm=bpm))
         history = folded.state.histories["watch"]
@@ -166,7 +166,7 @@ def test_bytes_that_are_no_history(data: bytes) -> None:
 
 @pytest.mark.parametrize(("version", "header_bytes"), [(1, 16), (2, 40)])
 def test_a_baseline_of_an_older_layout_is_read(version: int, header_bytes: int) -> None:
-    folded = Folded()
+    folded = SingleUser()
     folded.update(hop(0, sd_mg=100, bpm=72))
     old = bytes([version]) + bytes(header_bytes - 1) + folded.baseline.to_bytes()[4:]
     np.testing.assert_array_equal(UserBaseline.from_bytes(old).accelerometer, folded.baseline.accelerometer)

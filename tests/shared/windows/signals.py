@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.samples import SampleRecord
 from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.merge import TOPICS, LogRecord
@@ -34,7 +34,7 @@ class Wearer:
     def upload(self, from_ms: int, to_ms: int, seq: int, *, received_at_ms: int = BASE_MS) -> Upload:
         """The samples in [from, to), relative to BASE_MS; a part starts on the first sample with a whole stamp."""
         spans = [self._span(topic, from_ms, to_ms) for topic in TOPICS]
-        announced = tuple(name for name, (low, high) in zip(NAMES, spans, strict=True) if high > low)
+        announced = tuple(name for name, (low, high) in zip(MODALITY_NAMES, spans, strict=True) if high > low)
         return [
             SampleRecord(
                 modality=modality,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, MODALITIES
+from shared.contracts.modality import ACCELEROMETER, MODALITIES, MODALITY_BY_NAME
 from shared.contracts.samples import SampleRecord
 from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.final_windows import FinalWindows
@@ -40,7 +40,7 @@ def part(
     name: str, begin_ms: float, end_ms: float, *, seq: int = 0, announced: Sequence[str] = (), **more: Any
 ) -> SampleRecord:
     """One modality of one upload at its own rate; times relative to BASE_MS."""
-    modality = BY_NAME[name]
+    modality = MODALITY_BY_NAME[name]
     n = round((end_ms - begin_ms) * modality.rate_hz / 1000)
     values = np.arange(modality.channels * n).reshape(modality.channels, n) % 50 + 60
     fields = {
@@ -138,7 +138,7 @@ def test_spans_may_leave_a_small_hole(name: str, hole_ms: int, closes: bool, at_
     feed = Feed()
     both = ("accelerometer", "steps" if name == "accelerometer" else name)
     begin_ms, end_ms = {0: (0, hole_ms), 10_000: (10_000, 10_000 + hole_ms), 20_000: (20_000 - hole_ms, 20_000)}[at_ms]
-    step_ms = 1000 // BY_NAME[name].rate_hz
+    step_ms = 1000 // MODALITY_BY_NAME[name].rate_hz
     # A span ends a period behind its last stamp: place the stamps so that it ends exactly where the hole begins.
     before = part(name, begin_ms % step_ms, begin_ms, announced=both)
     after = part(name, end_ms, end_ms + 60_000, announced=both)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.contracts.modality import ACCELEROMETER, BY_NAME, HEART_RATE, max_span_ms
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, max_span_ms
 from shared.contracts.samples import SampleRecord
 from shared.windows.assembler import PART_WINDOWS, Assembler
 from shared.windows.merge import LogRecord
@@ -23,7 +23,7 @@ BOTH = ("accelerometer", "heart_rate")
 def record(
     name: str, t0_ms: int, n: int = 1, *, seq: int = 0, rate_hz: float | None = None, announced: tuple[str, ...] = ()
 ) -> SampleRecord:
-    modality = BY_NAME[name]
+    modality = MODALITY_BY_NAME[name]
     fill = 0 if modality is HEART_RATE else 1_000
     return SampleRecord(
         modality=modality,

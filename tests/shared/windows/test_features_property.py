@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.contracts.modality import MODALITIES, NAMES
+from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline
 from shared.signal.features import accelerometer_features, heart_rate_features, steps_features
 from shared.windows.assembler import AssemblyResult
 from shared.windows.featurise import MemoryBaselines, featurise, window_features
 from shared.windows.open_window import ClosedWindow
-from tests.shared.signal.single_user import Folded
+from tests.shared.signal.single_user import SingleUser
 from tests.shared.windows.signals import Wearer, delays_ms, delivered, edges_ms, fold, pieces, wearer, wearers
 
 FIXED = Baseline(AccelerometerBaseline("stable", (12, -33, 980)), HeartRateBaseline("resting", 61))
@@ -26,10 +26,10 @@ def bits(windows: Sequence[ClosedWindow]) -> dict[int, tuple[object, ...]]:
     features = window_features(windows, [FIXED] * len(windows)) if windows else []
     return {
         window.window_start_ms: (
-            *(array[name].tobytes() for name in NAMES),
-            *(window.signals[name].values.tobytes() for name in NAMES),
-            *(window.signals[name].covered.tobytes() for name in NAMES),
-            *((window.signals[name].coverage, window.signals[name].passes) for name in NAMES),
+            *(array[name].tobytes() for name in MODALITY_NAMES),
+            *(window.signals[name].values.tobytes() for name in MODALITY_NAMES),
+            *(window.signals[name].covered.tobytes() for name in MODALITY_NAMES),
+            *((window.signals[name].coverage, window.signals[name].passes) for name in MODALITY_NAMES),
             window.resting.tobytes(),
             window.announced,
             window.utc_offset_min,
@@ -124,12 +124,12 @@ def test_one_window_alone_and_many_in_one_batch(data: st.DataObject, count: int,
 
 def test_a_window_is_computed_before_its_own_hop_is_folded() -> None:
     windows = fold(delivered([wearer(3).upload(0, 60_000, 0)], [0], [NO_DELAY])).windows
-    baseline = Folded()
+    baseline = SingleUser()
     for window, record in featurise(windows, MemoryBaselines()).windows:
         accelerometer = window.signals["accelerometer"]
         assert record.baseline == baseline.get(accelerometer.values)
         expected = window_features([window], [record.baseline])[0]
-        assert all(record.features[name].tobytes() == expected[name].tobytes() for name in NAMES)
+        assert all(record.features[name].tobytes() == expected[name].tobytes() for name in MODALITY_NAMES)
         hop = window.newest_hop()
         assert (hop.start_ms, hop.hop_ms) == (window.window_start_ms + 10_000, 10_000)
         np.testing.assert_array_equal(hop.mg, accelerometer.values[:, 250:])
