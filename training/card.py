@@ -38,11 +38,11 @@ The people of the demo (examples/recordings) are not among them. Steps are emula
 {measured}
 
 UAR is the unweighted average recall. `dataset_balanced_uar` averages each class's recall over the data sets that
-hold it, then over the classes. Per person, only the classes that the person has count. `ece` is the expected calibration
-error after the temperature, `ece_raw` before it; `answered` the share of windows that are not "unknown". Temperature and
-threshold were fitted on the same windows, and the network and its training were chosen on such folds, so
-`unseen_people` is slightly optimistic. The demo's people decided nothing. `unseen_DATASET` is the number for a device
-that is in no training set.
+hold it, then over the classes. Per person, only the classes that the person has count. `ece` is the expected
+calibration error after the temperature, `ece_raw` before it. `answered` is the share of windows that are not "unknown".
+Temperature and threshold were fitted on the same windows, and the network and its training were chosen on such folds,
+so `unseen_people` is slightly optimistic. The demo's people decided nothing. `unseen_DATASET` is the number for a
+device that is in no training set.
 
 ## Limits
 
