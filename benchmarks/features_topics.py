@@ -11,8 +11,9 @@ from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import FeaturesLog
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK, SampleRecord
-from shared.contracts.topics import HOUR_MS, SAMPLE_TOPICS, TopicSpec, ensure_topics
+from shared.contracts.topics import HOUR_MS, SAMPLE_TOPICS, TopicSpec
 from shared.contracts.users import partition_of
+from shared.kafka.admin import ensure_topics
 
 BATCH_BYTES = 512 * 1024
 TICK_PAUSE_S = 0.05

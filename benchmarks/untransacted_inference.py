@@ -5,15 +5,17 @@
 For the benchmark alone: events, ledger and offsets no longer hold together, a crash would lose or repeat events.
 """
 
-import asyncio
 import contextlib
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from services.inference import service
+from services.inference import consumer
+from services.inference.producer import MAX_BATCH_BYTES
+from services.inference.service import InferenceService
 from services.inference.settings import InferenceSettings
 from shared.contracts import topics
+from shared.runtime.service import run_service
 
 
 class UntransactedProducer(AIOKafkaProducer):  # type: ignore[misc]
@@ -32,6 +34,7 @@ async def open_producer(
     prefix: str,  # noqa: ARG001
     partition: int,  # noqa: ARG001
     transaction_timeout_ms: int,  # noqa: ARG001
+    max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> AIOKafkaProducer:
     """In place of the service's own: no transaction id, hence nobody to fence."""
     producer = UntransactedProducer(
@@ -39,7 +42,7 @@ async def open_producer(
         acks="all",
         enable_idempotence=True,
         linger_ms=0,
-        max_batch_size=256 * 1024,
+        max_batch_size=max_batch_bytes,
         max_request_size=topics.MAX_REJECTED_BYTES,
     )
     await producer.start()
@@ -47,5 +50,5 @@ async def open_producer(
 
 
 if __name__ == "__main__":
-    service.open_producer = open_producer
-    asyncio.run(service.serve(InferenceSettings()))
+    consumer.open_producer = open_producer
+    run_service("inference", InferenceSettings.read(), InferenceService)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import RECORDINGS
 from benchmarks.features_topics import BATCH_BYTES
-from shared.contracts.topics import EVENTS, WINDOWS, ensure_topics
+from shared.contracts.topics import EVENTS, WINDOWS
 from shared.contracts.users import partition_of
 from shared.contracts.window import WindowRecord
+from shared.kafka.admin import ensure_topics
 from shared.model.bundle import LoadedModel
 from training.datasets import find_sources
 from training.offline import HOP_MS, offline_windows

@@ -27,8 +27,9 @@ from benchmarks.peers.features_settings import PeerSettings
 from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, ValkeyServer
-from shared.contracts.topics import WINDOWS, ensure_topics
+from shared.contracts.topics import WINDOWS
 from shared.contracts.window import WindowRecord, decode_window
+from shared.kafka.admin import ensure_topics
 from shared.runtime.clock import system_clock
 from shared.windows.featurise import window_features
 

@@ -33,7 +33,8 @@ from benchmarks.windows_log import (
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker
 from gaitway.embedded.process import ServerProcess
-from shared.contracts.topics import EVENTS, WINDOWS, ensure_topics
+from shared.contracts.topics import EVENTS, WINDOWS
+from shared.kafka.admin import ensure_topics
 from shared.model.bundle import load_bundle
 from shared.runtime.clock import system_clock
 

@@ -29,11 +29,11 @@ from gaitway.embedded.process import ServerProcess
 from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
 from services.ingest.validation import decode_upload
-from shared.contracts.topics import ensure_topics
 from shared.contracts.trace_context import traceparent
 from shared.contracts.upload import to_records
-from shared.runtime import garbage
+from shared.kafka.admin import ensure_topics
 from shared.runtime.clock import system_clock
+from shared.runtime.event_loop import tune_garbage_collector
 
 UNIT = "uploads"
 HOST = "127.0.0.1"
@@ -151,7 +151,7 @@ async def _published(settings: IngestSettings, bodies: list[tuple[str, bytes]], 
 
     try:
         await publish_all(bodies[:warm])
-        garbage.settle()
+        tune_garbage_collector()
         with watch(os.getpid()) as stopwatch:
             await publish_all(bodies[warm:])
     finally:

@@ -1,8 +1,7 @@
-"""The canary as a process: one task sends, one reads events, one judges; from start to an orderly end."""
+"""The canary: one task sends, one reads events, one finds the missing ones."""
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import httpx
 import jwt
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from gaitway.canary.reference import Reference
@@ -23,12 +21,17 @@ from gaitway.replay import ANSWER_WITHIN_S, FIRST_RETRY_S, LAST_RETRY_S
 from shared.contracts.errors import SettingsError
 from shared.contracts.token import make_token
 from shared.contracts.users import partition_of
+from shared.kafka.admin import open_admin
+from shared.kafka.consumer import create_reader
+from shared.kafka.errors import as_retry
+from shared.kafka.health import ConsumerHealth
 from shared.kafka.producer import CLOSE_S, finish_within
 from shared.runtime import metrics
 from shared.runtime.clock import Clock, system_clock
-from shared.runtime.health import Health, health_app
-from shared.runtime.http_server import bind, server
-from shared.runtime.logging import configure_logging
+from shared.runtime.health import health_app
+from shared.runtime.http_server import bind, serving
+from shared.runtime.retry import retry_until_available
+from shared.runtime.service import run_together
 
 log = logging.getLogger("gaitway.canary")
 
@@ -36,20 +39,19 @@ TOKEN_TTL_S = 2 * 3600
 TOKEN_RENEWED_S = 3600.0
 POLL_MS = 200
 TICK_S = 0.1
-RETRY_S = 1.0
 
 
 class Canary:
-    """Sends, reads and judges until it is cancelled; raises when its settings or its recording are wrong.
+    """Sends, reads and verifies until it is cancelled; raises when its settings or its recording are wrong.
 
-    ``clock`` is the watch's own, and the stream's; ``monotonic`` measures latencies. A clock that runs faster than life
-    lets a test see an hour in minutes.
+    ``clock`` is the watch's own, and the stream's; ``monotonic`` measures latencies. A clock that runs faster than real
+    time lets a test see an hour in minutes.
     """
 
     def __init__(
         self,
         settings: CanarySettings,
-        health: Health,
+        health: ConsumerHealth,
         clock: Clock = system_clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,53 +76,41 @@ class Canary:
                 self._settings.missing_after_s,
             )
             log.info("user %s, device %s, %d uploads a cycle", self.user, self.device, len(self._cycle))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._send_all(verifier))
-                group.create_task(self._read(consumer, verifier))
-                group.create_task(self._find_missing(verifier))
-                group.create_task(self._health.partitions.watch(consumer))
+            await run_together(
+                self._send_all(verifier),
+                self._read(consumer, verifier),
+                self._find_missing(verifier),
+                self._health.partitions.watch(consumer),
+            )
         finally:
             await finish_within(consumer.stop(), CLOSE_S)
 
     async def _connected(self) -> Any:
         """A consumer at the end of the user's partition of activity.events, once there is one."""
+        return await retry_until_available(self._connect, self._health, "kafka", log, keep_alive=True)
+
+    async def _connect(self) -> Any:
         topic = self._settings.topic_prefix + TOPIC
-        while True:
-            self._health.heartbeat()
-            try:
-                partition = TopicPartition(topic, partition_of(self.user, await self._partitions(topic)))
-                consumer = AIOKafkaConsumer(
-                    bootstrap_servers=self._settings.kafka,
-                    isolation_level="read_committed",
-                    enable_auto_commit=False,
-                    auto_offset_reset="latest",
-                )
-                try:
-                    await consumer.start()
-                    consumer.assign([partition])
-                    # Now, not at the first poll: what is published in between is ours to see.
-                    consumer.seek(partition, (await consumer.end_offsets([partition]))[partition])
-                except BaseException:
-                    await finish_within(consumer.stop(), CLOSE_S)
-                    raise
-            except (KafkaError, TimeoutError) as error:
-                self._health.set_unready("kafka", str(error))
-                log.warning("%s; trying again", error)
-                await asyncio.sleep(RETRY_S)
-            else:
-                self._health.set_ready("kafka")
-                log.info("reads %s, partition %d", topic, partition.partition)
-                return consumer
+        consumer = create_reader(self._settings.kafka, auto_offset_reset="latest")
+        try:
+            partition = TopicPartition(topic, partition_of(self.user, await self._partitions(topic)))
+            await consumer.start()
+            consumer.assign([partition])
+            # Now, not at the first poll: what is published in between is ours to see.
+            consumer.seek(partition, (await consumer.end_offsets([partition]))[partition])
+        except BaseException as error:
+            await finish_within(consumer.stop(), CLOSE_S)
+            if isinstance(error, KafkaError | TimeoutError):
+                raise as_retry(error) from error
+            raise
+        log.info("reads %s, partition %d", topic, partition.partition)
+        return consumer
 
     async def _partitions(self, topic: str) -> int:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
-        try:
-            await admin.start()
+        async with open_admin(self._settings.kafka) as admin:
             (described,) = await admin.describe_topics([topic])
-        finally:
-            await admin.close()
         if described["error_code"] != 0 or not described["partitions"]:
-            raise KafkaError(f"Kafka at {self._settings.kafka} has no topic {topic}")
+            raise KafkaError(f"there is no topic {topic}")
         return len(described["partitions"])
 
     async def _send_all(self, verifier: EventVerifier) -> None:
@@ -225,32 +215,21 @@ def _user_of(settings: CanarySettings) -> str:
     return str(claims["sub"])
 
 
-async def serve(settings: CanarySettings) -> None:
-    """Run until SIGTERM or SIGINT.
+class CanaryService:
+    """The canary as a process.
 
     Raises:
         Stop, CommandError, DatasetError: a setting, the recording or the health port is wrong.
     """
-    configure_logging("canary", settings.log_level, settings.log_format)
-    settings.log(log)
-    health = Health(settings.stalled_after_s, service="canary", topic_prefix=settings.topic_prefix)
-    health.set_unready("kafka", "not connected yet")
-    health.set_unready("gateway", "nothing accepted yet")
-    canary = Canary(settings, health)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    http = server(health_app(health))
-    page = asyncio.create_task(http.serve(sockets=[bind(settings.health_host, settings.health_port)]))
-    work = asyncio.create_task(canary.run())
-    told = asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
-    finally:
-        told.cancel()
-        work.cancel()
-        await asyncio.wait({work})
-        http.should_exit = True
-        await page
+
+    def __init__(self, settings: CanarySettings) -> None:
+        self._health = ConsumerHealth(settings.stalled_after_s, service="canary", topic_prefix=settings.topic_prefix)
+        self._health.set_unready("kafka", "not connected yet")
+        self._health.set_unready("gateway", "nothing accepted yet")
+        self._canary = Canary(settings, self._health)
+        self._socket = bind(settings.health_host, settings.health_port)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send, read and verify until ``stop``."""
+        async with serving(health_app(self._health), self._socket):
+            await run_together(stop.wait(), self._canary.run())

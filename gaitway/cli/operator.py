@@ -65,29 +65,32 @@ def _speed(text: str) -> float:
 @serve_app.command("ingest")
 def serve_ingest() -> None:
     """The HTTP gateway: POST /v1/uploads."""
-    from services.ingest.service import run
+    from services.ingest.service import IngestService
     from services.ingest.settings import IngestSettings
+    from shared.runtime.service import run_service
 
-    run(IngestSettings.read())
+    run_service("ingest", IngestSettings.read(), IngestService)
 
 
 @serve_app.command("features")
 def serve_features() -> None:
     """Windows, baselines and features."""
-    from services.features.service import run
+    from services.features.service import FeaturesService
     from services.features.settings import FeaturesSettings
+    from shared.runtime.service import run_service
 
-    run(FeaturesSettings.read())
+    run_service("features", FeaturesSettings.read(), FeaturesService)
 
 
 @serve_app.command("inference")
 def serve_inference() -> None:
     """The model: one event per window."""
-    from services.inference.service import serve
+    from services.inference.service import InferenceService
     from services.inference.settings import InferenceSettings
+    from shared.runtime.service import run_service
 
     default = {} if "GAITWAY_MODEL" in os.environ else {"model": MODEL}
-    uvloop.run(serve(InferenceSettings.read(**default)))
+    run_service("inference", InferenceSettings.read(**default), InferenceService)
 
 
 @app.command()
@@ -226,10 +229,11 @@ def monitor(
 @app.command()
 def canary() -> None:
     """A watch with a known recording, all day: are its events right and in time? Settings are GAITWAY_* variables."""
-    from gaitway.canary.run import serve
+    from gaitway.canary.run import CanaryService
     from gaitway.canary.settings import CanarySettings
+    from shared.runtime.service import run_service
 
-    uvloop.run(serve(CanarySettings.read()))
+    run_service("canary", CanarySettings.read(), CanaryService)
 
 
 @app.command()

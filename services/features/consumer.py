@@ -1,7 +1,4 @@
-"""The log as batches: aiokafka's getmany inside the Faust worker, one batch per poll, own commits.
-
-Faust's own consumer delivers record by record at 80 to 115 us each; this costs 3 (docs/decisions).
-"""
+"""The log as batches: one batch per poll of the sample topics, committed as far as its windows are published."""
 
 import asyncio
 import contextlib
@@ -11,29 +8,27 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
-from mode import Service
 
 from services.features.partition_task import PartitionTask
 from services.features.processor import Processor
 from services.features.settings import FeaturesSettings
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership, Stop
-from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
-from shared.kafka.consumer import METADATA_MAX_AGE_MS, poll
-from shared.kafka.errors import is_refusal
+from shared.kafka.admin import open_admin
+from shared.kafka.consumer import create_group_consumer, poll
+from shared.kafka.errors import as_retry, is_refusal
+from shared.kafka.health import ConsumerHealth
 from shared.kafka.producer import CLOSE_S, finish_within
-from shared.runtime.health import Health
 from shared.runtime.logging import ThrottledLogger
+from shared.runtime.retry import retry_until_available
+from shared.runtime.service import run_together
 from shared.windows.retention import Position
 
 log = logging.getLogger("gaitway.features")
 
-RETRY_S = 0.5
 STOP_S = 3.0
 ROUND_S = 5.0
 """Between two rounds over all users: gauges, and who has been silent for long."""
@@ -45,94 +40,71 @@ class Batch:
 
     generation: int
     records: Mapping[TopicPartition, Sequence[Any]]
-    handled: asyncio.Event = field(default_factory=asyncio.Event)
-    failure: Stop | None = None
-    """Why there will be no further batch."""
+    processed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Done once the next batch may be polled; its exception ends the consumer."""
 
 
-class BatchConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
-    """Polls the three watch topics; hands batches to ``send``; commits for the processor."""
+class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Polls the three sample topics, has each batch processed, commits for the processor."""
 
     def __init__(
-        self,
-        settings: FeaturesSettings,
-        processor: Processor,
-        health: Health,
-        topic_names: Sequence[str],
-        send: Callable[[Batch], Awaitable[Any]],
-        **kwargs: Any,
+        self, settings: FeaturesSettings, processor: Processor, health: ConsumerHealth, topic_names: Sequence[str]
     ) -> None:
-        super().__init__(**kwargs)
         self._settings = settings
         self._processor = processor
         self._health = health
         self._topic_names = list(topic_names)
-        self._send = send
         self._group = f"{settings.topic_prefix}features"
         self._generation = 0
         self._busy = asyncio.Lock()
         self._last_commit_s = self._last_round_s = time.monotonic()
         self._paused: set[TopicPartition] = set()
         self._consumer: Any = None
-        self._anew = False
+        self._failure: Exception | None = None
+        self._reset_needed = False
         self._throttled = ThrottledLogger(log)
 
-    def begin_anew(self, back: frozenset[str]) -> None:
+    def reset(self, recreated: frozenset[str]) -> None:
         """These topics were deleted and are there again: their offsets are others, and no state fits them."""
-        self._anew = self._anew or not back.isdisjoint(spec.name for spec in topics.SAMPLE_TOPICS.values())
+        watched = {spec.name for spec in topics.SAMPLE_TOPICS.values()}
+        self._reset_needed = self._reset_needed or not recreated.isdisjoint(watched)
 
-    async def on_start(self) -> None:
-        """Join the group; the broker's topics exist by now."""
-        tolerate_invalid_header_names()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            group_id=self._group,
-            group_instance_id=f"{self._group}-{self._settings.instance}",
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=self._settings.session_timeout_ms,
-            heartbeat_interval_ms=max(300, self._settings.session_timeout_ms // 5),
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-        )
+    async def run(self, send: Callable[[Batch], Awaitable[Any]]) -> None:
+        """Join the group and hand one batch after the other to ``send``, whose receiver calls `process`.
+
+        Raises:
+            Stop: the records cannot be read, or too many were rejected.
+        """
+        self._consumer = create_group_consumer(self._settings, self._group)
         self._consumer.subscribe(self._topic_names, listener=self)
         await self._consumer.start()
+        await run_together(self._poll(send), self._health.partitions.watch(self._consumer))
 
-    @Service.task
-    async def _poll(self) -> None:
-        while not self.should_stop:
-            batch = await self._next()
-            await self._send(batch)
-            await batch.handled.wait()
-
-    @Service.task
-    async def _watch_partitions(self) -> None:
-        await self._health.partitions.watch(self._consumer)
-
-    async def _next(self) -> Batch:
-        # A rebalance waits for the poll, so that no poll spans one.
-        async with self._busy:
-            try:
+    async def _poll(self, send: Callable[[Batch], Awaitable[Any]]) -> None:
+        while True:
+            # A rebalance waits for the poll, so that no poll spans one.
+            async with self._busy:
+                if self._failure is not None:
+                    raise self._failure
                 records = await poll(self._consumer, self._settings.max_poll_records, self._processor.partitions)
-            except Stop as error:
-                return Batch(self._generation, {}, failure=error)
-            return Batch(self._generation, records)
+                batch = Batch(self._generation, records)
+            await send(batch)
+            await asyncio.shield(batch.processed)
 
-    async def handle(self, batch: Batch) -> None:
+    async def process(self, batch: Batch) -> None:
         """Process one batch; one of an assignment that is gone is dropped: the new one began at its commits."""
         try:
             async with self._busy:
                 if batch.generation == self._generation:
-                    await self._handle(batch)
-        finally:
-            batch.handled.set()
+                    await self._process(batch)
+        except Exception as error:
+            batch.processed.set_exception(error)
+        else:
+            batch.processed.set_result(None)
 
-    async def _handle(self, batch: Batch) -> None:
-        if batch.failure is not None:
-            raise batch.failure
-        if self._anew:
-            self._anew = False
+    async def _process(self, batch: Batch) -> None:
+        if self._reset_needed:
+            self._reset_needed = False
             await self._reset_partitions(self._consumer.assignment())
             return
         try:
@@ -211,7 +183,7 @@ class BatchConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._reset_partitions(set(assigned))
             except Exception as error:
                 # aiokafka would log it and go on, with no partition set up: alive, and doing nothing.
-                await self.crash(error)
+                self._failure = error
 
     async def _reset_partitions(self, assigned: set[TopicPartition]) -> None:
         committed = await self._fetch_committed(assigned)
@@ -240,40 +212,35 @@ class BatchConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.seek_to_beginning(tp)
 
     async def _fetch_committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
-        while True:
+        async def attempt() -> dict[TopicPartition, Position]:
             try:
                 return await self._committed(assigned)
             except (KafkaError, TimeoutError) as error:
-                if self.should_stop:
-                    raise
-                self._health.set_unready("kafka", repr(error), refused=is_refusal(error))
-                text = "the group's commits cannot be read: %r; trying again"
-                self._throttled.log("committed", logging.WARNING, text, error)
-                await asyncio.sleep(RETRY_S)
+                raise as_retry(error) from error
+
+        return await retry_until_available(attempt, self._health, "kafka", log)
 
     async def _committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
         """Committed offsets with the log time in their metadata, which aiokafka's consumer does not give out."""
         if not assigned:
             return {}
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
-        try:
-            await admin.start()
+        async with open_admin(self._settings.kafka) as admin:
             offsets = await admin.list_consumer_group_offsets(self._group, partitions=list(assigned))
-        finally:
-            await admin.close()
         return {tp: (o.offset, _log_ms(o.metadata)) for tp, o in offsets.items() if o.offset >= 0}
 
-    async def on_stop(self) -> None:
-        """Acknowledge what is done and leave; a static member keeps its partitions for the session's length."""
-        # Neither a batch that waits for a broker or a Redis that is away nor the farewell to that broker may hold up
-        # the exit: the batch comes again.
+    async def stop(self) -> None:
+        """Commit what is done and leave; a static member keeps its partitions for the session's length.
+
+        Neither a batch that waits for a broker or a Redis that is away nor the broker itself may hold up the exit: the
+        batch comes again.
+        """
+        if self._consumer is None:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S), self._busy:
-                if self._consumer is not None:
-                    await self._commit()
-                    self._generation += 1
-        if self._consumer is not None:
-            await finish_within(self._consumer.stop(), CLOSE_S)
+                await self._commit()
+                self._generation += 1
+        await finish_within(self._consumer.stop(), CLOSE_S)
 
 
 def _log_ms(metadata: str | None) -> int:

@@ -18,9 +18,9 @@ from shared.contracts.gap import Gap
 from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.kafka.dead_letters import DeadLetterLimit
+from shared.kafka.health import ConsumerHealth
 from shared.runtime import metrics
 from shared.runtime.clock import Clock, system_clock
-from shared.runtime.health import Health
 from shared.runtime.logging import ThrottledLogger, trace_extra
 from shared.windows.assembler import AssemblyResult
 from shared.windows.featurise import featurise
@@ -80,7 +80,7 @@ class Processor:
         self,
         users: BaselineCache,
         output: WindowProducer,
-        health: Health,
+        health: ConsumerHealth,
         topic_names: Sequence[str],
         max_unsaved_baselines: int,
         dead_letter_limit: DeadLetterLimit,

@@ -1,11 +1,10 @@
-"""What features writes to the bus: windows, gaps, rejected records; nothing is done until the broker has it."""
+"""What features writes to Kafka: windows, gaps, rejected records; nothing counts until the broker has it."""
 
 import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from services.features.partition_task import Rejected, WindowToPublish
@@ -14,8 +13,10 @@ from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.decoding import traceparent_of
 from shared.contracts.errors import RetryLater
 from shared.contracts.gap import Gap
-from shared.kafka.errors import TOO_LARGE, as_retry, record_bytes
-from shared.kafka.producer import abort_producer, close_producer
+from shared.kafka.admin import message_limits
+from shared.kafka.aiokafka_patches import record_bytes
+from shared.kafka.errors import TOO_LARGE, as_retry
+from shared.kafka.producer import abort_producer, close_producer, create_producer
 from shared.runtime import metrics
 from shared.runtime.logging import RateLimitedLogger, trace_extra
 
@@ -38,13 +39,11 @@ class KafkaWindowProducer:
     async def start(self) -> None:
         """Connect; raises RetryLater."""
         try:
-            self._limits = await topics.message_limits(self._bootstrap_servers, self._prefix, _WRITES)
+            self._limits = await message_limits(self._bootstrap_servers, self._prefix, _WRITES)
         except (KafkaError, TimeoutError) as error:
             raise RetryLater(f"Kafka: {error!r}") from error
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
-            acks="all",
-            enable_idempotence=True,
+        producer = create_producer(
+            self._bootstrap_servers,
             linger_ms=5,
             max_batch_size=min(256 * 1024, *self._limits.values()),
             max_request_size=topics.MAX_REJECTED_BYTES,

@@ -12,7 +12,6 @@ class FeaturesSettings(ConsumerSettings):
     redis_prefix: str = Field("gaitway:", description="prefix of every Redis key")
     grace_s: float = Field(60.0, ge=0.1, le=86_400, description="log time that an incomplete window waits")
     health_port: Port = Field(8082, description="port of /metrics, /healthz, /readyz")
-    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="session timeout of the consumer group")
     commit_interval_ms: int = Field(1_000, ge=50, le=60_000, description="time between two commits of offsets")
     max_poll_records: int = Field(20_000, ge=10, le=100_000, description="records of one poll")
     max_buffered_records: int = Field(10_000, ge=100, description="records of a topic's partition before it is paused")

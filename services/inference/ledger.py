@@ -1,9 +1,19 @@
-"""Which windows of one partition have an event already."""
+"""Which windows of a partition have an event already, and how that is read back when the partition is assigned."""
 
-from shared.contracts.ledger import LedgerKey, place_of
+import logging
+from collections.abc import Iterable
+
+from aiokafka.structs import TopicPartition
+
+from shared.contracts import topics
+from shared.contracts.errors import InvalidRecord
+from shared.contracts.ledger import LedgerKey, decode_ledger, place_of
 from shared.contracts.window import WindowRecord
+from shared.kafka.consumer import create_reader
 from shared.runtime import fault_injection
 from shared.windows.final_windows import HOUR_MS, KEPT_MS
+
+log = logging.getLogger("gaitway.inference")
 
 AHEAD_MS = 24 * HOUR_MS
 """A window this much later than its record is none: it would be the newest, and all that is 8 days older forgotten.
@@ -68,3 +78,30 @@ class Ledger:
         oldest = self._newest_hour - KEPT_MS // HOUR_MS
         if any(key[4] < oldest for key in self._bits):
             self._bits = {key: bits for key, bits in self._bits.items() if key[4] >= oldest}
+
+
+async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable[int], model: str) -> dict[int, Ledger]:
+    """What has been published in each of these partitions, as committed. Raises KafkaError."""
+    name = prefix + topics.LEDGER.name
+    ledgers = {partition: Ledger(model) for partition in partitions}
+    assigned = [TopicPartition(name, partition) for partition in ledgers]
+    consumer = create_reader(bootstrap_servers)
+    await consumer.start()
+    try:
+        consumer.assign(assigned)
+        ends = await consumer.end_offsets(assigned)
+        await consumer.seek_to_beginning(*assigned)
+        while any([await consumer.position(tp) < ends[tp] for tp in assigned]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    try:
+                        key, bits = decode_ledger(record.key, record.value)
+                        if key[4] * HOUR_MS > record.timestamp + AHEAD_MS:
+                            raise InvalidRecord(f"hour {key[4]} in a record of {record.timestamp}")
+                        ledgers[tp.partition].load(key, bits)
+                    except InvalidRecord as error:
+                        # A record that nobody can read protects no window; the log names it once per assignment.
+                        log.error("%s %d@%d: %s", name, tp.partition, record.offset, error)
+    finally:
+        await consumer.stop()
+    return ledgers

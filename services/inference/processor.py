@@ -20,8 +20,8 @@ from shared.contracts.errors import InvalidRecord
 from shared.contracts.event import ActivityEvent
 from shared.contracts.labels import UNKNOWN
 from shared.contracts.window import WindowRecord, decode_window
+from shared.kafka.aiokafka_patches import record_bytes
 from shared.kafka.dead_letters import DeadLetterLimit
-from shared.kafka.errors import record_bytes
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.logging import trace_extra

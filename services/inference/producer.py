@@ -19,7 +19,7 @@ from services.inference.ledger import Ledger
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
 from shared.contracts.ledger import encode_ledger
-from shared.kafka.producer import close_producer
+from shared.kafka.producer import close_producer, create_producer
 from shared.runtime import fault_injection, metrics
 
 MAX_BATCH_BYTES = 256 * 1024
@@ -108,12 +108,10 @@ async def open_producer(
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> AIOKafkaProducer:
     """Start the partition's transactional producer: from here on its predecessor is fenced. Raises KafkaError."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+    producer = create_producer(
+        bootstrap_servers,
         transactional_id=f"{prefix}inference-{partition}",
         transaction_timeout_ms=transaction_timeout_ms,
-        acks="all",
-        enable_idempotence=True,
         linger_ms=0,
         max_batch_size=max_batch_bytes,
         max_request_size=topics.MAX_REJECTED_BYTES,
@@ -131,6 +129,6 @@ async def open_producer(
     return producer
 
 
-async def close_all(writers: Sequence[TransactionalProducer]) -> None:
-    """Close the writers of an assignment."""
-    await asyncio.gather(*(producer.close() for producer in writers))
+async def close_all(producers: Sequence[TransactionalProducer]) -> None:
+    """Close the producers of an assignment."""
+    await asyncio.gather(*(producer.close() for producer in producers))

@@ -12,7 +12,6 @@ class InferenceSettings(ConsumerSettings):
 
     model: Path = Field(Path("models/default"), description="folder of the model bundle")
     health_port: Port = Field(8083, description="port of /metrics, /healthz, /readyz")
-    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="session timeout of the consumer group")
     transaction_interval_ms: int = Field(250, ge=10, le=10_000, description="between two transactions of a partition")
     transaction_timeout_ms: int = Field(10_000, ge=1_000, le=900_000, description="the broker aborts it after this")
     max_poll_records: int = Field(2_000, ge=1, le=10_000, description="records of one poll")

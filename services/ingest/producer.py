@@ -3,21 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from services.ingest.batching import BATCH_BYTES, MAX_PENDING_BYTES, Batcher, Message
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import InvalidUpload, Refused, RetryLater
 from shared.contracts.samples import TICK, SampleRecord
-from shared.contracts.topics import SAMPLE_TOPICS, message_limits
+from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.trace_context import HEADER
 from shared.contracts.users import partition_of
-from shared.kafka.errors import is_refusal, record_bytes
-from shared.kafka.producer import abort_producer
+from shared.kafka.admin import message_limits
+from shared.kafka.aiokafka_patches import record_bytes
+from shared.kafka.errors import is_refusal
+from shared.kafka.producer import abort_producer, create_producer
 from shared.runtime import fault_injection
 
 logger = logging.getLogger("gaitway.ingest.publisher")
@@ -28,24 +28,10 @@ REQUEST_TIMEOUT_MS = 5_000
 
 
 class SampleProducer(Protocol):
-    """What the HTTP side needs of the bus."""
+    """What the HTTP side needs of Kafka."""
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
         """Returns once all records are acknowledged; raises RetryLater when that is not known to have happened."""
-
-
-@dataclass
-class MemoryProducer:
-    """Keeps what it is given; ``error`` is raised instead while it is set."""
-
-    published: list[tuple[str, SampleRecord, bytes]] = field(default_factory=list)
-    error: RetryLater | None = None
-
-    async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
-        """Append (user, record, traceparent) per record."""
-        if self.error is not None:
-            raise self.error
-        self.published += [(user, record, traceparent) for record in records]
 
 
 class KafkaSampleProducer:
@@ -63,11 +49,9 @@ class KafkaSampleProducer:
         Raises:
             RetryLater: Kafka does not answer.
         """
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
+        producer = create_producer(
+            self._settings.kafka,
             client_id=f"gaitway-ingest-{self._settings.instance}",
-            acks="all",
-            enable_idempotence=True,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )

@@ -1,25 +1,64 @@
-"""Kafka records whose header names are not UTF-8: aiokafka gives up on the whole batch, for good; here it does not.
+"""Every use of a private part of aiokafka, tested with the version that `require_tested_aiokafka` names.
 
-A broker takes any bytes as a header's name, so one careless producer could stop every consumer at that offset.
+- Record headers: a broker takes any bytes as a header's name. aiokafka gives up on a whole batch that holds a name
+  which is not UTF-8, so that one careless producer could stop every consumer at that offset.
+- Producers: aiokafka's ``stop`` waits for what the broker has not acknowledged, without end when it is away.
+- Admin: aiokafka reads the id of a controller that a broker which is just starting does not know yet.
+- Sizes: aiokafka tells nobody how many bytes a record takes.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import aiokafka
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py
 
+from shared.contracts.errors import RetryLater, Stop
+
+TESTED_VERSION = "0.14"
+
 _LENGTH = struct.Struct(">q i")  # Every batch begins with its first offset and the count of the bytes that follow.
+
+
+def require_tested_aiokafka() -> None:
+    """Raises Stop where another version of aiokafka is installed: what is used below may have changed silently."""
+    if not aiokafka.__version__.startswith(TESTED_VERSION + "."):
+        raise Stop(
+            f"aiokafka {aiokafka.__version__} is installed; shared/kafka/aiokafka_patches.py was tested with "
+            f"{TESTED_VERSION} and has to be checked first"
+        )
+
+
+@contextmanager
+def rethrow_unknown_controller() -> Iterator[None]:
+    """Around ``create_topics``; raises RetryLater where the broker has no controller yet."""
+    try:
+        yield
+    except AttributeError as error:
+        raise RetryLater("Kafka has no controller yet") from error
+
+
+def close_without_flush(producer: Any) -> Sequence[Awaitable[None]]:
+    """What ``AIOKafkaProducer.stop`` does besides flushing; the two steps are to be awaited in order."""
+    producer._closed = True
+    return producer._sender.close(), producer.client.close()
+
+
+def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
+    """At most what a record takes in a batch of its own, which is what ``max.message.bytes`` limits."""
+    return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, list(headers)))
 
 
 def tolerate_invalid_header_names() -> None:
     """From now on, consumers of this process get such records, the names' odd bytes as ``\\xNN``.
 
-    aiokafka 0.14 offers no place for this, so its fetcher's batch reader is replaced. A second call changes nothing.
+    The fetcher's batch reader is replaced. A second call changes nothing.
     """
     fetcher.MemoryRecords = _Batches
 

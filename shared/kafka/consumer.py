@@ -1,13 +1,17 @@
-"""Polling Kafka: no record is lost to a rebalance, and no rebalance waits for a poll."""
+"""Consumers: how they are made, and polls that lose no record to a rebalance and that no rebalance waits for."""
 
 import asyncio
 from collections.abc import Container
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from shared.contracts.errors import Stop
+from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
+from shared.runtime.settings import ConsumerSettings
 
 POLL_MS = 200
 """Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
@@ -15,6 +19,38 @@ METADATA_MAX_AGE_MS = 10_000
 """aiokafka's 5 min are what a consumer would need to notice that a topic is there again."""
 FRESH_MS = 20
 """Of a second poll right after one that brought something: no idle topic."""
+
+
+MAX_PARTITION_FETCH_BYTES = 4 * 1024 * 1024
+MIN_HEARTBEAT_MS = 300
+
+
+def create_group_consumer(settings: ConsumerSettings, group: str, **options: Any) -> AIOKafkaConsumer:
+    """A static member of ``group`` that begins at the oldest record and commits nothing by itself; not started yet."""
+    tolerate_invalid_header_names()
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        group_id=group,
+        group_instance_id=f"{group}-{settings.instance}",
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=max(MIN_HEARTBEAT_MS, settings.session_timeout_ms // 5),
+        max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        **options,
+    )
+
+
+def create_reader(bootstrap_servers: str, *, auto_offset_reset: str = "earliest") -> AIOKafkaConsumer:
+    """A consumer of no group, of committed records only, whose partitions the caller assigns; not started yet."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset=auto_offset_reset,
+    )
 
 
 async def poll(

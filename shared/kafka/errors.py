@@ -1,10 +1,7 @@
 """What an error of Kafka is: an outage that ends by itself, or a refusal that a human must mend."""
 
-from collections.abc import Sequence
-
 from aiokafka import errors
 from aiokafka.errors import KafkaError
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from shared.contracts.errors import Refused, RetryLater
 
@@ -45,11 +42,6 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, REFUSALS + TOO_LARGE) or (error.__cause__ is not None and is_refusal(error.__cause__))
 
 
-def as_retry(error: KafkaError) -> RetryLater:
+def as_retry(error: KafkaError | TimeoutError) -> RetryLater:
     """What to raise for an error of the broker or of the way to it."""
     return (Refused if is_refusal(error) else RetryLater)(f"Kafka: {error!r}")
-
-
-def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
-    """At most what a record takes in a batch of its own, which is what ``max.message.bytes`` limits."""
-    return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, list(headers)))

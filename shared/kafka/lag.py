@@ -44,11 +44,6 @@ class PartitionLag:
         self._topic_prefix = topic_prefix
         self._standing: dict[TopicPartition, _PartitionState] = {}
 
-    def oldest_s(self) -> float:
-        """Age of the progress of the partition that has had none for longest, in s; 0 without partitions."""
-        now_s = self._monotonic()
-        return max((now_s - standing.since_s for standing in self._standing.values()), default=0.0)
-
     def stalled(self, after_s: float) -> list[str]:
         """The partitions without progress for that long, as ``topic/partition``."""
         now_s = self._monotonic()

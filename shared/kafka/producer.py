@@ -1,4 +1,4 @@
-"""Parting from a broker within a bounded time: it may be away, and aiokafka would wait for it without end."""
+"""Producers: how they are made, and how they are closed within a bounded time while the broker is away."""
 
 import asyncio
 import logging
@@ -8,6 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from shared.kafka.aiokafka_patches import close_without_flush
+
 log = logging.getLogger("gaitway.kafka")
 
 FLUSH_S = 1.0
@@ -15,6 +17,11 @@ FLUSH_S = 1.0
 CLOSE_S = 1.0
 CANCEL_S = 0.5
 """For the end of what was cancelled: some of aiokafka's coroutines wait on, whatever they are told."""
+
+
+def create_producer(bootstrap_servers: str, **options: Any) -> AIOKafkaProducer:
+    """An idempotent producer whose records count once all in-sync replicas have them; not started yet."""
+    return AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", enable_idempotence=True, **options)
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:
@@ -27,15 +34,14 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
 
 
 async def abort_producer(producer: AIOKafkaProducer) -> None:
-    """Disconnect without a flush: what ``AIOKafkaProducer.stop`` does but for that."""
-    await finish_within(producer._sender.close(), CLOSE_S)
-    await finish_within(producer.client.close(), CLOSE_S)
-    producer._closed = True
+    """Disconnect without a flush."""
+    for step in close_without_flush(producer):
+        await finish_within(step, CLOSE_S)
 
 
-async def finish_within(parting: Awaitable[Any], timeout_s: float) -> bool:
+async def finish_within(work: Awaitable[Any], timeout_s: float) -> bool:
     """Whether it came to its end in time; the broker's errors on the way are logged, the rest is cancelled."""
-    task = asyncio.ensure_future(parting)
+    task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait({task}, timeout=timeout_s)
     if not done:
         task.cancel()
@@ -45,5 +51,5 @@ async def finish_within(parting: Awaitable[Any], timeout_s: float) -> bool:
     if not task.cancelled() and (error := task.exception()) is not None:
         if not isinstance(error, KafkaError):
             raise error
-        log.warning("on parting: %r", error)
+        log.warning("while closing: %r", error)
     return True

@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from shared.contracts.errors import RetryLater, TopicMismatch
-from shared.contracts.topics import TopicSpec, ensure_topics
+from shared.contracts.topics import TopicSpec
+from shared.kafka.admin import REQUEST_TIMEOUT_MS, ensure_topics
 from shared.runtime.health import Health
 from shared.runtime.logging import ThrottledLogger
 from shared.runtime.settings import ServiceSettings
@@ -64,7 +65,9 @@ class TopicMonitor:
                 await asyncio.sleep(ASK_EVERY_S)
                 try:
                     if admin is None:
-                        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka, request_timeout_ms=10_000)
+                        admin = AIOKafkaAdminClient(
+                            bootstrap_servers=self._settings.kafka, request_timeout_ms=REQUEST_TIMEOUT_MS
+                        )
                         await admin.start()
                     await self.look(admin)
                 except (KafkaError, TimeoutError, RetryLater) as error:
@@ -127,4 +130,4 @@ async def _close(admin: Any) -> None:
         try:
             await admin.close()
         except (KafkaError, TimeoutError) as error:
-            log.debug("on parting: %r", error)
+            log.debug("while closing: %r", error)

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shared.kafka.lag import PartitionLag
 from shared.runtime import metrics
 
 
@@ -18,22 +17,17 @@ from shared.runtime import metrics
 class Health:
     """What a service says of itself: alive while it makes progress, ready while its dependencies answer.
 
-    Progress is that of its loop and, where it consumes, of each partition on its own (``partitions``). A dependency
-    that is away is no reason to restart; one that answers and refuses for long is. /metrics shows
-    the part of the catalogue that is the ``service``'s; without a name all of it.
+    Progress is that of its loop; shared/kafka/health.py adds that of each partition. A dependency that is away is no
+    reason to restart; one that answers and refuses for long is. /metrics shows the part of the catalogue that is the
+    ``service``'s; without a name all of it.
     """
 
     stalled_after_s: float = 60.0
     monotonic: Callable[[], float] = time.monotonic
     service: str = ""
-    topic_prefix: str = ""
     not_ready: dict[str, str] = field(default_factory=dict)
-    partitions: PartitionLag = field(init=False)
     _last_progress: float | None = None
     _refused_since: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.partitions = PartitionLag(self.monotonic, topic_prefix=self.topic_prefix)
 
     def heartbeat(self) -> None:
         """Called once per completed loop, also when there was nothing to do."""
@@ -57,14 +51,18 @@ class Health:
 
     @property
     def alive(self) -> bool:
-        """False once the loop or a partition has made no progress, or a dependency refused, for ``stalled_after_s``.
-
-        A start-up and an assignment count as progress.
-        """
+        """False once there was no progress, or a dependency refused, for ``stalled_after_s``; start-up is progress."""
         if self._last_progress is None:
             self._last_progress = self.monotonic()
         loop_s = self.monotonic() - self._last_progress
-        return max(loop_s, self.partitions.oldest_s()) < self.stalled_after_s and not self.refused()
+        return loop_s < self.stalled_after_s and not self.stalled() and not self.refused()
+
+    def stalled(self) -> list[str]:
+        """The parts that have made no progress for ``stalled_after_s``, by name."""
+        return []
+
+    def report(self) -> None:
+        """Set the gauges that change with time alone; called for each /metrics."""
 
     def refused(self) -> dict[str, str]:
         """What has refused for ``stalled_after_s``, and how."""
@@ -82,12 +80,12 @@ def health_routes(health: Health) -> list[Route]:
     registry = metrics.registry_of(health.service)
 
     async def metrics_page(_: Request) -> Response:
-        health.partitions.report()
+        health.report()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthz(_: Request) -> Response:
         content: dict[str, object] = {"alive": health.alive}
-        if stalled := health.partitions.stalled(health.stalled_after_s):
+        if stalled := health.stalled():
             content["stalled"] = stalled
         if refused := health.refused():
             content["refused"] = refused

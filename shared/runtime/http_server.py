@@ -3,8 +3,9 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -76,3 +77,15 @@ def server(
             timeout_graceful_shutdown=grace_s,
         )
     )
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, sock: socket.socket, **options: Any) -> AsyncIterator[None]:
+    """Serve ``app`` for the length of the block, with the options of `server`; requests in flight finish at its end."""
+    http = server(app, **options)
+    task = asyncio.create_task(http.serve(sockets=[sock]))
+    try:
+        yield
+    finally:
+        http.should_exit = True
+        await task

@@ -79,8 +79,9 @@ class ServiceSettings(BaseSettings):
 
 
 class ConsumerSettings(ServiceSettings):
-    """What a service that reads from the bus needs to know on top."""
+    """What a service that reads from Kafka needs to know on top."""
 
+    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="session timeout of the consumer group")
     stalled_after_s: float = Field(
         60.0, ge=10, description="without progress of a partition for this time /healthz says 503"
     )

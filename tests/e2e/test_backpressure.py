@@ -25,6 +25,7 @@ from shared.contracts import topics
 from shared.contracts.modality import ACCELEROMETER, MODALITY_NAMES
 from shared.contracts.samples import TICK, SampleRecord
 from shared.contracts.token import make_token
+from shared.kafka.admin import ensure_topics
 from tests.e2e.harness import HTTP_S, JWT_KEY, until
 from tests.integration.bus import commits, producer, read
 
@@ -204,7 +205,7 @@ async def test_a_topic_far_ahead_waits_in_kafka(
         "max_buffered_records": MAX_WAITING,
         "max_poll_records": MAX_POLL,
     }
-    await topics.ensure_topics(kafka, topic_prefix, 1, 1)
+    await ensure_topics(kafka, topic_prefix, 1, 1)
     async with producer(kafka) as anybody:
         for name in names:
             await anybody.send_and_wait(name, TICK, partition=0)

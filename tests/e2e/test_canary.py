@@ -15,7 +15,7 @@ from gaitway.canary.run import Canary
 from gaitway.canary.settings import CanarySettings
 from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
-from shared.runtime.health import Health
+from shared.kafka.health import ConsumerHealth
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, terminate, until
 
 SPEED = 40
@@ -65,7 +65,7 @@ class Counts:
 
 
 @asynccontextmanager
-async def canary_of(settings: CanarySettings, health: Health) -> AsyncIterator[Counts]:
+async def canary_of(settings: CanarySettings, health: ConsumerHealth) -> AsyncIterator[Counts]:
     counts = Counts()
     working = asyncio.create_task(Canary(settings, health, clock=fast_clock()).run())
     try:
@@ -86,7 +86,7 @@ def pipeline(start_pipeline: Callable[..., Pipeline]) -> Pipeline:
 async def test_right_then_missing_then_right_again(pipeline: Pipeline) -> None:
     # An event that is awaited for as long as a busy machine needs is no longer told from one that never comes.
     patient = CanarySettings.read(**settings_of(pipeline, late_after_s=29, missing_after_s=30))
-    health = Health()
+    health = ConsumerHealth()
     async with canary_of(patient, health) as counts:
         await until(lambda: counts["right"] >= 100, "a hundred right events: more than a cycle, and its seam")
         assert [counts[outcome] for outcome in OUTCOMES[1:]] == [0, 0, 0]
@@ -108,7 +108,7 @@ async def test_right_then_missing_then_right_again(pipeline: Pipeline) -> None:
 
 async def test_a_gateway_that_is_away_is_waited_for(pipeline: Pipeline) -> None:
     settings = CanarySettings.read(**settings_of(pipeline, late_after_s=119, missing_after_s=120))
-    health = Health()
+    health = ConsumerHealth()
     async with canary_of(settings, health) as counts:
         await until(lambda: counts["right"] >= 3, "the first events")
         pipeline.ingest.kill()

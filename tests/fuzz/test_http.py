@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import MemoryProducer
 from shared.contracts.token import make_token
 from shared.runtime.health import Health
 from shared.runtime.http_limits import HttpLimits
 from shared.runtime.http_server import bind, server
 from tests.fuzz.mutations import mutated
+from tests.services.ingest.memory_producer import MemoryProducer
 from tests.services.ingest.uploads import KEY, NOW_MS, upload
 
 BODY = json.dumps(upload()).encode()

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import MemoryProducer
 from services.ingest.validation import decode_upload, gunzip
 from shared.contracts.errors import InvalidUpload
 from shared.contracts.modality import MODALITIES
@@ -23,6 +22,7 @@ from shared.contracts.token import make_token
 from shared.contracts.upload import to_records
 from shared.runtime.health import Health
 from tests.fuzz.mutations import JSON_ODD, NESTED_JSON, hostile, mutated
+from tests.services.ingest.memory_producer import MemoryProducer
 from tests.services.ingest.uploads import KEY, NOW_MS, literal, upload
 
 BODY = json.dumps(upload()).encode()

@@ -16,20 +16,20 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from services.features import consumer as source_module
+from services.features import consumer as consumer_module
 from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore, UserWrite
 from services.features.consumer import BatchConsumer
 from services.features.processor import Processor
 from services.features.producer import KafkaWindowProducer
 from services.features.settings import FeaturesSettings
-from shared.contracts import topics
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK
 from shared.contracts.topics import REJECTED, SAMPLE_TOPICS, WINDOWS
 from shared.contracts.window import decode_window
+from shared.kafka.admin import ensure_topics
 from shared.kafka.dead_letters import DeadLetterLimit
-from shared.runtime.health import Health
+from shared.kafka.health import ConsumerHealth
 from tests.bundles import random_bundle
 from tests.e2e.harness import until
 from tests.integration.bus import (
@@ -51,7 +51,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 async def bus(kafka, topic_prefix) -> str:
     """The prefix of topics that exist."""
-    await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
+    await ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
 
 
@@ -73,23 +73,22 @@ class FeaturesWorker:
         names = [prefix + spec.name for spec in SAMPLE_TOPICS.values()]
         self.store = BaselineStore(settings.redis, settings.redis_prefix)
         self.publisher = KafkaWindowProducer(settings.kafka, prefix)
-        self.health = Health(settings.stalled_after_s)
+        self.health = ConsumerHealth(settings.stalled_after_s)
         share = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
         users = BaselineCache(self.store, settings.hop_ms)
         self.processor = Processor(users, self.publisher, self.health, names, 1_000, share)
-        self.source = BatchConsumer(settings, self.processor, self.health, names, self._send)
-
-    async def _send(self, batch) -> None:
-        await self.source.handle(batch)
+        self.consumer = BatchConsumer(settings, self.processor, self.health, names)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FeaturesWorker"]:
         await self.publisher.start()
-        await self.source.start()
+        work = asyncio.create_task(self.consumer.run(self.consumer.process))
         try:
             yield self
         finally:
-            await self.source.stop()
+            await self.consumer.stop()
+            work.cancel()
+            await asyncio.wait({work})
             await self.publisher.stop()
             await self.store.close()
 
@@ -241,7 +240,7 @@ async def test_commits_wait_for_open_windows_and_carry_the_log_time(kafka, bus, 
 async def test_a_restart_begins_at_the_committed_log_time(kafka, bus, redis_url, redis_prefix, monkeypatch):
     starts: list[dict] = []
 
-    class Spying(source_module.PartitionTask):
+    class Spying(consumer_module.PartitionTask):
         def __init__(self, number, hop_ms, grace_ms, start):
             starts.append({number: list(start)})
             super().__init__(number, hop_ms, grace_ms, start)
@@ -251,7 +250,7 @@ async def test_a_restart_begins_at_the_committed_log_time(kafka, bus, redis_url,
             await fleet.upload(0, 0, 20_000)
             await windows_until(kafka, bus, fleet.windows(0, 0, 20_000))
         held = await commits(kafka, f"{bus}features")
-        monkeypatch.setattr(source_module, "Partition", Spying)
+        monkeypatch.setattr(consumer_module, "PartitionTask", Spying)
         worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
         async with worker.running():
             await worker.owns(PARTITIONS)
@@ -374,7 +373,6 @@ async def test_commits_that_cannot_be_read_at_once_are_read_later(kafka, bus, re
         return await committed(self, assigned)
 
     monkeypatch.setattr(BatchConsumer, "_committed", failing)
-    monkeypatch.setattr(source_module, "RETRY_S", 0.05)
     async with watches(kafka, bus) as fleet, FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
         await fleet.upload(0, 0, 20_000)
         expected = fleet.windows(0, 0, 20_000)
@@ -387,10 +385,9 @@ async def test_an_assignment_that_fails_for_good_is_no_silence(kafka, bus, redis
 
     monkeypatch.setattr(BatchConsumer, "_committed", broken)
     worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
-    with contextlib.suppress(ZeroDivisionError):
-        async with worker.running():
-            await until(lambda: worker.source.crashed, "the source to crash")
-    assert isinstance(worker.source.crash_reason, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(worker.consumer.run(worker.consumer.process), 60)
+    await worker.consumer.stop()
 
 
 async def test_a_commit_of_other_hands_has_no_log_time(kafka, bus, redis_url, redis_prefix):
@@ -418,7 +415,7 @@ def serve(service: str, **settings: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("service", ["features", "inference"])
 async def test_a_topic_that_does_not_match_stops_the_service(service, kafka, topic_prefix, tmp_path):
-    await topics.ensure_topics(kafka, topic_prefix, 3, 1)
+    await ensure_topics(kafka, topic_prefix, 3, 1)
     settings = {"kafka": kafka, "topic_prefix": topic_prefix, "partitions": 4, "log_level": "ERROR"}
     bundle = {"model": random_bundle(tmp_path / "bundle")} if service == "inference" else {}
     ended = await asyncio.to_thread(serve, service, **settings, **bundle)

@@ -6,6 +6,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record import memory_records
 
 from shared.contracts import topics
+from shared.kafka.admin import ensure_topics
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from tests.integration.bus import NOT_UTF8, write_names_that_are_not_utf8
 
@@ -21,7 +22,7 @@ def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("compression", [None, "gzip"])
 @pytest.mark.usefixtures("reader")
 async def test_no_record_of_its_batch_is_lost(kafka, topic_prefix, compression):
-    await topics.ensure_topics(kafka, topic_prefix, 1, 1)
+    await ensure_topics(kafka, topic_prefix, 1, 1)
     tp = TopicPartition(topic_prefix + topics.REJECTED.name, 0)
     async with AIOKafkaProducer(bootstrap_servers=kafka, compression_type=compression, linger_ms=200) as producer:
         write_names_that_are_not_utf8(producer)

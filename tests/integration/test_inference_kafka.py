@@ -8,19 +8,20 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from services.inference import consumer as consumer_module
 from services.inference import producer as inference_producer
-from services.inference import service
 from services.inference.classifier import Classifier
 from services.inference.cloud_events import activity_event, to_message
+from services.inference.consumer import WindowConsumer
+from services.inference.ledger import read_ledgers
 from services.inference.producer import TransactionalProducer, TransactionBatch, open_producer
-from services.inference.readback import read_ledgers
-from services.inference.service import Worker
 from services.inference.settings import InferenceSettings
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
 from shared.contracts.window import WindowRecord
+from shared.kafka.admin import ensure_topics
+from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import system_clock
-from shared.runtime.health import Health
 from tests.bundles import random_bundle
 from tests.integration.bus import (
     NOT_UTF8,
@@ -51,7 +52,7 @@ def classifier(bundle):
 @pytest.fixture
 async def bus(kafka, topic_prefix) -> str:
     """The prefix of topics that exist."""
-    await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
+    await ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
 
 
@@ -198,13 +199,14 @@ def settings(kafka: str, prefix: str, **changes: object) -> InferenceSettings:
 
 
 @asynccontextmanager
-async def running(kafka: str, prefix: str, classifier: Classifier, **changes: object) -> AsyncIterator[Worker]:
-    worker = Worker(settings(kafka, prefix, **changes), classifier, Health(), system_clock)
-    work = asyncio.create_task(worker.run())
+async def running(kafka: str, prefix: str, classifier: Classifier, **changes: object) -> AsyncIterator[WindowConsumer]:
+    stop = asyncio.Event()
+    worker = WindowConsumer(settings(kafka, prefix, **changes), classifier, ConsumerHealth(), system_clock)
+    work = asyncio.create_task(worker.run(stop))
     try:
         yield worker
     finally:
-        worker.stopping.set()
+        stop.set()
         await asyncio.wait_for(work, 60)
 
 
@@ -306,9 +308,9 @@ async def test_opening_that_fails_is_tried_again_and_leaves_no_producer(kafka, b
             raise KafkaConnectionError("away")
         return await read_ledgers(*args)
 
-    monkeypatch.setattr(service, "open_producer", counting)
-    monkeypatch.setattr(service, "read_ledgers", failing)
-    monkeypatch.setattr(service, "RETRY_S", 0.05)
+    monkeypatch.setattr(consumer_module, "open_producer", counting)
+    monkeypatch.setattr(consumer_module, "read_ledgers", failing)
+    monkeypatch.setattr(consumer_module, "RETRY_S", 0.05)
     await send(kafka, bus, window(0).encode())
     async with running(kafka, bus, classifier):
         assert await events_of(kafka, bus, 1) == start_of(0)
@@ -320,7 +322,8 @@ async def test_what_cannot_be_opened_for_good_ends_the_worker(kafka, bus, classi
     async def broken(*args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(service, "read_ledgers", broken)
-    worker = Worker(settings(kafka, bus), classifier, Health(), system_clock)
+    monkeypatch.setattr(consumer_module, "read_ledgers", broken)
+    stop = asyncio.Event()
+    worker = WindowConsumer(settings(kafka, bus), classifier, ConsumerHealth(), system_clock)
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(worker.run(), 60)
+        await asyncio.wait_for(worker.run(stop), 60)

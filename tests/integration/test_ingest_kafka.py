@@ -24,8 +24,8 @@ from services.ingest.settings import IngestSettings
 from shared.contracts.errors import RetryLater
 from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from shared.contracts.samples import TICK, decode_samples
-from shared.contracts.topics import ensure_topics
 from shared.contracts.upload import Upload, to_records
+from shared.kafka.admin import ensure_topics
 from tests.integration.bus import delete, limit
 from tests.services.ingest.uploads import KEY, upload
 

@@ -6,9 +6,10 @@ import pytest
 
 from shared.contracts import topics
 from shared.kafka import lag as progress_module
+from shared.kafka.admin import ensure_topics
+from shared.kafka.health import ConsumerHealth
 from shared.kafka.lag import PartitionLag
 from shared.runtime.clock import system_clock
-from shared.runtime.health import Health
 from tests.e2e.harness import until
 from tests.integration.bus import read_until
 from tests.integration.test_features_kafka import FeaturesWorker, watches
@@ -31,7 +32,7 @@ def _look_often(monkeypatch):
     monkeypatch.setattr(progress_module, "ASK_EVERY_S", 0.05)
 
 
-async def is_alive_again(health: Health) -> None:
+async def is_alive_again(health: ConsumerHealth) -> None:
     await until(lambda: health.alive, "liveness")
 
 
@@ -68,7 +69,7 @@ async def looks(progress: PartitionLag, count: int) -> None:
 
 
 async def test_features_that_reads_nothing_of_a_growing_log_is_not_alive(kafka, topic_prefix, redis_url, redis_prefix):
-    await topics.ensure_topics(kafka, topic_prefix, 4, 1)
+    await ensure_topics(kafka, topic_prefix, 4, 1)
     watch = Watch()
     worker = FeaturesWorker(kafka, topic_prefix, redis_url, redis_prefix)
     worker.health.monotonic = watch
@@ -77,7 +78,7 @@ async def test_features_that_reads_nothing_of_a_growing_log_is_not_alive(kafka, 
         await worker.owns(4)
         watch.now_s += 61
         await is_alive_again(worker.health)
-        worker.source._consumer.getmany = polls = HangingPolls()
+        worker.consumer._consumer.getmany = polls = HangingPolls()
         await polls.begun()
         await looks(worker.health.partitions, 2)  # the first one may still see what was read before
         watch.now_s += 61
@@ -86,21 +87,22 @@ async def test_features_that_reads_nothing_of_a_growing_log_is_not_alive(kafka, 
         await looks(worker.health.partitions, 2)
         assert not worker.health.alive
         assert len(worker.health.partitions.stalled(60)) == 12
-        del worker.source._consumer.getmany
+        del worker.consumer._consumer.getmany
         await is_alive_again(worker.health)
 
 
 async def test_inference_is_alive_while_idle_and_not_while_hung(kafka, topic_prefix, tmp_path):
     from services.inference.classifier import Classifier
-    from services.inference.service import Worker
+    from services.inference.consumer import WindowConsumer
     from tests.bundles import random_bundle
 
-    await topics.ensure_topics(kafka, topic_prefix, 2, 1)
+    await ensure_topics(kafka, topic_prefix, 2, 1)
     watch = Watch()
-    health = Health(60.0, watch)
+    health = ConsumerHealth(60.0, watch)
     classifier = Classifier(random_bundle(tmp_path / "bundle"), threads=1)
-    worker = Worker(inference_settings(kafka, topic_prefix), classifier, health, system_clock)
-    work = asyncio.create_task(worker.run())
+    stop = asyncio.Event()
+    worker = WindowConsumer(inference_settings(kafka, topic_prefix), classifier, health, system_clock)
+    work = asyncio.create_task(worker.run(stop))
     try:
         await send(kafka, topic_prefix, window(0).encode())
         await read_until(kafka, topic_prefix + topics.EVENTS.name, 2, lambda found: len(found) == 1)
@@ -120,6 +122,6 @@ async def test_inference_is_alive_while_idle_and_not_while_hung(kafka, topic_pre
         del worker._consumer.getmany
         await is_alive_again(health)
     finally:
-        worker.stopping.set()
+        stop.set()
         await asyncio.wait_for(work, 60)
         classifier.close()

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from shared.contracts import topics
 from shared.contracts.samples import TICK
+from shared.kafka.admin import ensure_topics
 from tests.bundles import random_bundle
 from tests.integration.bus import commits, headers_of, producer, read
 from tests.integration.test_features_kafka import serve
@@ -21,7 +22,7 @@ POISON = 30
 @pytest.fixture
 async def bus(kafka, topic_prefix) -> str:
     """The prefix of topics that exist."""
-    await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
+    await ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
 
 

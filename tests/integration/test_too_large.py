@@ -7,7 +7,8 @@ import pytest
 from services.inference.classifier import Classifier
 from shared.contracts import topics
 from shared.contracts.window import decode_window
-from shared.kafka.errors import record_bytes
+from shared.kafka.admin import ensure_topics
+from shared.kafka.aiokafka_patches import record_bytes
 from tests.bundles import random_bundle
 from tests.integration.bus import headers_of, limit, read, read_until
 from tests.integration.test_features_kafka import PARTITIONS, FeaturesWorker, watches, windows_until
@@ -17,7 +18,7 @@ from tests.services.inference.windows import window
 
 @pytest.fixture
 async def bus(kafka, topic_prefix) -> str:
-    await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
+    await ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
 
 

@@ -7,13 +7,14 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.inference.classifier import Classifier
-from services.inference.service import Worker
+from services.inference.consumer import WindowConsumer
 from shared.contracts import topics
 from shared.contracts.errors import TopicMismatch
 from shared.kafka import topic_monitor
+from shared.kafka.admin import ensure_topics
+from shared.kafka.health import ConsumerHealth
 from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime.clock import system_clock
-from shared.runtime.health import Health
 from tests.bundles import random_bundle
 from tests.integration.bus import delete, read_until
 from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
@@ -36,7 +37,7 @@ def classifier(bundle):
 
 @pytest.fixture
 async def bus(kafka, topic_prefix) -> str:
-    await topics.ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
+    await ensure_topics(kafka, topic_prefix, PARTITIONS, 1)
     return topic_prefix
 
 
@@ -49,13 +50,13 @@ async def create(kafka: str, *created: NewTopic) -> None:
         await admin.close()
 
 
-async def until_missing(health: Health, *names: str) -> None:
+async def until_missing(health: ConsumerHealth, *names: str) -> None:
     async with asyncio.timeout(30):
         while not all(name in health.not_ready.get("topics", "") for name in names):
             await asyncio.sleep(0.05)
 
 
-async def until_ready(health: Health) -> None:
+async def until_ready(health: ConsumerHealth) -> None:
     async with asyncio.timeout(60):
         while health.not_ready:
             await asyncio.sleep(0.05)
@@ -71,7 +72,7 @@ async def test_events_that_were_deleted_are_named_and_go_on_once_they_are_back(k
         await until_missing(worker._health, name)
         assert f"{name} deleted" in caplog.text
         assert caplog.text.count(f"{name} deleted") == 1
-        await topics.ensure_topics(kafka, bus, PARTITIONS, 1)
+        await ensure_topics(kafka, bus, PARTITIONS, 1)
         await send(kafka, bus, window(5).encode())
         # Those of before went with the topic: the ledger has them, and they come no second time.
         assert await events_of(kafka, bus, 3) == start_of(3, 4, 5)
@@ -84,7 +85,7 @@ async def test_a_ledger_that_was_deleted_is_written_again(kafka, bus, classifier
         assert await events_of(kafka, bus, 3) == start_of(0, 1, 2)
         await delete(kafka, bus + topics.LEDGER.name)
         await until_missing(worker._health, bus + topics.LEDGER.name)
-        await topics.ensure_topics(kafka, bus, PARTITIONS, 1)
+        await ensure_topics(kafka, bus, PARTITIONS, 1)
         await until_ready(worker._health)
         found = await read_until(kafka, bus + topics.LEDGER.name, PARTITIONS, lambda found: len(found) > 0)
         assert [record.partition for record in found] == [0]
@@ -103,7 +104,7 @@ async def test_windows_that_were_deleted_are_read_from_the_start_of_the_new_topi
         assert await events_of(kafka, bus, 3) == start_of(0, 1, 2)
         await delete(kafka, name)
         await until_missing(worker._health, name)
-        await topics.ensure_topics(kafka, bus, PARTITIONS, 1)
+        await ensure_topics(kafka, bus, PARTITIONS, 1)
         await send(kafka, bus, *(window(i).encode() for i in range(5)))
         assert await events_of(kafka, bus, 5) == start_of(*range(5))
         await until_ready(worker._health)
@@ -128,9 +129,9 @@ async def created_otherwise(kafka: str, name: str, partitions: int):
 
 @pytest.mark.parametrize(("partitions", "said"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
 async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, decide):
-    health = Health()
-    worker = Worker(settings(kafka, bus), classifier, health, system_clock)
-    work = asyncio.create_task(worker.run())
+    health = ConsumerHealth()
+    worker = WindowConsumer(settings(kafka, bus), classifier, health, system_clock)
+    work = asyncio.create_task(worker.run(asyncio.Event()))
     name = bus + topics.EVENTS.name
     await events_of(kafka, bus, 0)
     async with created_otherwise(kafka, name, partitions):
@@ -141,7 +142,7 @@ async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, cla
 
 async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, monkeypatch):
     monkeypatch.setattr(topic_monitor, "ASK_EVERY_S", 0.05)
-    health = Health()
+    health = ConsumerHealth()
     watch = TopicMonitor(settings("127.0.0.1:1", bus), (topics.EVENTS,), health)
     work = asyncio.create_task(watch.run())
     await asyncio.sleep(0.5)
@@ -153,10 +154,10 @@ async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, mon
 
 @pytest.mark.parametrize("spec", [topics.WINDOWS, topics.SAMPLE_TOPICS["steps"]], ids=["windows", "steps"])
 async def test_features_go_on_when_a_topic_of_theirs_is_back(kafka, topic_prefix, redis_url, redis_prefix, spec):
-    await topics.ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
+    await ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
     worker = FeaturesWorker(kafka, topic_prefix, redis_url, redis_prefix)
     used = (*topics.SAMPLE_TOPICS.values(), topics.GAPS, topics.REJECTED, topics.WINDOWS)
-    watch = TopicMonitor(worker.source._settings, used, worker.health, back=worker.source.begin_anew)
+    watch = TopicMonitor(worker.consumer._settings, used, worker.health, back=worker.consumer.reset)
     async with watches(kafka, topic_prefix) as people, worker.running():
         looking = asyncio.create_task(watch.run())
         await people.upload(0, 0, 30_000)
@@ -165,7 +166,7 @@ async def test_features_go_on_when_a_topic_of_theirs_is_back(kafka, topic_prefix
         )
         await delete(kafka, topic_prefix + spec.name)
         await until_missing(worker.health, topic_prefix + spec.name)
-        await topics.ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
+        await ensure_topics(kafka, topic_prefix, FEATURES_PARTITIONS, 1)
         await people.upload(0, 30_000, 60_000)
         expected = {(user, start) for user, start in people.windows(0, 0, 60_000) if start >= people.base_ms + 30_000}
         found = await windows_until(kafka, topic_prefix, expected)

@@ -9,7 +9,7 @@ from gaitway.canary.run import Canary
 from gaitway.canary.settings import CanarySettings
 from shared.contracts.errors import SettingsError
 from shared.contracts.token import make_token
-from shared.runtime.health import Health
+from shared.kafka.health import ConsumerHealth
 
 KEY = "a key for tests, of 32 bytes and more"
 
@@ -29,13 +29,13 @@ def test_what_is_wrong_is_named(settings, says):
 
 
 def test_the_user_is_the_instance_or_whom_the_token_names():
-    assert Canary(CanarySettings.read(jwt_key=KEY, instance="eu-1"), Health()).user == "canary-eu-1"
-    assert Canary(CanarySettings.read(token=make_token(KEY, "canary-7")), Health()).user == "canary-7"
+    assert Canary(CanarySettings.read(jwt_key=KEY, instance="eu-1"), ConsumerHealth()).user == "canary-eu-1"
+    assert Canary(CanarySettings.read(token=make_token(KEY, "canary-7")), ConsumerHealth()).user == "canary-7"
 
 
 def test_a_token_that_is_none():
     with pytest.raises(SettingsError, match="GAITWAY_TOKEN is no token"):
-        Canary(CanarySettings.read(token="abc"), Health())
+        Canary(CanarySettings.read(token="abc"), ConsumerHealth())
 
 
 def test_secrets_are_not_shown():

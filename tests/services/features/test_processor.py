@@ -21,7 +21,7 @@ from shared.contracts.modality import HEART_RATE, MODALITY_NAMES
 from shared.contracts.samples import SampleRecord
 from shared.contracts.window import ACCELEROMETER_STATES, decode_window
 from shared.kafka.dead_letters import DeadLetterLimit
-from shared.runtime.health import Health
+from shared.kafka.health import ConsumerHealth
 from shared.windows.assembler import PART_WINDOWS
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
@@ -68,7 +68,7 @@ class Worker:
     def __init__(
         self, store: BaselineStore, output: MemoryOutput, committed=None, *, max_unsaved_baselines=1_000, share=None
     ) -> None:
-        self.health = Health()
+        self.health = ConsumerHealth()
         share = share or DeadLetterLimit(1.0, 1)
         users = BaselineCache(store, HOP_MS)
         self.processor = Processor(users, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share)

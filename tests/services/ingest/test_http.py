@@ -13,13 +13,13 @@ from services.ingest import upload_endpoint as uploads_module
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
 from services.ingest.problem_details import MEDIA_TYPE
-from services.ingest.producer import MemoryProducer
 from shared.contracts.errors import Refused, RetryLater
 from shared.contracts.samples import SampleRecord
 from shared.contracts.token import make_token
 from shared.contracts.trace_context import traceparent
 from shared.runtime.health import Health
 from shared.runtime.logging import RateLimitedLogger
+from tests.services.ingest.memory_producer import MemoryProducer
 from tests.services.ingest.uploads import KEY, NOW_MS, literal, upload
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -13,11 +13,11 @@ from prometheus_client import REGISTRY
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
-from services.ingest.producer import MemoryProducer
 from shared.contracts.token import make_token
 from shared.runtime.health import Health
 from shared.runtime.http_limits import MAX_PIPELINED, PIECE_BYTES, RESERVED_CONNECTIONS, HttpLimits
 from shared.runtime.http_server import EmbeddedServer, bind, server
+from tests.services.ingest.memory_producer import MemoryProducer
 from tests.services.ingest.uploads import KEY, NOW_MS, upload
 
 BODY = json.dumps(upload()).encode()

@@ -3,7 +3,7 @@ import logging
 from services.ingest.ticks import send_ticks
 from shared.contracts.errors import RetryLater
 from shared.runtime.health import Health
-from shared.runtime.quiet import RepeatFilter
+from shared.runtime.logging import RepeatFilter
 
 
 class Ticker:

@@ -6,7 +6,8 @@ import pytest
 from gaitway.embedded import free_port
 from shared.contracts import topics
 from shared.contracts.errors import RetryLater, TopicMismatch
-from shared.contracts.topics import ALL_TOPICS, DAY_MS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS, ensure_topics
+from shared.contracts.topics import ALL_TOPICS, DAY_MS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS
+from shared.kafka.admin import ensure_topics
 from tests.integration.bus import producer, read
 
 
@@ -14,7 +15,7 @@ def test_the_contract():
     by_name = {spec.name: spec.full_config() for spec in ALL_TOPICS}
     assert list(by_name) == [
         *("watch.accelerometer", "watch.heart_rate", "watch.steps", "watch.gaps", "watch.rejected"),
-        *("activity.windows", "activity.events", "activity.bouts", "activity.ledger"),
+        *("activity.windows", "activity.events", "activity.ledger"),
     ]
     for spec in SAMPLE_TOPICS.values():
         assert by_name[spec.name]["message.timestamp.type"] == "LogAppendTime"
@@ -72,7 +73,7 @@ async def test_a_broker_that_is_not_there():
 
 async def test_too_few_brokers_yet(kafka, topic_prefix):
     with pytest.raises(RetryLater, match=r"InvalidReplicationFactor"):
-        await ensure_topics(kafka, topic_prefix, 1, 3, (topics.BOUTS,))
+        await ensure_topics(kafka, topic_prefix, 1, 3, (topics.EVENTS,))
 
 
 async def test_a_broker_that_has_not_heard_of_the_topic_yet(kafka, topic_prefix, monkeypatch):

@@ -8,8 +8,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from shared.kafka import lag as progress_module
+from shared.kafka.health import ConsumerHealth
 from shared.kafka.lag import PartitionLag
-from shared.runtime.health import Health, health_app
+from shared.runtime.health import health_app
 
 A, B = TopicPartition("watch.steps", 0), TopicPartition("watch.steps", 1)
 
@@ -53,7 +54,7 @@ class MemoryConsumer:
 class Scene:
     def __init__(self, *assigned: TopicPartition, topic_prefix: str = "") -> None:
         self.watch = Watch()
-        self.health = Health(60.0, self.watch, topic_prefix=topic_prefix)
+        self.health = ConsumerHealth(60.0, self.watch, topic_prefix=topic_prefix)
         self.health.partitions._clock = lambda: int(self.watch.now_s * 1000)
         self.consumer = MemoryConsumer(*assigned)
 
@@ -81,7 +82,7 @@ def scene() -> Scene:
 async def test_an_idle_topic_is_alive(scene):
     await scene.seconds(600)
     assert (await scene.healthz()).json() == {"alive": True}
-    assert scene.health.partitions.oldest_s() == 0
+    assert scene.health.partitions.stalled(0.1) == []
 
 
 async def test_a_consumer_that_hangs_on_one_partition_is_not(scene):
@@ -95,7 +96,8 @@ async def test_a_consumer_that_hangs_on_one_partition_is_not(scene):
     await scene.seconds(5)
     response = await scene.healthz()
     assert (response.status_code, response.json()) == (503, {"alive": False, "stalled": ["watch.steps/0"]})
-    assert scene.health.partitions.oldest_s() == 60
+    assert scene.health.partitions.stalled(60) == ["watch.steps/0"]
+    assert scene.health.partitions.stalled(60.1) == []
     scene.consumer.positions[A] += 1
     await scene.seconds(5)
     assert (await scene.healthz()).status_code == 200

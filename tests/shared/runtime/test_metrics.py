@@ -80,7 +80,7 @@ def test_masks_as_labels():
 
 async def test_whoever_keeps_the_event_loop_is_seen(monkeypatch):
     monkeypatch.setattr(event_loop, "EVERY_S", 0.01)
-    watching = asyncio.create_task(event_loop.watch_event_loop())
+    watching = asyncio.create_task(event_loop.observe_event_loop_lag())
     await asyncio.sleep(0)
     before_s = _sum_s()
     time.sleep(0.3)
