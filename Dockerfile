@@ -53,7 +53,7 @@ ARG PYTHON_IMAGE
 ARG REVISION=unknown
 LABEL org.opencontainers.image.vendor="The Gaitway authors" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 # Threads of BLAS beside the event loop only get in its way.
