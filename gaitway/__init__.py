@@ -1,1 +1,1 @@
-"""Gaitway: from smartwatch streams to live activity events. What a third party installs and runs."""
+"""Gaitway: from smartwatch streams to live activity events. The wheel has the client only; a checkout has all."""
