@@ -16,6 +16,7 @@ _EXTRA_OF = {
     "safetensors": "inference",
     "cloudevents": "inference",
     "matplotlib": "training",
+    "sklearn": "training",
     "httpx": "client",
 }
 
