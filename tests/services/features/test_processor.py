@@ -99,8 +99,8 @@ def log_of(people: int = 2, *, seconds: int = 90) -> list[LogRecord]:
             if seq == 4:
                 sent.append((begin + 9_000, f"u{person}", upload))
     sent.sort(key=lambda item: item[0])
-    arrivals, users, uploads = zip(*sent, strict=True)
-    log = delivered(uploads, arrivals, [(0, 300, 900)] * len(uploads), users=users)
+    arrivals_ms, users, uploads = zip(*sent, strict=True)
+    log = delivered(uploads, arrivals_ms, [(0, 300, 900)] * len(uploads), users=users)
     last = max(record.offset for record in log) + 1
     end = [LogRecord(log[-1].log_ms + ms, topic, last) for ms in (2 * GRACE_MS, 2 * GRACE_MS + 1) for topic in range(3)]
     return with_ticks(sorted([*log, *end], key=lambda r: (r.log_ms, r.topic, r.offset)), 5_000)
