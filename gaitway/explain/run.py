@@ -17,6 +17,7 @@ from shared.contracts.event import ActivityEvent
 from shared.contracts.labels import decide
 from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.contracts.samples import SampleRecord
+from shared.contracts.time_limits import HOUR_MS
 from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.window import Baseline
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
@@ -29,7 +30,6 @@ from shared.windows.open_window import ClosedWindow
 TOLERANCE = 1e-5
 """Probabilities of different batch sizes differ in the last bits (docs/guarantees.md, promise 3)."""
 
-HOUR_MS = 3_600_000
 MAX_BUFFERED_RECORDS = 10_000
 """Of a topic that runs ahead of the others, before it is paused."""
 

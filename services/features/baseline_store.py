@@ -20,16 +20,17 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from services.features.redis_errors import as_retry, is_wrong_type
 from shared.contracts.errors import InvalidRecord, RetryLater
+from shared.contracts.time_limits import DAY_MS
+from shared.contracts.window_bitmap import bitmap_from_bytes, bitmap_to_bytes
 from shared.runtime import metrics
 from shared.runtime.logging import RateLimitedLogger
 from shared.signal.baseline import UserBaseline
 from shared.signal.wear import DeviceHistory
-from shared.windows.final_windows import bitmap_from_bytes, bitmap_to_bytes
 
 log = logging.getLogger("gaitway.features")
 _unreadable = RateLimitedLogger(log, lines_per_s=2)
 
-KEEP_MS = 60 * 24 * 3_600_000
+KEEP_MS = 60 * DAY_MS
 """A user who was silent for 60 days begins anew."""
 
 # KEYS[1] the user. ARGV: expected seq, keep ms, baseline, fields to delete (count first), field/bitmap pairs.
@@ -59,7 +60,7 @@ redis.call('PEXPIRE', KEYS[2], ARGV[1])
 return 1
 """
 
-SET_ASIDE_MS = 7 * 24 * 3_600_000
+SET_ASIDE_MS = 7 * DAY_MS
 """For which an operator can look at what was no user."""
 MAX_USER_BYTES = 8 * 1024**2
 """In Redis's memory. A user of a few watches takes 30 KB; what is larger than this cannot be read in time."""

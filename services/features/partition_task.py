@@ -8,17 +8,13 @@ from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord, RecordFault
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import TICK, decode_samples
+from shared.contracts.time_limits import SAMPLES_FUTURE_MS, SAMPLES_PAST_MS
 from shared.contracts.window import WindowRecord
 from shared.runtime import fault_injection
 from shared.windows.assembler import Assembler, AssemblyResult
-from shared.windows.final_windows import HOUR_MS, KEPT_MS
 from shared.windows.merge import TOPICS, LogRecord, Merge
 from shared.windows.open_window import ClosedWindow
 from shared.windows.retention import Position
-
-# Ingest lets 7 days and 5 minutes through. Times beyond that, of whoever writes here without it, would make a hole of
-# years slot by slot, or final slots of the present forgotten as old.
-PAST_MS, FUTURE_MS = KEPT_MS, HOUR_MS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +98,7 @@ def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
         return LogRecord(log_ms, topic, record.offset)
     user = user_of(record.key)
     samples = decode_samples(MODALITIES[topic], record.value)
-    if samples.t0_ms < log_ms - PAST_MS or samples.end_ms > log_ms + FUTURE_MS:
+    if samples.t0_ms < log_ms - SAMPLES_PAST_MS or samples.end_ms > log_ms + SAMPLES_FUTURE_MS:
         detail = f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}"
         raise InvalidRecord(detail, fault="time")
     return LogRecord(log_ms, topic, record.offset, user, samples, traceparent_of(record.headers))

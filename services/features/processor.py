@@ -16,6 +16,7 @@ from services.features.partition_task import PartitionTask, Rejected, WindowToPu
 from shared.contracts.errors import Refused, RetryLater
 from shared.contracts.gap import Gap
 from shared.contracts.modality import MODALITIES, MODALITY_NAMES
+from shared.contracts.time_limits import HOUR_MS
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
@@ -24,7 +25,7 @@ from shared.runtime.clock import Clock, system_clock
 from shared.runtime.logging import ThrottledLogger, trace_extra
 from shared.windows.assembler import AssemblyResult
 from shared.windows.featurise import featurise
-from shared.windows.final_windows import HOUR_MS, FinalWindows
+from shared.windows.final_windows import FinalWindows
 from shared.windows.open_window import ClosedWindow
 
 log = logging.getLogger("gaitway.features")

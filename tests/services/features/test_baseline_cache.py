@@ -9,8 +9,8 @@ from services.features import baseline_store as store_module
 from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore, UserWrite
 from shared.contracts.errors import LostOwnership, RetryLater
+from shared.contracts.time_limits import FINAL_KEPT_MS, HOUR_MS
 from shared.windows.featurise import MemoryBaselines
-from shared.windows.final_windows import HOUR_MS, KEPT_MS
 from tests.services.features.hops import DEVICE, Slots, hop, window_start_ms
 from tests.shared.windows.signals import HOP_MS
 
@@ -240,7 +240,7 @@ async def test_hours_over_eight_days_old_leave_redis(redis_url, redis_prefix, lo
     worker = await reloaded(store, "u")
     worker.publish("u", 1, 0)
     await worker.save()
-    worker.publish("u", 1, (KEPT_MS + 2 * HOUR_MS) // HOP_MS)
+    worker.publish("u", 1, (FINAL_KEPT_MS + 2 * HOUR_MS) // HOP_MS)
     if lost:  # nothing reaches Redis: what was to be deleted must be deleted by the next write
 
         async def away(writes, *, whole=False):
