@@ -93,7 +93,7 @@ class Recomputation:
     def _fold(self, record: LogRecord) -> None:
         recorded = self._recorded
         closed = self._partition.fold(record)
-        self.closed = (recorded.user, recorded.device, recorded.window_start_ms) in closed.slots
+        self.closed = (recorded.user, recorded.device, recorded.window_start_ms) in closed.final
         self._follow_baseline(closed)
         # What comes in the step in which the grace period ends is too late for the window.
         is_late = self.closed and (self.window is None or self.window.closed_by == "grace")
@@ -117,7 +117,7 @@ class Recomputation:
                 self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
                 return
             self._baselines.check(window.user, window.device, hop)
-            self._baselines.fold(window.user, window.device, hop)
+            self._baselines.update(window.user, window.device, hop)
 
     def _note(self, record: LogRecord, samples: SampleRecord) -> None:
         if samples.device != self._recorded.device:

@@ -1,9 +1,10 @@
-"""One partition of the log: merge, assembler, and what may be committed."""
+"""One partition of the log: merge, assembler, users, and what may be committed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.features.baseline_cache import BaselineCache
 from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord, RecordFault
 from shared.contracts.modality import MODALITIES
@@ -36,7 +37,10 @@ class WindowToPublish:
 
 
 class PartitionTask:
-    """Folds the three watch topics of one partition; drives no I/O.
+    """All state of one partition; drives no I/O, which Processor does for all partitions at once.
+
+    The assembler and ``users`` share the final windows of each user: ``users`` restores them from Redis into the
+    assembler, and reads from it what to write.
 
     ``start``: per topic (offset, log time) as committed, or None where nothing was.
     """
@@ -44,6 +48,7 @@ class PartitionTask:
     def __init__(self, number: int, hop_ms: int, grace_ms: int, start: Sequence[Position | None]) -> None:
         self.number = number
         self.assembler = Assembler(hop_ms, grace_ms)
+        self.users = BaselineCache(self.assembler)
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))
         self._released: list[Position | None] = list(start)
@@ -70,8 +75,12 @@ class PartitionTask:
         return self._merge.waiting_bytes(topic)
 
     def release(self) -> list[LogRecord]:
-        """Records whose place in the order is now certain."""
-        return list(self._merge.pop())
+        """Records whose place in the order is now certain; their users are in ``users`` from now on."""
+        released = list(self._merge.pop())
+        for record in released:
+            if record.samples is not None:
+                self.users.add(record.user)
+        return released
 
     def fold(self, record: LogRecord) -> AssemblyResult:
         """Fold one released record."""
@@ -84,7 +93,13 @@ class PartitionTask:
         """The same piece by piece, for a caller that has other work in between; all pieces before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
-        return self.assembler.fold_in_parts(record)
+        for closed in self.assembler.fold_in_parts(record):
+            self.users.mark_final(closed.final)
+            yield closed
+
+    def forget_idle(self, idle_ms: int) -> None:
+        """Drop the users who have sent nothing for ``idle_ms`` of log time; everything of them must be saved."""
+        self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms))
 
     def committable(self) -> list[Position | None]:
         """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""

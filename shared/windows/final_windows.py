@@ -41,7 +41,7 @@ class FinalWindows:
         return (found >> first_slot) & ((1 << n) - 1)
 
     def last_before(self, window_start_ms: int) -> int | None:
-        """Start of the latest closed window before this one."""
+        """Start of the latest final window before this one."""
         hour, bit = window_place(window_start_ms, self.hop_ms)
         earlier = self.hours.get(hour, 0) & (bit - 1)
         if not earlier:

@@ -125,10 +125,10 @@ def test_positions_are_held_for_open_windows_and_move_on_when_they_close():
     assert part.committable() == [(101, BASE_MS + 1_000), None, (300, BASE_MS - 7)]
     take(part, *(upload_records(r, topic, (101, 1, 301)[topic], 12_000) for topic, r in enumerate(upload)))
     closed = take(part, *ticks(13_000, 102, 2, 302), *ticks(14_000, 103, 3, 303))
-    assert closed.slots == []
+    assert closed.final == []
     assert part.committable() == [(101, BASE_MS + 12_000), (1, BASE_MS + 12_000), (301, BASE_MS + 12_000)]
     closed = take(part, *ticks(12_000 + GRACE_MS, 104, 4, 304), *ticks(99_000, 105, 5, 305))
-    assert {start for _, _, start in closed.slots} == {BASE_MS - HOP_MS, BASE_MS, BASE_MS + HOP_MS}
+    assert {start for _, _, start in closed.final} == {BASE_MS - HOP_MS, BASE_MS, BASE_MS + HOP_MS}
     assert [position[0] for position in part.committable()] == [106, 5, 305]
 
 

@@ -87,7 +87,7 @@ class Worker:
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         return self._user(user).check(device, hop)
 
-    def fold(self, user: str, device: str, hop: Hop) -> None:
+    def update(self, user: str, device: str, hop: Hop) -> None:
         self._user(user).update(device, hop)
 
     def state(self) -> State:
