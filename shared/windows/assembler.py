@@ -80,7 +80,7 @@ class Assembler:
         self._log_ms = 0
 
     def restore_final(self, user: str, device: str, final: FinalWindows) -> None:
-        """Add windows of a (user, device) that were final before this object knew them; ``final`` may become its own."""
+        """Add windows of a (user, device) that were final before this object; ``final`` may become its own."""
         device_state = self._users.setdefault(user, {}).get(device)
         if device_state is None:
             self._users[user][device] = DeviceState(final, self._retained)
