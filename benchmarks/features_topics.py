@@ -11,7 +11,8 @@ from benchmarks.bus import PARTITIONS
 from benchmarks.features_log import FeaturesLog
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK, SampleRecord
-from shared.contracts.topics import HOUR_MS, SAMPLE_TOPICS, TopicSpec
+from shared.contracts.time_limits import DAY_MS, HOUR_MS
+from shared.contracts.topics import SAMPLE_TOPICS, TopicSpec
 from shared.contracts.users import partition_of
 from shared.kafka.admin import ensure_topics
 
@@ -19,7 +20,7 @@ BATCH_BYTES = 512 * 1024
 TICK_PAUSE_S = 0.05
 # The record's own time is the event's time: Quix Streams reads topics side by side in its order.
 JSON_TOPICS = {
-    name: TopicSpec(f"json.{name}", HOUR_MS * 24, {"message.timestamp.type": "CreateTime"}) for name in MODALITY_NAMES
+    name: TopicSpec(f"json.{name}", DAY_MS, {"message.timestamp.type": "CreateTime"}) for name in MODALITY_NAMES
 }
 JSON_WINDOWS = TopicSpec("json.windows", HOUR_MS)
 _HEADERS = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]

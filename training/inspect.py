@@ -144,7 +144,7 @@ def inspect_recording(recording: Recording) -> Inspected:
         recordings=1,
         recorded_min=float(max(end for _, end in ends_ms) - min(start for start, _ in ends_ms)) / 60_000,
         minutes=Counter(recording.minutes_by_activity()),
-        windows=len(closed.slots),
+        windows=len(closed.final),
         usable=Counter(name for _, record in featurised.windows for name in MODALITY_NAMES if record.mask[name]),
         has=Counter(name for name, t_ms in lengths_ms.items() if len(t_ms)),
     )

@@ -27,8 +27,9 @@ from benchmarks.peers.gateway_settings import GatewaySettings
 from shared.contracts.labels import ContextActivity, Intensity
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality
 from shared.contracts.samples import SampleRecord
+from shared.contracts.time_limits import UPLOAD_FUTURE_MS, UPLOAD_PAST_MS
 from shared.contracts.topics import SAMPLE_TOPICS
-from shared.contracts.upload import FUTURE_MS, INT16_MAX, MAX_SAMPLES, PAST_MS
+from shared.contracts.upload import INT16_MAX, MAX_SAMPLES
 from shared.runtime.clock import system_clock
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
@@ -163,7 +164,7 @@ def records_of(upload: Upload, now_ms: int) -> list[SampleRecord]:
         parts.append((STEPS, upload.steps, steps_total(upload.steps.total)[np.newaxis]))
     for _, part, values in parts:
         end_ms = part.t0_ms + values.shape[1] * 1000 / part.rate_hz
-        if part.t0_ms < now_ms - PAST_MS or end_ms > now_ms + FUTURE_MS:
+        if part.t0_ms < now_ms - UPLOAD_PAST_MS or end_ms > now_ms + UPLOAD_FUTURE_MS:
             raise HTTPException(422, "samples from too long ago, or from the future")
     return [
         SampleRecord(

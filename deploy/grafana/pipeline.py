@@ -89,7 +89,7 @@ def pipeline() -> Dashboard:
             lines(
                 "Does Redis keep up?",
                 [
-                    Query("sum(gaitway_features_unsaved_baselines)", "folds waiting"),
+                    Query("sum(gaitway_features_unsaved_baselines)", "updates waiting"),
                     Query(rate("gaitway_features_redis_errors_total"), "errors a second"),
                     Query(rate("gaitway_features_unreadable_users_total", "reason"), "users set aside: {{reason}}"),
                 ],

@@ -17,6 +17,7 @@ from shared.contracts.event import ActivityEvent
 from shared.contracts.labels import decide
 from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.contracts.samples import SampleRecord
+from shared.contracts.time_limits import HOUR_MS
 from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.window import Baseline
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
@@ -29,7 +30,6 @@ from shared.windows.open_window import ClosedWindow
 TOLERANCE = 1e-5
 """Probabilities of different batch sizes differ in the last bits (docs/guarantees.md, promise 3)."""
 
-HOUR_MS = 3_600_000
 MAX_BUFFERED_RECORDS = 10_000
 """Of a topic that runs ahead of the others, before it is paused."""
 
@@ -93,7 +93,7 @@ class Recomputation:
     def _fold(self, record: LogRecord) -> None:
         recorded = self._recorded
         closed = self._partition.fold(record)
-        self.closed = (recorded.user, recorded.device, recorded.window_start_ms) in closed.slots
+        self.closed = (recorded.user, recorded.device, recorded.window_start_ms) in closed.final
         self._follow_baseline(closed)
         # What comes in the step in which the grace period ends is too late for the window.
         is_late = self.closed and (self.window is None or self.window.closed_by == "grace")
@@ -117,7 +117,7 @@ class Recomputation:
                 self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
                 return
             self._baselines.check(window.user, window.device, hop)
-            self._baselines.fold(window.user, window.device, hop)
+            self._baselines.update(window.user, window.device, hop)
 
     def _note(self, record: LogRecord, samples: SampleRecord) -> None:
         if samples.device != self._recorded.device:

@@ -1,15 +1,14 @@
 """Users' baselines and final windows in Redis: read whole, written by compare-and-set.
 
 One hash per user: ``seq`` counts the writes, ``baseline`` is the histograms, ``c|DEVICE|HOUR`` the bitmap of that
-hour's final windows, ``h|DEVICE`` the device's last half
-hour. A write succeeds only on the sequence number that this worker knows, so that a paused worker
-that wakes up cannot fold anything a second time: histogram and bitmaps change together or not at all.
+hour's final windows, ``h|DEVICE`` the device's last half hour. A write succeeds only on the sequence number that this
+worker knows, so that a paused worker that wakes up cannot add anything a second time: histogram and bitmaps change
+together or not at all.
 """
 
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
@@ -19,17 +18,16 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from services.features.redis_errors import as_retry, is_wrong_type
+from services.features.stored_user import StoredUser, UserWrite, decode_user
 from shared.contracts.errors import InvalidRecord, RetryLater
+from shared.contracts.time_limits import DAY_MS
+from shared.contracts.window_bitmap import bitmap_to_bytes
 from shared.runtime import metrics
 from shared.runtime.logging import RateLimitedLogger
-from shared.signal.baseline import UserBaseline
-from shared.signal.wear import DeviceHistory
-from shared.windows.final_windows import bitmap_from_bytes, bitmap_to_bytes
 
 log = logging.getLogger("gaitway.features")
-_unreadable = RateLimitedLogger(log, lines_per_s=2)
 
-KEEP_MS = 60 * 24 * 3_600_000
+KEEP_MS = 60 * DAY_MS
 """A user who was silent for 60 days begins anew."""
 
 # KEYS[1] the user. ARGV: expected seq, keep ms, baseline, fields to delete (count first), field/bitmap pairs.
@@ -59,42 +57,10 @@ redis.call('PEXPIRE', KEYS[2], ARGV[1])
 return 1
 """
 
-SET_ASIDE_MS = 7 * 24 * 3_600_000
+SET_ASIDE_MS = 7 * DAY_MS
 """For which an operator can look at what was no user."""
 MAX_USER_BYTES = 8 * 1024**2
 """In Redis's memory. A user of a few watches takes 30 KB; what is larger than this cannot be read in time."""
-
-# As the script writes it: of "007" no write would ever find its 7 again.
-_WHOLE = re.compile(rb"0|[1-9][0-9]{0,17}")
-_PLACE = re.compile(rb"c\|(?P<device>.+)\|(?P<hour>[0-9]{1,10})", re.DOTALL)
-HOUR_BYTES = 360 // 8
-"""Of the bitmap of one hour, at the shortest hop."""
-
-Hours = dict[tuple[str, int], int]
-"""(device, hour) to the bitmap of the hour's final windows."""
-
-
-@dataclass(slots=True, eq=False)
-class StoredUser:
-    """What Redis holds of one user."""
-
-    seq: int = 0
-    baseline: UserBaseline = field(default_factory=UserBaseline)
-    hours: Hours = field(default_factory=dict)
-    histories: dict[str, DeviceHistory] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UserWrite:
-    """A user's state after the latest folds; ``hours`` holds the bitmaps that have changed, ``old`` those to delete."""
-
-    user: str
-    seq: int
-    baseline: bytes
-    hours: Hours
-    old: list[tuple[str, int]]
-    histories: dict[str, bytes] = field(default_factory=dict)
-
 
 WRITTEN, CONFLICT, EMPTY = 1, 0, 2
 
@@ -167,7 +133,7 @@ class BaselineStore:
             await self._set_aside(user, "wrong_type")
             return StoredUser()
         try:
-            return _stored_user(reply)
+            return decode_user(reply)
         except InvalidRecord:
             # No write could ever be told from another's.
             await self._set_aside(user, "sequence", reply.get(b"seq", b""))
@@ -242,46 +208,3 @@ class BaselineStore:
 def _literal(text: str) -> str:
     """For a pattern of Redis, in which a prefix such as ``a*`` would match others' keys."""
     return re.sub(r"([*?\[\]^\\])", r"\\\1", text)
-
-
-def _stored_user(reply: dict[bytes, bytes]) -> StoredUser:
-    """The user that a hash holds; raises InvalidRecord where its ``seq`` is none that this service writes."""
-    if not reply:
-        return StoredUser()
-    seq = reply.get(b"seq", b"")
-    if not _WHOLE.fullmatch(seq):
-        raise InvalidRecord(f"a user whose seq is {seq[:20]!r}")
-    hours: Hours = {}
-    histories: dict[str, DeviceHistory] = {}
-    for name, value in reply.items():
-        if name.startswith(b"c|"):
-            place = _PLACE.fullmatch(name)
-            device = _decode_device(place["device"]) if place else ""
-            if place and device and len(value) <= HOUR_BYTES:
-                hours[device, int(place["hour"])] = bitmap_from_bytes(value)
-            else:
-                metrics.UNREADABLE_USERS.labels("final_windows").inc()
-                _unreadable.log(logging.ERROR, "final windows under %r cannot be read: they count as none", name[:100])
-        elif name.startswith(b"h|"):
-            try:
-                histories[_decode_device(name[2:])] = DeviceHistory.from_bytes(value)
-            except InvalidRecord as error:
-                metrics.UNREADABLE_USERS.labels("history").inc()
-                _unreadable.log(logging.ERROR, "%s: it begins anew", error)
-    try:
-        baseline = UserBaseline.from_bytes(reply.get(b"baseline", b""))
-    except InvalidRecord as error:
-        # A cold start for one user, visible in the events; the final windows still hold.
-        metrics.UNREADABLE_USERS.labels("baseline").inc()
-        _unreadable.log(logging.ERROR, "%s; the user begins anew", error)
-        baseline = UserBaseline()
-    histories.pop("", None)
-    return StoredUser(int(seq), baseline, hours, histories)
-
-
-def _decode_device(name: bytes) -> str:
-    """Empty where it is no device of an upload."""
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        return ""

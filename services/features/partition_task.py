@@ -1,24 +1,21 @@
-"""One partition of the log: merge, assembler, and what may be committed."""
+"""One partition of the log: merge, assembler, users, and what may be committed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.features.baseline_cache import BaselineCache
 from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord, RecordFault
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import TICK, decode_samples
+from shared.contracts.time_limits import SAMPLES_FUTURE_MS, SAMPLES_PAST_MS
 from shared.contracts.window import WindowRecord
 from shared.runtime import fault_injection
 from shared.windows.assembler import Assembler, AssemblyResult
-from shared.windows.final_windows import HOUR_MS, KEPT_MS
 from shared.windows.merge import TOPICS, LogRecord, Merge
 from shared.windows.open_window import ClosedWindow
 from shared.windows.retention import Position
-
-# Ingest lets 7 days and 5 minutes through. Times beyond that, of whoever writes here without it, would make a hole of
-# years slot by slot, or final slots of the present forgotten as old.
-PAST_MS, FUTURE_MS = KEPT_MS, HOUR_MS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +37,10 @@ class WindowToPublish:
 
 
 class PartitionTask:
-    """Folds the three watch topics of one partition; drives no I/O.
+    """All state of one partition; drives no I/O, which Processor does for all partitions at once.
+
+    The assembler and ``users`` share the final windows of each user: ``users`` restores them from Redis into the
+    assembler, and reads from it what to write.
 
     ``start``: per topic (offset, log time) as committed, or None where nothing was.
     """
@@ -48,6 +48,7 @@ class PartitionTask:
     def __init__(self, number: int, hop_ms: int, grace_ms: int, start: Sequence[Position | None]) -> None:
         self.number = number
         self.assembler = Assembler(hop_ms, grace_ms)
+        self.users = BaselineCache(self.assembler)
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))
         self._released: list[Position | None] = list(start)
@@ -74,8 +75,12 @@ class PartitionTask:
         return self._merge.waiting_bytes(topic)
 
     def release(self) -> list[LogRecord]:
-        """Records whose place in the order is now certain."""
-        return list(self._merge.pop())
+        """Records whose place in the order is now certain; their users are in ``users`` from now on."""
+        released = list(self._merge.pop())
+        for record in released:
+            if record.samples is not None:
+                self.users.add(record.user)
+        return released
 
     def fold(self, record: LogRecord) -> AssemblyResult:
         """Fold one released record."""
@@ -88,7 +93,13 @@ class PartitionTask:
         """The same piece by piece, for a caller that has other work in between; all pieces before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
-        return self.assembler.fold_in_parts(record)
+        for closed in self.assembler.fold_in_parts(record):
+            self.users.mark_final(closed.final)
+            yield closed
+
+    def forget_idle(self, idle_ms: int) -> None:
+        """Drop the users who have sent nothing for ``idle_ms`` of log time; everything of them must be saved."""
+        self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms))
 
     def committable(self) -> list[Position | None]:
         """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""
@@ -102,7 +113,7 @@ def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
         return LogRecord(log_ms, topic, record.offset)
     user = user_of(record.key)
     samples = decode_samples(MODALITIES[topic], record.value)
-    if samples.t0_ms < log_ms - PAST_MS or samples.end_ms > log_ms + FUTURE_MS:
+    if samples.t0_ms < log_ms - SAMPLES_PAST_MS or samples.end_ms > log_ms + SAMPLES_FUTURE_MS:
         detail = f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}"
         raise InvalidRecord(detail, fault="time")
     return LogRecord(log_ms, topic, record.offset, user, samples, traceparent_of(record.headers))

@@ -12,7 +12,6 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
-from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore
 from services.features.consumer import Batch, BatchConsumer
 from services.features.processor import Processor
@@ -53,7 +52,7 @@ class FeaturesService:
         self._producer = KafkaWindowProducer(settings.kafka, settings.topic_prefix)
         topic_names = [settings.topic_prefix + spec.name for spec in topics.SAMPLE_TOPICS.values()]
         processor = Processor(
-            BaselineCache(self._store, settings.hop_ms),
+            self._store,
             self._producer,
             self._health,
             topic_names,

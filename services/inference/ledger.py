@@ -8,16 +8,12 @@ from aiokafka.structs import TopicPartition
 from shared.contracts import topics
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.ledger import LedgerKey, decode_ledger, place_of
+from shared.contracts.time_limits import FINAL_KEPT_MS, HOUR_MS, WINDOW_FUTURE_MS
 from shared.contracts.window import WindowRecord
 from shared.kafka.consumer import create_reader
 from shared.runtime import fault_injection
-from shared.windows.final_windows import HOUR_MS, KEPT_MS
 
 log = logging.getLogger("gaitway.inference")
-
-AHEAD_MS = 24 * HOUR_MS
-"""A window this much later than its record is none: it would be the newest, and all that is 8 days older forgotten.
-A day is what that leaves beside the 7 that ingest takes."""
 
 
 class Ledger:
@@ -75,7 +71,7 @@ class Ledger:
 
     def _forget_old(self) -> None:
         """No window older than 8 days can come any more: ingest refuses samples older than 7."""
-        oldest = self._newest_hour - KEPT_MS // HOUR_MS
+        oldest = self._newest_hour - FINAL_KEPT_MS // HOUR_MS
         if any(key[4] < oldest for key in self._bits):
             self._bits = {key: bits for key, bits in self._bits.items() if key[4] >= oldest}
 
@@ -96,7 +92,7 @@ async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable
                 for record in records:
                     try:
                         key, bits = decode_ledger(record.key, record.value)
-                        if key[4] * HOUR_MS > record.timestamp + AHEAD_MS:
+                        if key[4] * HOUR_MS > record.timestamp + WINDOW_FUTURE_MS:
                             raise InvalidRecord(f"hour {key[4]} in a record of {record.timestamp}")
                         ledgers[tp.partition].load(key, bits)
                     except InvalidRecord as error:

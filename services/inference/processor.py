@@ -11,7 +11,6 @@ import numpy as np
 from services.inference.classifier import Classifier
 from services.inference.cloud_events import activity_event, to_message
 from services.inference.drift import Drift
-from services.inference.ledger import AHEAD_MS
 from services.inference.producer import TransactionalProducer, TransactionBatch
 from shared.contracts import topics
 from shared.contracts.dead_letter import rejection_headers
@@ -19,6 +18,7 @@ from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.event import ActivityEvent
 from shared.contracts.labels import UNKNOWN
+from shared.contracts.time_limits import WINDOW_FUTURE_MS
 from shared.contracts.window import WindowRecord, decode_window
 from shared.kafka.aiokafka_patches import record_bytes
 from shared.kafka.dead_letters import DeadLetterLimit
@@ -97,7 +97,7 @@ class Processor:
         try:
             user = user_of(record.key)
             window = decode_window(record.value or b"")
-            if window.window_start_ms > record.timestamp + AHEAD_MS:
+            if window.window_start_ms > record.timestamp + WINDOW_FUTURE_MS:
                 detail = f"a window of {window.window_start_ms} in a record of {record.timestamp}"
                 raise InvalidRecord(detail, fault="time")
             if window.feature_version != self._classifier.feature_version:

@@ -4,7 +4,7 @@ import msgspec
 
 from shared.contracts.decoding import DECODE_ERRORS
 from shared.contracts.errors import InvalidRecord
-from shared.windows.final_windows import HOUR_MS, bitmap_from_bytes, bitmap_to_bytes
+from shared.contracts.window_bitmap import bitmap_from_bytes, bitmap_to_bytes, window_place
 
 LedgerKey = tuple[str, str, str, int, int]
 """(user, device, model, hop_ms, hour)."""
@@ -12,8 +12,8 @@ LedgerKey = tuple[str, str, str, int, int]
 
 def place_of(user: str, device: str, model: str, hop_ms: int, window_start_ms: int) -> tuple[LedgerKey, int]:
     """The ledger record that a window belongs to, and its bit in it."""
-    hour, within_ms = divmod(window_start_ms, HOUR_MS)
-    return (user, device, model, hop_ms, hour), 1 << (within_ms // hop_ms)
+    hour, bit = window_place(window_start_ms, hop_ms)
+    return (user, device, model, hop_ms, hour), bit
 
 
 def encode_ledger(key: LedgerKey, bits: int) -> tuple[bytes, bytes]:

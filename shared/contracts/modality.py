@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shared.contracts.time_limits import DAY_MS, HOUR_MS
+
 WINDOW_MS = 20_000
 """Length of a window; Mallol-Ragolta et al. 2022, section 4.1."""
 
@@ -55,12 +57,10 @@ MODALITY_NAMES = tuple(MODALITY_BY_NAME)
 NO_READING = {"heart_rate": 0, "steps": -1}
 """What a record holds where the watch sent null."""
 
-_HOUR_MS = 3_600_000.0
 
-
-def max_span_ms(rate_hz: float) -> float:
+def max_span_ms(rate_hz: float) -> int:
     """How much time one modality of one upload may span: a day at 1 Hz and more, an hour below.
 
     What an upload costs grows with the windows that it spans, so these are bounded by the samples that it holds.
     """
-    return 24 * _HOUR_MS if rate_hz >= 1 else _HOUR_MS
+    return DAY_MS if rate_hz >= 1 else HOUR_MS

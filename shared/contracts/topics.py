@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 
 from shared.contracts.modality import MODALITIES
+from shared.contracts.time_limits import DAY_MS, HOUR_MS
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 MAX_REJECTED_BYTES = 2 * 1024**2
 
 

@@ -10,10 +10,9 @@ from shared.contracts.errors import InvalidUpload
 from shared.contracts.labels import ContextActivity, Intensity
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality, max_span_ms
 from shared.contracts.samples import SampleRecord
+from shared.contracts.time_limits import DAY_MS, HOUR_MS, UPLOAD_FUTURE_MS, UPLOAD_PAST_MS
 from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
-FUTURE_MS = 5 * 60_000
-PAST_MS = 7 * 24 * 3_600_000
 INT16_MAX = 32_767
 MAX_SAMPLES = 100_000
 """Per modality of one upload: more than an hour at 25 Hz; a longer back-fill comes in several uploads."""
@@ -96,7 +95,7 @@ def to_records(upload: Upload, received_at_ms: int) -> list[SampleRecord]:
         raise InvalidUpload("", f"an upload needs at least one of {', '.join(MODALITY_BY_NAME)}", fault="missing")
     modalities = tuple(modality.name for modality, _, _ in parts)
     context = msgspec.to_builtins(upload.context) if upload.context is not None else None
-    if upload.sent_at_ms > received_at_ms + FUTURE_MS:
+    if upload.sent_at_ms > received_at_ms + UPLOAD_FUTURE_MS:
         ahead_s = (upload.sent_at_ms - received_at_ms) / 1000
         detail = f"the watch's clock is {ahead_s:.0f} s ahead; 300 s are allowed"
         raise InvalidUpload("sent_at_ms", detail, fault="time")
@@ -152,18 +151,16 @@ def _check_rate(modality: Modality, rate_hz: float) -> None:
 def _check_span(modality: Modality, rate_hz: float, span_ms: float) -> None:
     allowed_ms = max_span_ms(rate_hz)
     if span_ms > allowed_ms:
-        detail = (
-            f"the samples span {span_ms / 3_600_000:.1f} h; {allowed_ms / 3_600_000:.0f} h are allowed at this rate"
-        )
+        detail = f"the samples span {span_ms / HOUR_MS:.1f} h; {allowed_ms / HOUR_MS:.0f} h are allowed at this rate"
         raise InvalidUpload(modality.name, detail, fault="span")
 
 
 def _check_time(modality: Modality, t0_ms: int, end_ms: float, received_at_ms: int) -> None:
-    if end_ms > received_at_ms + FUTURE_MS:
+    if end_ms > received_at_ms + UPLOAD_FUTURE_MS:
         ahead_s = (end_ms - received_at_ms) / 1000
         detail = f"samples lie {ahead_s:.0f} s in the future; 300 s are allowed"
         raise InvalidUpload(f"{modality.name}.t0_ms", detail, fault="time")
-    if t0_ms < received_at_ms - PAST_MS:
-        days = (received_at_ms - t0_ms) / 86_400_000
+    if t0_ms < received_at_ms - UPLOAD_PAST_MS:
+        days = (received_at_ms - t0_ms) / DAY_MS
         detail = f"samples are {days:.1f} days old; 7 days are allowed"
         raise InvalidUpload(f"{modality.name}.t0_ms", detail, fault="time")

@@ -273,7 +273,7 @@ MERGE_WAITING = _gauge(
 )
 UNSAVED_BASELINES = _gauge(
     "gaitway_features_unsaved_baselines",
-    "folds",
+    "updates",
     "Users whose baseline waits to be written to Redis",
     "Above 0 for more than seconds: Redis is slow or away. At GAITWAY_MAX_UNSAVED_BASELINES consuming stops.",
 )

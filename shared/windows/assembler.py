@@ -39,7 +39,7 @@ class AssemblyResult:
 
     windows: list[ClosedWindow] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
-    slots: list[tuple[str, str, int]] = field(default_factory=list)
+    final: list[tuple[str, str, int]] = field(default_factory=list)
     """(user, device, window_start_ms) of every window that has become final, published or not."""
     late_samples: dict[str, int] = field(default_factory=dict)
     repeated_samples: dict[str, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class AssemblyResult:
         """Append what a later step has closed."""
         self.windows += later.windows
         self.gaps += later.gaps
-        self.slots += later.slots
+        self.final += later.final
         _add(self.late_samples, later.late_samples)
         _add(self.repeated_samples, later.repeated_samples)
         _add(self.implausible_samples, later.implausible_samples)
@@ -79,20 +79,20 @@ class Assembler:
         self._retained = RetainedOffsets()
         self._log_ms = 0
 
-    def restore_final(self, user: str, device: str, closed: FinalWindows) -> None:
-        """Tell which windows of a (user, device) were final before this object existed."""
+    def restore_final(self, user: str, device: str, final: FinalWindows) -> None:
+        """Add windows of a (user, device) that were final before this object; ``final`` may become its own."""
         device_state = self._users.setdefault(user, {}).get(device)
         if device_state is None:
-            self._users[user][device] = DeviceState(closed, self._retained)
+            self._users[user][device] = DeviceState(final, self._retained)
             return
-        for hour, bits in closed.hours.items():
-            device_state.closed.hours[hour] = device_state.closed.hours.get(hour, 0) | bits
-        for start in [start for start in device_state.open if start in device_state.closed]:
+        for hour, bits in final.hours.items():
+            device_state.final.hours[hour] = device_state.final.hours.get(hour, 0) | bits
+        for start in [start for start in device_state.open if start in device_state.final]:
             device_state.release(start)
 
     def final_windows(self, user: str) -> dict[str, FinalWindows]:
-        """The final windows of a user, by device."""
-        return {device: device_state.closed for device, device_state in self._users.get(user, {}).items()}
+        """The final windows of a user by device: the very objects that this assembler adds to."""
+        return {device: device_state.final for device, device_state in self._users.get(user, {}).items()}
 
     def fold(self, record: LogRecord) -> AssemblyResult:
         """Take the next record of the log; close what its time makes due, then what it completes."""
@@ -122,7 +122,7 @@ class Assembler:
                 FinalWindows(self.hop_ms), self._retained
             )
         starts = starts_of(samples, self.hop_ms)
-        self._notice_hole(key, device_state, starts[0], record, samples)
+        self._notice_gap(key, device_state, starts[0], record, samples)
         device_state.record_upload(record.log_ms, samples)
         upload = device_state.upload_of(samples, record.log_ms - self.grace_ms)
         became_whole = upload.take(record, samples)
@@ -130,7 +130,7 @@ class Assembler:
         late = 0
         touched: list[int] = []
         for start in starts:
-            if start in device_state.closed:
+            if start in device_state.final:
                 late += 1
                 continue
             window = device_state.open.get(start)
@@ -158,19 +158,19 @@ class Assembler:
             _add(out.late_samples, {samples.modality.name: samples.n})
         yield out
 
-    def _notice_hole(
+    def _notice_gap(
         self, key: Key, device_state: DeviceState, first_start: int, record: LogRecord, samples: SampleRecord
     ) -> None:
         previous = first_start - self.hop_ms
-        if previous in device_state.holes or device_state.has(previous):
+        if previous in device_state.pending_gaps or device_state.has(previous):
             return
         last = device_state.last_before(first_start)
         if last is None:
             return
         due_ms = record.log_ms + self.grace_ms
         reason: GapReason = "dropped_upload" if device_state.has_sequence_gap(samples) else "not_sent"
-        hole = device_state.holes[previous] = PendingGap(last + self.hop_ms, previous, due_ms, reason)
-        self._retained.retain(hole, record.topic, (record.offset, record.log_ms))
+        pending = device_state.pending_gaps[previous] = PendingGap(last + self.hop_ms, previous, due_ms, reason)
+        self._retained.retain(pending, record.topic, (record.offset, record.log_ms))
         heapq.heappush(self._due, (due_ms, *key, previous, True))
 
     def _close_due(self, log_ms: int) -> Iterator[AssemblyResult]:
@@ -179,13 +179,13 @@ class Assembler:
             return
         due: list[tuple[int, str, str, int, bool]] = []
         while self._due and self._due[0][0] <= log_ms:
-            _, user, device, start, is_hole = heapq.heappop(self._due)
+            _, user, device, start, is_gap = heapq.heappop(self._due)
             device_state = self._users.get(user, {}).get(device)
             if device_state is None:
                 continue
-            if is_hole:
-                if start in device_state.holes:
-                    due.append((device_state.holes[start].due_ms, user, device, start, True))
+            if is_gap:
+                if start in device_state.pending_gaps:
+                    due.append((device_state.pending_gaps[start].due_ms, user, device, start, True))
                 continue
             window = device_state.open.get(start)
             if window is None:
@@ -198,12 +198,12 @@ class Assembler:
         # By the true time, not by when a tick made us look: the same log closes in the same order.
         # A user who was forgotten and came back may have left an entry in the heap, hence the set.
         out = AssemblyResult()
-        for count, (_, user, device, start, is_hole) in enumerate(sorted(set(due)), 1):
+        for count, (_, user, device, start, is_gap) in enumerate(sorted(set(due)), 1):
             device_state = self._users[user][device]
-            if is_hole:
-                hole = device_state.holes.pop(start)
-                self._retained.release(hole)
-                self._report_hole(user, device, device_state, hole, out)
+            if is_gap:
+                pending = device_state.pending_gaps.pop(start)
+                self._retained.release(pending)
+                self._report_gap(user, device, device_state, pending, out)
             else:
                 self._close(device_state, device_state.open[start], "grace", out)
             if count % PART_WINDOWS == 0:
@@ -214,8 +214,8 @@ class Assembler:
     def _close(self, device_state: DeviceState, window: OpenWindow, closed_by: str, out: AssemblyResult) -> None:
         start = window.window_start_ms
         device_state.release(start)
-        device_state.closed.add(start)
-        out.slots.append((window.user, window.device, start))
+        device_state.final.add(start)
+        out.final.append((window.user, window.device, start))
         raw = window.close(closed_by)
         if raw.signals["accelerometer"].passes:
             out.windows.append(raw)
@@ -224,18 +224,18 @@ class Assembler:
         _add(out.repeated_samples, window.repeated)
         _add(out.implausible_samples, window.implausible)
 
-    def _report_hole(
-        self, user: str, device: str, device_state: DeviceState, hole: PendingGap, out: AssemblyResult
+    def _report_gap(
+        self, user: str, device: str, device_state: DeviceState, pending: PendingGap, out: AssemblyResult
     ) -> None:
         """One gap per run of slots that are still without data; a slot's data reach 20 s, so do its neighbours'."""
-        for first, last in device_state.runs_without_data(hole.first_start_ms, hole.last_start_ms):
+        for first, last in device_state.runs_without_data(pending.first_start_ms, pending.last_start_ms):
             begin, end = first - self.hop_ms + WINDOW_MS, last + self.hop_ms
             if begin < end:
-                out.gaps.append(Gap(user, device, "accelerometer", begin, end, hole.reason, 0.0))
-                _add(out.gap_ms, {("accelerometer", hole.reason): end - begin})
+                out.gaps.append(Gap(user, device, "accelerometer", begin, end, pending.reason, 0.0))
+                _add(out.gap_ms, {("accelerometer", pending.reason): end - begin})
 
     def retained(self) -> list[Position | None]:
-        """Per topic, the oldest record that an open window, a half-arrived upload or a hole under watch still needs."""
+        """Per topic, the oldest record that an open window, a half-arrived upload or a pending gap still needs."""
         before_ms = self._log_ms - self.grace_ms
         return self._retained.low_watermarks(
             lambda holder: isinstance(holder, PendingUpload) and holder.is_expired(before_ms)
@@ -244,16 +244,16 @@ class Assembler:
     @property
     def open_windows(self) -> int:
         """Windows that wait for data."""
-        return sum(len(device_state.open) for device_state in self._all_streams())
+        return sum(len(device_state.open) for device_state in self._device_states())
 
-    def _all_streams(self) -> Iterator[DeviceState]:
+    def _device_states(self) -> Iterator[DeviceState]:
         return (device_state for devices in self._users.values() for device_state in devices.values())
 
     def watches(self, log_ms: int) -> list[DeviceStatus]:
         """How every device in memory stands at this log time."""
         return [
             DeviceStatus(device_state.connectivity.is_connected(log_ms), device_state.skew.get() or 0)
-            for device_state in self._all_streams()
+            for device_state in self._device_states()
             if device_state.newest_log_ms
         ]
 
@@ -264,7 +264,7 @@ class Assembler:
             for user, devices in self._users.items()
             if all(
                 not device_state.open
-                and not device_state.holes
+                and not device_state.pending_gaps
                 and device_state.newest_log_ms < before_log_ms
                 # An upload half arrived is followed for the grace period; forgotten sooner, its windows would change.
                 and all(upload.is_expired(self._log_ms - self.grace_ms) for upload in device_state.uploads.values())

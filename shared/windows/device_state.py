@@ -26,14 +26,14 @@ class PendingGap:
 
 @dataclass(slots=True, eq=False)
 class DeviceState:
-    """The open and the final windows of one (user, device), its holes under watch and its uploads on their way."""
+    """The open and the final windows of one (user, device), its pending gaps and its uploads on their way."""
 
-    closed: FinalWindows
+    final: FinalWindows
     retained: RetainedOffsets
     open: dict[int, OpenWindow] = field(default_factory=dict)
     open_slots: FinalWindows = field(init=False)
     """The starts of ``open`` as bits, to look among without going through all of them."""
-    holes: dict[int, PendingGap] = field(default_factory=dict)
+    pending_gaps: dict[int, PendingGap] = field(default_factory=dict)
     uploads: dict[tuple[str, int], PendingUpload] = field(default_factory=dict)
     newest_log_ms: int = 0
     newest_upload: tuple[str, int] = ("", 0)
@@ -43,11 +43,11 @@ class DeviceState:
     """Log time up to which uploads have been forgotten."""
 
     def __post_init__(self) -> None:
-        self.open_slots = FinalWindows(self.closed.hop_ms)
+        self.open_slots = FinalWindows(self.final.hop_ms)
 
     def open_window(self, user: str, device: str, window_start_ms: int) -> OpenWindow:
         """A new window that waits for data."""
-        window = self.open[window_start_ms] = OpenWindow(user, device, window_start_ms, self.closed.hop_ms)
+        window = self.open[window_start_ms] = OpenWindow(user, device, window_start_ms, self.final.hop_ms)
         self.open_slots.add(window_start_ms)
         return window
 
@@ -65,17 +65,17 @@ class DeviceState:
 
     def has(self, window_start_ms: int) -> bool:
         """Whether this window has, or had, data."""
-        return window_start_ms in self.open or window_start_ms in self.closed
+        return window_start_ms in self.open or window_start_ms in self.final
 
     def last_before(self, window_start_ms: int) -> int | None:
         """Start of the latest window before this one that has, or had, data."""
-        found = (slots.last_before(window_start_ms) for slots in (self.open_slots, self.closed))
+        found = (slots.last_before(window_start_ms) for slots in (self.open_slots, self.final))
         return max((start for start in found if start is not None), default=None)
 
     def runs_without_data(self, first_start_ms: int, last_start_ms: int) -> Iterator[tuple[int, int]]:
         """First and last start of every run of slots that neither have nor had data; as much work as there are runs."""
-        hop_ms = self.closed.hop_ms
-        data = self.open_slots.bits(first_start_ms, last_start_ms) | self.closed.bits(first_start_ms, last_start_ms)
+        hop_ms = self.final.hop_ms
+        data = self.open_slots.bits(first_start_ms, last_start_ms) | self.final.bits(first_start_ms, last_start_ms)
         n = (last_start_ms - first_start_ms) // hop_ms + 1
         at = 0
         while at < n:

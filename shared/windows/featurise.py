@@ -1,6 +1,6 @@
-"""From closed windows to window records: baseline, features, fold (architecture.md, sections 5 and 6)."""
+"""From closed windows to window records: features, then the baseline's update (architecture.md, sections 5 and 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from shared.windows.open_window import ClosedWindow
 
 
 class Baselines(Protocol):
-    """Where a user's baseline comes from and where a window is folded into."""
+    """Where a user's baseline comes from, and what each window updates."""
 
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """The numbers for the user's next window."""
@@ -25,7 +25,7 @@ class Baselines(Protocol):
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """The modalities that must not reach the model in the window whose newest hop this is, and why."""
 
-    def fold(self, user: str, device: str, hop: Hop) -> None:
+    def update(self, user: str, device: str, hop: Hop) -> None:
         """Add the newest hop of a window that was computed with ``get``'s numbers."""
 
 
@@ -35,20 +35,25 @@ class MemoryBaselines:
     def __init__(self) -> None:
         self._users: dict[str, UserState] = {}
 
-    def _state(self, user: str) -> UserState:
+    def state(self, user: str) -> UserState:
+        """What is kept of one user."""
         return self._users.setdefault(user, UserState())
+
+    def states(self) -> Iterable[UserState]:
+        """What is kept of each user."""
+        return self._users.values()
 
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """See Baselines."""
-        return self._state(user).baseline.get(window_mg)
+        return self.state(user).baseline.get(window_mg)
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """See Baselines."""
-        return self._state(user).check(device, hop)
+        return self.state(user).check(device, hop)
 
-    def fold(self, user: str, device: str, hop: Hop) -> None:
+    def update(self, user: str, device: str, hop: Hop) -> None:
         """See Baselines."""
-        self._state(user).update(device, hop)
+        self.state(user).update(device, hop)
 
 
 def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
@@ -70,14 +75,14 @@ def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baselin
 
 @dataclass(slots=True)
 class Featurised:
-    """What becomes of closed windows, in their order: a window is published, or its accelerometer is not believed."""
+    """What becomes of closed windows, in their order: a window to publish, or a gap where the accelerometer fails."""
 
     windows: list[tuple[ClosedWindow, WindowRecord]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
 
 def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
-    """Window records; each is computed with the baseline before its own fold."""
+    """Window records; each is computed with the baseline before its own update."""
     out = Featurised()
     kept: list[ClosedWindow] = []
     used: list[Baseline] = []
@@ -87,7 +92,7 @@ def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featuris
     for window, hop in zip(windows, hops, strict=True):
         failed = baselines.check(window.user, window.device, hop)
         baseline = baselines.get(window.user, window.signals["accelerometer"].values)
-        baselines.fold(window.user, window.device, hop)
+        baselines.update(window.user, window.device, hop)
         for name, reason in failed.items():
             out.gaps.append(window.gap(name, reason))
         if "accelerometer" not in failed:

@@ -1,8 +1,7 @@
 """Which windows of a (user, device) are final: one bit per slot of the grid, kept by the hour."""
 
-HOUR_MS = 3_600_000
-KEPT_MS = 8 * 24 * HOUR_MS
-"""Ingest refuses samples older than 7 days, so a slot older than 8 can no longer be asked for."""
+from shared.contracts.time_limits import FINAL_KEPT_MS, HOUR_MS
+from shared.contracts.window_bitmap import window_place
 
 
 class FinalWindows:
@@ -12,23 +11,19 @@ class FinalWindows:
         self.hop_ms = hop_ms
         self.hours = dict(hours or {})
 
-    def _place(self, window_start_ms: int) -> tuple[int, int]:
-        hour, within_ms = divmod(window_start_ms, HOUR_MS)
-        return hour, 1 << (within_ms // self.hop_ms)
-
     def __contains__(self, window_start_ms: int) -> bool:
-        hour, bit = self._place(window_start_ms)
+        hour, bit = window_place(window_start_ms, self.hop_ms)
         return bool(self.hours.get(hour, 0) & bit)
 
     def add(self, window_start_ms: int) -> int:
         """Mark one window as final; returns the hour whose bitmap has changed."""
-        hour, bit = self._place(window_start_ms)
+        hour, bit = window_place(window_start_ms, self.hop_ms)
         self.hours[hour] = self.hours.get(hour, 0) | bit
         return hour
 
     def discard(self, window_start_ms: int) -> None:
         """Clear one window."""
-        hour, bit = self._place(window_start_ms)
+        hour, bit = window_place(window_start_ms, self.hop_ms)
         bits = self.hours.get(hour, 0) & ~bit
         if bits:
             self.hours[hour] = bits
@@ -46,8 +41,8 @@ class FinalWindows:
         return (found >> first_slot) & ((1 << n) - 1)
 
     def last_before(self, window_start_ms: int) -> int | None:
-        """Start of the latest closed window before this one."""
-        hour, bit = self._place(window_start_ms)
+        """Start of the latest final window before this one."""
+        hour, bit = window_place(window_start_ms, self.hop_ms)
         earlier = self.hours.get(hour, 0) & (bit - 1)
         if not earlier:
             hour = max((h for h, bits in self.hours.items() if h < hour and bits), default=hour)
@@ -59,18 +54,8 @@ class FinalWindows:
 
     def forget_old(self) -> list[int]:
         """Drop the hours that ended more than 8 days before the newest; returns them."""
-        oldest_kept = max(self.hours, default=0) - KEPT_MS // HOUR_MS
+        oldest_kept = max(self.hours, default=0) - FINAL_KEPT_MS // HOUR_MS
         old = [hour for hour in self.hours if hour < oldest_kept]
         for hour in old:
             del self.hours[hour]
         return old
-
-
-def bitmap_to_bytes(bits: int) -> bytes:
-    """Little-endian, as long as needed."""
-    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-
-
-def bitmap_from_bytes(data: bytes) -> int:
-    """Inverse of ``bitmap_to_bytes``."""
-    return int.from_bytes(data, "little")

@@ -57,7 +57,7 @@ class ClosedWindow:
         return replace(self, signals=masked)
 
     def newest_hop(self) -> Hop:
-        """What folding this window adds to the user's baseline."""
+        """What this window adds to the user's baseline."""
         accelerometer, heart = self.signals["accelerometer"], self.signals["heart_rate"]
         skip_ms = WINDOW_MS - self.hop_ms
         mg_from, bpm_from = skip_ms * 25 // 1000, skip_ms // 1000

@@ -151,7 +151,7 @@ def test_a_partition_folds_whatever_is_delivered(delivered):
             for gap in done.gaps:
                 decode_gap(gap.encode())
             partition.committable()
-    for state in baselines._users.values():
+    for state in baselines.states():
         UserBaseline.from_bytes(state.baseline.to_bytes())
         for history in state.histories.values():
             assert DeviceHistory.from_bytes(history.to_bytes()) == history

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from services.features.baseline_store import WRITTEN, BaselineStore, UserWrite, _stored_user
+from services.features.baseline_store import WRITTEN, BaselineStore
+from services.features.stored_user import UserWrite, decode_user
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.window import HEART_RATE_STATES
 from shared.signal.baseline import Hop, UserBaseline
@@ -137,7 +138,7 @@ FIELDS = st.one_of(
 @example({b"baseline": VALID, b"seq": b"7", b"c|watch|": b"\x01"})
 def test_a_hash_of_any_content_is_a_user(reply):
     try:
-        user = _stored_user(reply)
+        user = decode_user(reply)
     except InvalidRecord:
         return
     assert user.seq >= 0

@@ -8,8 +8,9 @@ import pytest
 
 from gaitway.errors import CommandError
 from gaitway.replay import Watch, make_watch, replay, shift_of, users_of
+from shared.contracts.time_limits import UPLOAD_FUTURE_MS
 from shared.contracts.token import make_token
-from shared.contracts.upload import FUTURE_MS, Upload, to_records
+from shared.contracts.upload import Upload, to_records
 from tests.recordings import BEGIN_MS, wrist
 from training.datasets import Recording, read_recording
 from training.upload_simulator import uploads
@@ -34,7 +35,7 @@ def test_no_sample_lies_in_the_future(tmp_path: Path, speed: float) -> None:
     for upload in watch.uploads:
         at_ms = NOW_MS + (upload.sent_at_ms - first_ms) / speed
         to_records(upload, round(at_ms) + 60_000)
-        assert upload.sent_at_ms < at_ms + FUTURE_MS
+        assert upload.sent_at_ms < at_ms + UPLOAD_FUTURE_MS
     assert shift_of(recording, NOW_MS, speed) % 20_000 == 0
 
 

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from services.features import consumer as consumer_module
-from services.features.baseline_cache import BaselineCache
-from services.features.baseline_store import BaselineStore, UserWrite
+from services.features.baseline_store import BaselineStore
 from services.features.consumer import BatchConsumer
 from services.features.processor import Processor
 from services.features.producer import KafkaWindowProducer
 from services.features.settings import FeaturesSettings
+from services.features.stored_user import UserWrite
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK
 from shared.contracts.topics import REJECTED, SAMPLE_TOPICS, WINDOWS
@@ -75,8 +75,7 @@ class FeaturesWorker:
         self.publisher = KafkaWindowProducer(settings.kafka, prefix)
         self.health = ConsumerHealth(settings.stalled_after_s)
         share = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
-        users = BaselineCache(self.store, settings.hop_ms)
-        self.processor = Processor(users, self.publisher, self.health, names, 1_000, share)
+        self.processor = Processor(self.store, self.publisher, self.health, names, 1_000, share)
         self.consumer = BatchConsumer(settings, self.processor, self.health, names)
 
     @asynccontextmanager

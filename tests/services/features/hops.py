@@ -1,9 +1,8 @@
-"""Hops of made-up people, and their windows' slots."""
+"""Hops of made-up people, and the starts of their windows."""
 
 import numpy as np
 
 from shared.signal.baseline import Hop
-from shared.windows.final_windows import FinalWindows
 from tests.shared.windows.signals import BASE_MS, HOP_MS
 
 DEVICE = "watch"
@@ -25,23 +24,3 @@ def hop(seed: int, index: int) -> Hop:
 
 def window_start_ms(index: int) -> int:
     return BASE_MS + index * HOP_MS
-
-
-class Slots:
-    """The assembler's side: which windows of each user are final."""
-
-    def __init__(self) -> None:
-        self._users: dict[str, dict[str, FinalWindows]] = {}
-
-    def close(self, user: str, index: int, device: str = DEVICE) -> int:
-        """Returns the hour."""
-        devices = self._users.setdefault(user, {})
-        return devices.setdefault(device, FinalWindows(HOP_MS)).add(window_start_ms(index))
-
-    def restore_final(self, user: str, devices: dict[str, FinalWindows]) -> None:
-        for device, closed in devices.items():
-            mine = self._users.setdefault(user, {}).setdefault(device, FinalWindows(HOP_MS))
-            mine.hours |= {hour: mine.hours.get(hour, 0) | bits for hour, bits in closed.hours.items()}
-
-    def __call__(self, user: str) -> dict[str, FinalWindows]:
-        return self._users.get(user, {})

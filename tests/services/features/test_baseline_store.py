@@ -6,7 +6,8 @@ import redis.asyncio as redis
 
 from gaitway.embedded import ValkeyServer, free_port
 from services.features import baseline_store as store_module
-from services.features.baseline_store import CONFLICT, EMPTY, WRITTEN, BaselineStore, UserWrite
+from services.features.baseline_store import CONFLICT, EMPTY, WRITTEN, BaselineStore
+from services.features.stored_user import UserWrite
 from shared.contracts.errors import RetryLater
 from shared.signal.baseline import UserBaseline
 from shared.signal.user_state import UserState

@@ -1,8 +1,9 @@
 import msgspec
 import pytest
 
-from services.features.partition_task import FUTURE_MS, PAST_MS, PartitionTask
+from services.features.partition_task import PartitionTask
 from shared.contracts.samples import TICK, SampleRecord
+from shared.contracts.time_limits import SAMPLES_FUTURE_MS, SAMPLES_PAST_MS
 from shared.windows.assembler import AssemblyResult
 from tests.services.features.kafka_log import as_kafka, kafka_record
 from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS, delivered, wearer
@@ -52,7 +53,7 @@ POISON = {
     "no device": (b"u", samples(device=""), "device"),
     "data of another length": (b"u", samples(n=7), "n=7"),
     "a rate that is no number": (b"u", samples(rate_hz=float("nan")), "rate_hz"),
-    "from the future": (b"u", samples(t0_ms=BASE_MS + FUTURE_MS + 17_000), "log time"),
+    "from the future": (b"u", samples(t0_ms=BASE_MS + SAMPLES_FUTURE_MS + 17_000), "log time"),
     "from 1970": (b"u", samples(t0_ms=0), "log time"),
     "from the end of time": (b"u", samples(t0_ms=2**63 - 1), "log time"),
     "from before time": (b"u", samples(t0_ms=-(2**63)), "log time"),
@@ -83,7 +84,7 @@ def test_what_cannot_be_read_is_rejected_and_keeps_its_place(key, value, reason)
 
 def test_the_times_that_ingest_accepts_are_accepted():
     part = partition()
-    times = [BASE_MS - PAST_MS, BASE_MS + FUTURE_MS - 5_000]
+    times = [BASE_MS - SAMPLES_PAST_MS, BASE_MS + SAMPLES_FUTURE_MS - 5_000]
     records = [kafka_record(0, i, BASE_MS, samples(t0_ms=t0_ms), b"u") for i, t0_ms in enumerate(times)]
     assert part.deliver(0, records) == []
 
@@ -124,10 +125,10 @@ def test_positions_are_held_for_open_windows_and_move_on_when_they_close():
     assert part.committable() == [(101, BASE_MS + 1_000), None, (300, BASE_MS - 7)]
     take(part, *(upload_records(r, topic, (101, 1, 301)[topic], 12_000) for topic, r in enumerate(upload)))
     closed = take(part, *ticks(13_000, 102, 2, 302), *ticks(14_000, 103, 3, 303))
-    assert closed.slots == []
+    assert closed.final == []
     assert part.committable() == [(101, BASE_MS + 12_000), (1, BASE_MS + 12_000), (301, BASE_MS + 12_000)]
     closed = take(part, *ticks(12_000 + GRACE_MS, 104, 4, 304), *ticks(99_000, 105, 5, 305))
-    assert {start for _, _, start in closed.slots} == {BASE_MS - HOP_MS, BASE_MS, BASE_MS + HOP_MS}
+    assert {start for _, _, start in closed.final} == {BASE_MS - HOP_MS, BASE_MS, BASE_MS + HOP_MS}
     assert [position[0] for position in part.committable()] == [106, 5, 305]
 
 

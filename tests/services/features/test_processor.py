@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from services.features import processor as processor_module
-from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore
+from services.features.baseline_sync import BaselineSync
 from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
 from services.features.processor import Processor
 from shared.contracts.errors import LostOwnership, RetryLater, Stop
@@ -70,11 +70,18 @@ class Worker:
     ) -> None:
         self.health = ConsumerHealth()
         share = share or DeadLetterLimit(1.0, 1)
-        users = BaselineCache(store, HOP_MS)
-        self.processor = Processor(users, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share)
+        self.now_ms = BASE_MS
+        self.processor = Processor(store, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share, self.clock)
         self.committed = committed or {}
         start = [self.position(topic) for topic in range(3)]
         self.processor.assign({0: PartitionTask(0, HOP_MS, GRACE_MS, start)})
+
+    def clock(self) -> int:
+        return self.now_ms
+
+    @property
+    def users_in_memory(self) -> int:
+        return sum(len(partition.users) for partition in self.processor.partitions.values())
 
     def position(self, topic: int):
         commit = self.committed.get(TopicPartition(TOPIC_NAMES[topic], 0))
@@ -99,8 +106,8 @@ def log_of(people: int = 2, *, seconds: int = 90) -> list[LogRecord]:
             if seq == 4:
                 sent.append((begin + 9_000, f"u{person}", upload))
     sent.sort(key=lambda item: item[0])
-    arrivals, users, uploads = zip(*sent, strict=True)
-    log = delivered(uploads, arrivals, [(0, 300, 900)] * len(uploads), users=users)
+    arrivals_ms, users, uploads = zip(*sent, strict=True)
+    log = delivered(uploads, arrivals_ms, [(0, 300, 900)] * len(uploads), users=users)
     last = max(record.offset for record in log) + 1
     end = [LogRecord(log[-1].log_ms + ms, topic, last) for ms in (2 * GRACE_MS, 2 * GRACE_MS + 1) for topic in range(3)]
     return with_ticks(sorted([*log, *end], key=lambda r: (r.log_ms, r.topic, r.offset)), 5_000)
@@ -129,7 +136,7 @@ def polls(records=RECORDS, *, of: int = 17, after=None):
 async def same_in_redis(store: BaselineStore) -> bool:
     stored = await store.load(["u0", "u1"])
     return all(
-        stored[user].baseline.to_bytes() == OFFLINE_BASELINES._users[user].baseline.to_bytes() for user in ("u0", "u1")
+        stored[user].baseline.to_bytes() == OFFLINE_BASELINES.state(user).baseline.to_bytes() for user in ("u0", "u1")
     )
 
 
@@ -227,7 +234,7 @@ async def test_what_has_been_published_is_measured(store):
     before = {key: value_of(name, **labels) for key, (name, labels) in names.items()}
     output = MemoryOutput()
     worker = Worker(store, output)
-    worker.processor._clock = lambda: BASE_MS + 2_500
+    worker.now_ms = BASE_MS + 2_500
     for poll in polls():
         await worker.process(poll)
     worker.processor.report()
@@ -354,16 +361,16 @@ async def test_users_who_are_silent_leave_memory_and_come_back(store):
         worker.processor.forget_idle(10_000)
         worker.processor.report()
     assert {key: [value] for key, value in OFFLINE_WINDOWS.items()} == output.windows
-    assert len(worker.processor._users) == 0
+    assert worker.users_in_memory == 0
     assert await same_in_redis(store)
 
 
 async def test_a_new_assignment_starts_with_nothing_in_memory(store):
     worker = Worker(store, MemoryOutput())
     await worker.process(RECORDS[:60])
-    assert len(worker.processor._users) == 2
+    assert worker.users_in_memory == 2
     worker.processor.assign({})
-    assert len(worker.processor._users) == 0
+    assert worker.users_in_memory == 0
     assert worker.processor.committable() == {}
     await worker.process([])
 
@@ -379,13 +386,15 @@ async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
             await asyncio.sleep(0)
 
     worker = Worker(store, MemoryOutput())
-    partition = worker.processor.partitions[0]
+    users = worker.processor.partitions[0].users
     closed = fold(LOG).windows
-    await worker.processor._users.load_missing(["u0", "u1"])
+    for user in ("u0", "u1"):
+        users.add(user)
+    await BaselineSync(store).load([users])
     beat = asyncio.create_task(heartbeat())
-    ready, _ = await worker.processor._featurise(partition, closed)
+    done = await processor_module.featurise_in_parts(closed, users)
     beat.cancel()
-    assert [item.record.encode() for item in ready] == list(OFFLINE_WINDOWS.values())
+    assert [record.encode() for _, record in done.windows] == list(OFFLINE_WINDOWS.values())
     assert turns >= len(closed) // 2
 
 

@@ -5,12 +5,10 @@ import asyncio
 import pytest
 import redis.asyncio as redis
 
-from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import WRITTEN, BaselineStore
 from shared.contracts.errors import Refused, RetryLater
 from tests.services.features.test_baseline_cache import Worker
 from tests.services.features.test_baseline_store import baseline, write
-from tests.shared.windows.signals import HOP_MS
 
 
 @pytest.fixture
@@ -123,7 +121,6 @@ async def test_answers_of_a_server(answer):
 
 async def test_an_outage_is_logged_once_in_a_while(own_store, admin, caplog):
     worker = Worker(own_store)
-    worker.users = BaselineCache(own_store, HOP_MS)
     await worker.load("u")
     worker.publish("u", 1, 0)
     await admin.config_set("maxmemory", "1")

@@ -102,10 +102,10 @@ async def test_a_user_in_memory_whose_key_becomes_something_else_loses_nothing(s
     for user in ("bad", "good"):
         worker.publish(user, 1, 1)
     assert await worker.save()
-    assert worker.users.failure is None
+    assert worker.sync.failure is None
     again = await reloaded(store, "bad", "good")
     for user in ("bad", "good"):
-        assert again.users._users[user].state.baseline.to_bytes() == worker.users._users[user].state.baseline.to_bytes()
+        assert again.users.state(user).baseline.to_bytes() == worker.users.state(user).baseline.to_bytes()
         assert [again.publish(user, 1, index) for index in (0, 1)] == [None, None]
 
 
@@ -162,10 +162,10 @@ async def test_a_write_that_is_refused_holds_no_other_back(redis_url, redis_pref
         assert not await worker.save()
     assert [stored.seq for stored in (await store.load("abcde")).values()] == [0, 1, 1, 1, 1]
     assert worker.users.waiting == 1
-    assert isinstance(worker.users.failure, Refused)
+    assert isinstance(worker.sync.failure, Refused)
     assert caplog.text.count("Redis: no") == 1
     RefusingStore.refused = frozenset()
     assert await worker.save()
-    assert worker.users.failure is None
+    assert worker.sync.failure is None
     await store.delete_all()
     await store.close()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from services.inference.ledger import Ledger
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.ledger import decode_ledger, encode_ledger, place_of
-from shared.windows.final_windows import HOUR_MS, KEPT_MS
+from shared.contracts.time_limits import FINAL_KEPT_MS, HOUR_MS
 from tests.services.inference.windows import window
 from tests.shared.windows.signals import BASE_MS, HOP_MS
 
@@ -77,12 +77,12 @@ def test_what_ingest_refuses_as_too_old_is_forgotten():
     ledger = Ledger(MODEL)
     ledger.stage("u1", window(0))
     ledger.committed()
-    ledger.stage("u1", window(KEPT_MS // HOP_MS))
+    ledger.stage("u1", window(FINAL_KEPT_MS // HOP_MS))
     ledger.committed()
     assert not ledger.stage("u1", window(0))
-    ledger.stage("u1", window((KEPT_MS + HOUR_MS) // HOP_MS))
+    ledger.stage("u1", window((FINAL_KEPT_MS + HOUR_MS) // HOP_MS))
     ledger.committed()
-    first_hour, kept_hours = BASE_MS // HOUR_MS, KEPT_MS // HOUR_MS
+    first_hour, kept_hours = BASE_MS // HOUR_MS, FINAL_KEPT_MS // HOUR_MS
     assert [key[4] for key in ledger._bits] == [first_hour + kept_hours, first_hour + kept_hours + 1]
 
 

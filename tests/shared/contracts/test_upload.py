@@ -8,7 +8,8 @@ import pytest
 
 from shared.contracts.errors import InvalidUpload
 from shared.contracts.samples import decode_samples
-from shared.contracts.upload import FUTURE_MS, PAST_MS, Upload, to_records
+from shared.contracts.time_limits import UPLOAD_FUTURE_MS, UPLOAD_PAST_MS
+from shared.contracts.upload import Upload, to_records
 from tests.shared.windows.signals import BASE_MS
 
 BODY: dict[str, Any] = {
@@ -84,8 +85,8 @@ def test_an_upload_without_any() -> None:
         (with_part("heart_rate", rate_hz=0), "heart_rate.rate_hz"),
         (with_part("heart_rate", rate_hz=-1), "heart_rate.rate_hz"),
         (with_part("steps", rate_hz=25), "steps.rate_hz"),
-        (with_part("accelerometer", t0_ms=BASE_MS + FUTURE_MS), "accelerometer.t0_ms"),
-        (with_part("heart_rate", t0_ms=BASE_MS - PAST_MS - 1), "heart_rate.t0_ms"),
+        (with_part("accelerometer", t0_ms=BASE_MS + UPLOAD_FUTURE_MS), "accelerometer.t0_ms"),
+        (with_part("heart_rate", t0_ms=BASE_MS - UPLOAD_PAST_MS - 1), "heart_rate.t0_ms"),
     ],
 )
 def test_what_the_types_cannot_say(body: Upload, field: str) -> None:
@@ -105,9 +106,9 @@ def test_nan_that_gets_past_the_parser() -> None:
 
 
 def test_the_edges_of_what_is_allowed() -> None:
-    edge = BASE_MS + FUTURE_MS - 80
+    edge = BASE_MS + UPLOAD_FUTURE_MS - 80
     assert to_records(with_part("accelerometer", t0_ms=edge), BASE_MS)
-    assert to_records(with_part("heart_rate", t0_ms=BASE_MS - PAST_MS), BASE_MS)
+    assert to_records(with_part("heart_rate", t0_ms=BASE_MS - UPLOAD_PAST_MS), BASE_MS)
     widest = to_records(with_part("accelerometer", x=[32.767, -32.767]), BASE_MS)[0]
     assert widest.samples[0].tolist() == [32_767, -32_767]
 

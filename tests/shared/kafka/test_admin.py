@@ -6,7 +6,8 @@ import pytest
 from gaitway.embedded import free_port
 from shared.contracts import topics
 from shared.contracts.errors import RetryLater, TopicMismatch
-from shared.contracts.topics import ALL_TOPICS, DAY_MS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS
+from shared.contracts.time_limits import DAY_MS
+from shared.contracts.topics import ALL_TOPICS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS
 from shared.kafka import admin
 from shared.kafka.admin import ensure_topics
 from tests.integration.bus import producer, read

@@ -442,8 +442,8 @@ def fields(window: ClosedWindow) -> tuple[object, ...]:
 def test_ticks_change_nothing(data: st.DataObject, person: Wearer, edges: list[int], every_ms: int) -> None:
     uploads = [person.upload(*span, seq) for seq, span in enumerate(pieces(edges, frozenset({1, 4})))]
     order = data.draw(st.permutations(uploads))
-    uploads = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
-    log = delivered(order, uploads, data.draw(delays_ms(len(order))))
+    arrivals_ms = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
+    log = delivered(order, arrivals_ms, data.draw(delays_ms(len(order))))
     assert same(fold(log), fold(with_ticks(log, every_ms)))
 
 
@@ -454,8 +454,8 @@ def test_users_do_not_see_each_other(data: st.DataObject) -> None:
     for seed, user in enumerate(("a", "b")):
         uploads = [wearer(seed).upload(begin, begin + 5_000, begin) for begin in range(0, 70_000, 5_000)]
         order = data.draw(st.permutations(uploads))
-        uploads = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
-        logs.append(delivered(order, uploads, data.draw(delays_ms(len(order))), users=[user] * len(order)))
+        arrivals_ms = sorted(data.draw(st.lists(st.integers(0, 150_000), min_size=len(order), max_size=len(order))))
+        logs.append(delivered(order, arrivals_ms, data.draw(delays_ms(len(order))), users=[user] * len(order)))
     together = fold(sorted([*logs[0], *logs[1]], key=lambda r: (r.log_ms, r.topic, r.user, r.offset)))
     for log in logs:
         user = log[0].user

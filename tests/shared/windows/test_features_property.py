@@ -65,8 +65,8 @@ def test_any_cut_order_repetition_and_interleaving(
     uploads = [person.upload(*span, seq) for seq, span in enumerate(pieces(edges, lost))]
     repeated = data.draw(st.lists(st.sampled_from(uploads), max_size=4), "repeated")
     order = data.draw(st.permutations(uploads + repeated), "order")
-    uploads = sorted(data.draw(st.lists(st.integers(0, 20_000), min_size=len(order), max_size=len(order))))
-    log = delivered(order, uploads, data.draw(delays_ms(len(order))))
+    arrivals_ms = sorted(data.draw(st.lists(st.integers(0, 20_000), min_size=len(order), max_size=len(order))))
+    log = delivered(order, arrivals_ms, data.draw(delays_ms(len(order))))
     closed, reference = fold(log, hop_ms=hop_ms), in_one_piece_each(person, edges, lost, hop_ms)
     assert len({w.window_start_ms for w in closed.windows}) == len(closed.windows)
     assert bits(closed.windows) == bits(reference.windows)
@@ -90,13 +90,13 @@ def test_a_part_of_an_upload_is_waited_for() -> None:
     """At 3 s before the window's end the spans of heart rate are within 2.5 s of it: not enough to close."""
     person = wearer(0)
     uploads = [person.upload(begin, begin + 5_000, seq) for seq, begin in enumerate(range(-2_000, 60_000, 5_000))]
-    uploads = range(0, 5_000 * len(uploads), 5_000)
+    arrivals_ms = range(0, 5_000 * len(uploads), 5_000)
     first = {
-        order: bits(fold(delivered(uploads, uploads, [order] * len(uploads))).windows)
+        order: bits(fold(delivered(uploads, arrivals_ms, [order] * len(uploads))).windows)
         for order in [(0, 40, 80), (80, 0, 40), (40, 80, 0)]
     }
     assert first[0, 40, 80] == first[80, 0, 40] == first[40, 80, 0]
-    heart = fold(delivered(uploads, uploads, [NO_DELAY] * len(uploads))).windows[0].signals["heart_rate"]
+    heart = fold(delivered(uploads, arrivals_ms, [NO_DELAY] * len(uploads))).windows[0].signals["heart_rate"]
     read = person.samples[1][0, :20] > 0
     np.testing.assert_array_equal(heart.values[0][read], person.samples[1][0, :20][read])
 

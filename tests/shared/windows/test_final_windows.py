@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.windows.final_windows import HOUR_MS, KEPT_MS, FinalWindows, bitmap_from_bytes, bitmap_to_bytes
+from shared.contracts.time_limits import FINAL_KEPT_MS, HOUR_MS
+from shared.windows.final_windows import FinalWindows
 from tests.shared.windows.signals import BASE_MS
 
 # Dense around an hour's edge, and some hours apart.
@@ -37,18 +38,8 @@ def test_an_hour_fits_its_bitmap(hop_ms: int) -> None:
 def test_old_hours_are_forgotten() -> None:
     slots = FinalWindows(10_000)
     newest = BASE_MS // HOUR_MS
-    for hour in (newest, newest - KEPT_MS // HOUR_MS, newest - KEPT_MS // HOUR_MS - 1):
+    for hour in (newest, newest - FINAL_KEPT_MS // HOUR_MS, newest - FINAL_KEPT_MS // HOUR_MS - 1):
         slots.add(hour * HOUR_MS)
-    assert slots.forget_old() == [newest - KEPT_MS // HOUR_MS - 1]
-    assert set(slots.hours) == {newest, newest - KEPT_MS // HOUR_MS}
+    assert slots.forget_old() == [newest - FINAL_KEPT_MS // HOUR_MS - 1]
+    assert set(slots.hours) == {newest, newest - FINAL_KEPT_MS // HOUR_MS}
     assert FinalWindows(10_000).forget_old() == []
-
-
-@given(st.integers(0, 2**360 - 1))
-def test_bitmaps_as_bytes(bits: int) -> None:
-    assert bitmap_from_bytes(bitmap_to_bytes(bits)) == bits
-    assert len(bitmap_to_bytes(bits)) <= 45
-
-
-def test_an_empty_bitmap_is_empty() -> None:
-    assert bitmap_to_bytes(0) == b""

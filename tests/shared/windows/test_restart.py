@@ -87,7 +87,7 @@ class Worker:
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         return self._user(user).check(device, hop)
 
-    def fold(self, user: str, device: str, hop: Hop) -> None:
+    def update(self, user: str, device: str, hop: Hop) -> None:
         self._user(user).update(device, hop)
 
     def state(self) -> State:
@@ -123,8 +123,8 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
             if again_ms is not None:
                 sent.append((at_ms + again_ms, user, person.upload(begin, end, seq, received_at_ms=at_ms + again_ms)))
     sent.sort(key=lambda item: item[0])
-    uploads, users, uploads = zip(*sent, strict=True)
-    return with_ticks(delivered(uploads, uploads, draw(delays_ms(len(uploads))), users=users), 5_000)
+    arrivals_ms, users, uploads = zip(*sent, strict=True)
+    return with_ticks(delivered(uploads, arrivals_ms, draw(delays_ms(len(uploads))), users=users), 5_000)
 
 
 def run(log: Sequence[LogRecord], state: State, until: int) -> tuple[Worker, list[State]]:

@@ -1,0 +1,19 @@
+"""Windows as bits: one bitmap per hour, with one bit per window start on the grid of the hop."""
+
+from shared.contracts.time_limits import HOUR_MS
+
+
+def window_place(window_start_ms: int, hop_ms: int) -> tuple[int, int]:
+    """The hour (since the epoch) that a window starts in, and its bit in that hour's bitmap."""
+    hour, within_ms = divmod(window_start_ms, HOUR_MS)
+    return hour, 1 << (within_ms // hop_ms)
+
+
+def bitmap_to_bytes(bits: int) -> bytes:
+    """Little-endian, as long as needed."""
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def bitmap_from_bytes(data: bytes) -> int:
+    """Inverse of ``bitmap_to_bytes``."""
+    return int.from_bytes(data, "little")
