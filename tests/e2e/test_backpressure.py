@@ -26,7 +26,7 @@ from shared.contracts.modality import ACCELEROMETER, MODALITY_NAMES
 from shared.contracts.samples import TICK, SampleRecord
 from shared.contracts.token import make_token
 from tests.e2e.harness import HTTP_S, JWT_KEY, until
-from tests.integration.bus import commits, producer, read
+from tests.integration.kafka_io import commits, producer, read
 
 MIB = 1024**2
 BUFFER_BYTES = MIB

@@ -16,7 +16,7 @@ from shared.contracts import topics
 from shared.contracts.labels import HAR7, UNKNOWN
 from shared.model.bundle import load_bundle
 from tests.e2e.harness import Event, Pipeline
-from tests.integration.bus import producer
+from tests.integration.kafka_io import producer
 
 GRACE_S = 5.0
 ANOTHER_MODEL = Path(__file__).parents[2] / "models" / "gaitway-cnn"

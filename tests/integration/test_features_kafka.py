@@ -32,7 +32,7 @@ from shared.kafka.dead_letters import DeadLetterLimit
 from shared.runtime.health import Health
 from tests.bundles import random_bundle
 from tests.e2e.harness import until
-from tests.integration.bus import (
+from tests.integration.kafka_io import (
     NOT_UTF8,
     commits,
     headers_of,

@@ -22,7 +22,7 @@ from shared.contracts.window import WindowRecord
 from shared.runtime.clock import system_clock
 from shared.runtime.health import Health
 from tests.bundles import random_bundle
-from tests.integration.bus import (
+from tests.integration.kafka_io import (
     NOT_UTF8,
     commits,
     headers_of,

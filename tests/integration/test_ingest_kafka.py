@@ -26,7 +26,7 @@ from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from shared.contracts.samples import TICK, decode_samples
 from shared.contracts.topics import ensure_topics
 from shared.contracts.upload import Upload, to_records
-from tests.integration.bus import delete, limit
+from tests.integration.kafka_io import delete, limit
 from tests.services.ingest.uploads import KEY, upload
 
 PARTITIONS = 3

@@ -15,7 +15,7 @@ from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime.clock import system_clock
 from shared.runtime.health import Health
 from tests.bundles import random_bundle
-from tests.integration.bus import delete, read_until
+from tests.integration.kafka_io import delete, read_until
 from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
 from tests.integration.test_features_kafka import FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import PARTITIONS, events_of, running, send, settings, start_of

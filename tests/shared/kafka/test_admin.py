@@ -7,7 +7,7 @@ from gaitway.embedded import free_port
 from shared.contracts import topics
 from shared.contracts.errors import RetryLater, TopicMismatch
 from shared.contracts.topics import ALL_TOPICS, DAY_MS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS, ensure_topics
-from tests.integration.bus import producer, read
+from tests.integration.kafka_io import producer, read
 
 
 def test_the_contract():

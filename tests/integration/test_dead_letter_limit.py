@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from shared.contracts import topics
 from shared.contracts.samples import TICK
 from tests.bundles import random_bundle
-from tests.integration.bus import commits, headers_of, producer, read
+from tests.integration.kafka_io import commits, headers_of, producer, read
 from tests.integration.test_features_kafka import serve
 from tests.services.inference.windows import window
 
