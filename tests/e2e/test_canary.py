@@ -84,7 +84,7 @@ def pipeline(start_pipeline: Callable[..., Pipeline]) -> Pipeline:
 
 
 async def test_right_then_missing_then_right_again(pipeline: Pipeline) -> None:
-    # An event that is awaited for as long as a busy machine needs is no longer told from one that never comes.
+    # An event that is awaited for as long as a busy machine needs cannot be distinguished from one that never comes.
     patient = CanarySettings.read(**settings_of(pipeline, late_after_s=29, missing_after_s=30))
     health = Health()
     async with canary_of(patient, health) as counts:

@@ -43,7 +43,9 @@ async def put(pipeline: Pipeline, event: Event, event_id: str, **changes: Any) -
         )
 
 
-async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: Path) -> None:
+async def test_explain_finds_equal_what_the_log_gives_and_names_every_difference(
+    pipeline: Pipeline, recordings: dict[str, Path], bundle: Path
+) -> None:
     watches = [pipeline.watch(path) for path in recordings.values()]
     await replay(watches, pipeline.url, float("inf"))
     await pipeline.settle()

@@ -150,7 +150,7 @@ def test_any_rate_is_sent_and_yields_the_windows_that_are_expected(
 
 @settings(max_examples=60, deadline=None)
 @given(unit=st.sampled_from(sorted(UNITS)), stamp=st.sampled_from(sorted(STAMPS)), swing=st.floats(0, 1.5))
-def test_units_are_told_apart(unit, stamp, swing):
+def test_units_are_distinguished(unit, stamp, swing):
     t_ms = 1_795_000_000_000 + np.arange(0, 20_000, 40.0)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), t_ms * STAMPS[stamp], UNITS[unit], swing)

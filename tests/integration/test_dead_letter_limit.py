@@ -59,7 +59,7 @@ async def dead_letters(kafka: str, prefix: str) -> list[int]:
     return sorted({int(headers_of(record)["origin_offset"]) for record in found})
 
 
-async def test_features(kafka, bus, redis_url, redis_prefix):
+async def test_features_over_the_limit_stops_and_keeps_every_dead_letter(kafka, bus, redis_url, redis_prefix):
     name = bus + topics.SAMPLE_TOPICS["steps"].name
     settings = {
         "kafka": kafka,
@@ -77,7 +77,7 @@ async def test_features(kafka, bus, redis_url, redis_prefix):
     assert len(await dead_letters(kafka, bus)) >= 20
 
 
-async def test_inference(kafka, bus, tmp_path):
+async def test_inference_over_the_limit_stops_and_keeps_every_dead_letter(kafka, bus, tmp_path):
     name = bus + topics.WINDOWS.name
     settings = {
         "kafka": kafka,

@@ -109,7 +109,7 @@ async def test_windows_that_were_deleted_are_read_from_the_start_of_the_new_topi
         await until_ready(worker._health)
 
 
-async def test_nobody_creates_it_so_the_service_does(kafka, bus, classifier, monkeypatch):
+async def test_deleted_topic_that_nobody_creates_is_created_by_the_service(kafka, bus, classifier, monkeypatch):
     monkeypatch.setattr(topic_monitor, "CREATE_AFTER_S", 0.5)
     async with running(kafka, bus, classifier) as worker:
         await delete(kafka, bus + topics.EVENTS.name)
@@ -127,7 +127,7 @@ async def created_otherwise(kafka: str, name: str, partitions: int):
 
 
 @pytest.mark.parametrize(("partitions", "said"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
-async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, decide):
+async def test_topic_created_with_other_settings_ends_the_worker(kafka, bus, classifier, partitions, decide):
     health = Health()
     worker = Worker(settings(kafka, bus), classifier, health, system_clock)
     work = asyncio.create_task(worker.run())
@@ -139,7 +139,7 @@ async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, cla
         await asyncio.wait_for(work, 60)
 
 
-async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, monkeypatch):
+async def test_unreachable_broker_reports_no_missing_topic(kafka, bus, monkeypatch):
     monkeypatch.setattr(topic_monitor, "ASK_EVERY_S", 0.05)
     health = Health()
     watch = TopicMonitor(settings("127.0.0.1:1", bus), (topics.EVENTS,), health)

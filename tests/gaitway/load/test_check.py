@@ -9,8 +9,8 @@ def verdict(*counts: dict[int, int]):
     users = [f"u{n}" for n in range(len(counts))]
     check = EventCheck(Fleet(users, [b""] * len(counts), [b""], BASE_MS + 5_000), "nowhere", "")
     check.seen.hop_ms = 10_000
-    for own, told in zip(check.seen.counts, counts, strict=True):
-        own |= {BASE_MS + second * 1000: count for second, count in told.items()}
+    for own, seen in zip(check.seen.counts, counts, strict=True):
+        own |= {BASE_MS + second * 1000: count for second, count in seen.items()}
     return check.verdict(8)
 
 
@@ -19,7 +19,7 @@ def test_every_window_once():
     assert (whole.expected, whole.missing, whole.twice, whole.partial, whole.unexpected) == (3, 0, 0, 0, 0)
 
 
-def test_what_is_missing_twice_cut_or_foreign_is_told():
+def test_missing_repeated_cut_and_foreign_windows_are_counted():
     found = verdict({0: 1, 20: 3, -10: 1, 90: 1})
     assert (found.missing, found.twice, found.partial, found.unexpected) == (1, 2, 1, 1)
 

@@ -10,7 +10,7 @@ from shared.contracts.topics import ALL_TOPICS, DAY_MS, GAPS, LEDGER, REJECTED, 
 from tests.integration.kafka_io import producer, read
 
 
-def test_the_contract():
+def test_topic_configs_are_those_of_the_contract():
     by_name = {spec.name: spec.full_config() for spec in ALL_TOPICS}
     assert list(by_name) == [
         *("watch.accelerometer", "watch.heart_rate", "watch.steps", "watch.gaps", "watch.rejected"),
