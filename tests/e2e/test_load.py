@@ -7,7 +7,7 @@ from contextlib import suppress
 from gaitway.load.check import EventCheck
 from gaitway.load.fleet import Fleet
 from tests.e2e.harness import JWT_KEY, Pipeline
-from tests.gaitway.cli.test_cli import gaitway
+from tests.gaitway.cli.command import gaitway
 
 
 def test_every_window_of_a_fleet_comes_once(start_pipeline, tmp_path):
@@ -19,12 +19,12 @@ def test_every_window_of_a_fleet_comes_once(start_pipeline, tmp_path):
         *("--url", pipeline.url, "--kafka", pipeline.kafka, "--topic-prefix", pipeline.prefix, "--jwt-key", JWT_KEY),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(out.read_text())
-    assert (told["uploads_offered"], told["uploads_accepted"]) == (96, 96)
+    summary = json.loads(out.read_text())
+    assert (summary["uploads_offered"], summary["uploads_accepted"]) == (96, 96)
     # Eight uploads of 5 s fill two or three windows, as the watch's phase has it.
-    assert 24 <= told["expected"] <= 36
-    assert (told["missing"], told["twice"], told["unexpected"]) == (0, 0, 0)
-    assert told["event_latency_s"].keys() == {"p50", "p95", "p99"}
+    assert 24 <= summary["expected"] <= 36
+    assert (summary["missing"], summary["twice"], summary["unexpected"]) == (0, 0, 0)
+    assert summary["event_latency_s"].keys() == {"p50", "p95", "p99"}
 
 
 def test_a_gateway_that_is_not_there():
