@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from unittest import mock
 
 from gaitway.__main__ import main
@@ -31,7 +32,9 @@ def gaitway_here(*arguments: object, **variables: object) -> subprocess.Complete
     """In this process, which has torch loaded already: a new one takes seconds for that."""
     command = ["gaitway", *map(str, arguments)]
     out, err = io.StringIO(), io.StringIO()
-    handlers = [(number, signal.getsignal(number)) for number in _SIGNALS]
+    # Only the main thread may have handlers, and change them.
+    signals = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    handlers = [(number, signal.getsignal(number)) for number in signals]
     try:
         with (
             mock.patch.dict(os.environ, environment(**variables), clear=True),

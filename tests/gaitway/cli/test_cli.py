@@ -255,7 +255,7 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = GONE_S)
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_demo_that_ends_early_leaves_nothing(
     demo: subprocess.Popen[str], tmp_path: Path, blow: signal.Signals
 ) -> None:
@@ -267,7 +267,7 @@ def test_a_demo_that_ends_early_leaves_nothing(
     assert len(started) >= 10
     os.killpg(demo.pid, blow)
     code = demo.wait(GONE_S)
-    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[blow]
+    assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9}[blow]
     wait_for(lambda: not [pid for pid in started if alive(pid)], "the demo's processes to end")
     wait_for(lambda: not list((tmp_path / "tmp").glob("gaitway-*")), "its temporary folders to go")
 

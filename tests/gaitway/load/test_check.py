@@ -1,7 +1,14 @@
-"""The verdict on the events."""
+"""The events that are counted, and the verdict on them."""
+
+import asyncio
+import json
+from contextlib import suppress
 
 from gaitway.load.check import EventCheck
 from gaitway.load.fleet import Fleet
+from shared.contracts import topics
+from tests.e2e.harness import until
+from tests.integration.kafka_io import producer
 from tests.shared.windows.signals import BASE_MS
 
 
@@ -27,3 +34,25 @@ def test_missing_repeated_cut_and_foreign_windows_are_counted():
 def test_without_an_event_all_are_missing():
     check = EventCheck(Fleet(["u"], [b""], [b""], BASE_MS + 5_000), "nowhere", "")
     assert check.verdict(8).missing == check.verdict(8).expected == 3
+
+
+async def test_events_of_other_users_are_counted_apart(kafka, topic_prefix):
+    await topics.ensure_topics(kafka, topic_prefix, 1, 1)
+    check = EventCheck(Fleet(["own"], [b""], [b""], BASE_MS), kafka, topic_prefix)
+    ready = asyncio.Event()
+    reading = asyncio.create_task(check.run(ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 60)
+        async with producer(kafka) as anybody:
+            for user in ("other", "own"):
+                event = {"user": user, "window_start_ms": BASE_MS, "hop_ms": 10_000}
+                times = {"source_received_at_ms": BASE_MS, "published_at_ms": BASE_MS}
+                value = json.dumps(event | times).encode()
+                await anybody.send_and_wait(topic_prefix + topics.EVENTS.name, value, key=user.encode())
+        await until(lambda: check.seen.events, "the fleet's own event")
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+    assert (check.seen.events, check.seen.foreign) == (1, 1)
+    assert check.seen.counts == [{BASE_MS: 1}]
