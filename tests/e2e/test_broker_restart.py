@@ -1,4 +1,4 @@
-"""The broker killed and started again in mid-stream: watches are told to wait, no service dies, nothing is lost."""
+"""The broker killed and started again in mid-stream: watches are asked to wait, no service dies, nothing is lost."""
 
 import asyncio
 from collections.abc import Callable, Iterator

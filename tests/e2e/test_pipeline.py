@@ -117,7 +117,7 @@ async def test_events_are_the_windows_of_the_offline_path(
         for watch in watches
         for gap in gaps_of(watch.recording)
     }
-    # Both paths close the windows of a recording without holes in the same order; with holes, a window that waits for
+    # Both paths close the windows of a recording without gaps in the same order; with gaps, a window that waits for
     # the rest of its data closes earlier or later among the others when the replay is faster than life.
     even = [event for event in events if event.key != "garmin-1"]
     truth = {

@@ -58,12 +58,12 @@ def test_a_lent_heart_rate_is_another_persons(samples):
         corruption.heart_rate_of_another(samples.take(samples.person == "a-0"))
 
 
-def test_a_planted_heart_rate_is_a_measured_one_where_there_was_none(samples):
-    planted, there = corruption.heart_rate_planted(samples), samples.mask[:, 1]
-    assert planted.mask[:, 1].all()
+def test_injected_heart_rate_is_a_measured_one_where_there_was_none(samples):
+    injected, there = corruption.heart_rate_planted(samples), samples.mask[:, 1]
+    assert injected.mask[:, 1].all()
     measured = {window.tobytes() for window in samples.features["heart_rate"][there]}
-    assert {window.tobytes() for window in planted.features["heart_rate"][~there]} <= measured
-    np.testing.assert_array_equal(planted.features["heart_rate"][there], samples.features["heart_rate"][there])
+    assert {window.tobytes() for window in injected.features["heart_rate"][~there]} <= measured
+    np.testing.assert_array_equal(injected.features["heart_rate"][there], samples.features["heart_rate"][there])
 
 
 def test_a_network_that_takes_a_heart_rate_for_an_activity_is_found_out(samples):

@@ -55,7 +55,7 @@ def test_windows_of_no_class_teach_the_second_head_alone() -> None:
         fit(NetworkConfig(("running", "cycling")), samples, QUICK)
 
 
-def test_classes_are_drawn_alike() -> None:
+def test_classes_are_drawn_equally_often() -> None:
     samples = made_up(30).take(np.array([*range(30), 0, 0, 0, 3, 3]))
     probability = draw_probability(samples, np.ones(len(samples), bool), QUICK)
     assert probability.sum() == pytest.approx(1.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gaitway.__main__ import main
-from tests.gaitway.cli.test_cli import KEY, NOBODY, failure, gaitway
+from tests.gaitway.cli.command import KEY, NOBODY, failure, gaitway_here
 from tests.recordings import EXAMPLES
 
 HERE = f"recordings={EXAMPLES}"
@@ -94,24 +94,24 @@ def test_a_value_that_cannot_be_ends_in_one_line(
 
 
 def test_load_where_nobody_listens() -> None:
-    done = gaitway(*LOAD, "--watches", "2")
+    done = gaitway_here(*LOAD, "--watches", "2")
     assert f"http://{NOBODY} does not answer" in failure(done)
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_load_whose_kafka_is_away() -> None:
-    done = gaitway(*LOAD, "--watches", "2", "--kafka", NOBODY)
+    done = gaitway_here(*LOAD, "--watches", "2", "--kafka", NOBODY)
     assert f"Kafka at {NOBODY} does not answer" in failure(done)
 
 
 def test_a_broker_on_a_taken_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert str(port) in failure(gaitway("broker", "--kafka-port", port))
+        assert str(port) in failure(gaitway_here("broker", "--kafka-port", port))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "accelerometer.csv").mkdir()
     (tmp_path / "accelerometer.csv.gz").write_bytes(b"no gzip")
-    line = failure(gaitway("predict", "--dataset", f"recordings={tmp_path}"))
+    line = failure(gaitway_here("predict", "--dataset", f"recordings={tmp_path}"))
     assert line.startswith(f"{tmp_path / 'accelerometer.csv.gz'}: cannot be read: ")
