@@ -156,6 +156,18 @@ class Pipeline:
         await self._catch_up("features", await self.end_offsets(*watch), timeout_s)
         await self._catch_up("inference", await self.end_offsets(topics.WINDOWS.name), timeout_s)
 
+    async def settle_windows(self, wanted: Collection[WindowKey], timeout_s: float = 150) -> None:
+        """Return once these windows have events, and all windows so far are classified.
+
+        Unlike settle() it does not wait for the grace period of what never becomes a window.
+        """
+
+        async def all_there() -> bool:
+            return set(wanted) <= {event.window for event in await self.events()}
+
+        await until(all_there, "an event for every window", timeout_s, pause_s=0.5)
+        await self._catch_up("inference", await self.end_offsets(topics.WINDOWS.name), timeout_s)
+
     async def _catch_up(self, group: str, ends: dict[TopicPartition, int], timeout_s: float) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         await admin.start()
