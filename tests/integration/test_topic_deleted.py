@@ -127,8 +127,8 @@ async def created_otherwise(kafka: str, name: str, partitions: int):
     await create(kafka, NewTopic(name, partitions, 1))
 
 
-@pytest.mark.parametrize(("partitions", "said"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
-async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, decide):
+@pytest.mark.parametrize(("partitions", "reason"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
+async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, reason):
     health = ConsumerHealth()
     worker = WindowConsumer(settings(kafka, bus), classifier, health, system_clock)
     work = asyncio.create_task(worker.run(asyncio.Event()))
@@ -136,7 +136,7 @@ async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, cla
     await events_of(kafka, bus, 0)
     async with created_otherwise(kafka, name, partitions):
         await until_missing(health, name)
-    with pytest.raises(TopicMismatch, match=decide):
+    with pytest.raises(TopicMismatch, match=reason):
         await asyncio.wait_for(work, 60)
 
 
