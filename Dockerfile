@@ -11,49 +11,46 @@ ENV PATH=/opt/uv/bin:$PATH \
     UV_PYTHON_DOWNLOADS=never \
     VIRTUAL_ENV=/opt/gaitway
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md LICENSE NOTICE ./
+COPY requirements.lock pyproject.toml ./
 RUN awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock > /tmp/uv.lock \
     && python3 -m venv /opt/uv \
     && pip install --quiet --no-cache-dir --require-hashes -r /tmp/uv.lock \
     && uv venv --quiet --python python3 "$VIRTUAL_ENV"
 
-FROM build AS wheel
+# The code runs from a copy of the tree. The editable install adds the command, the version and the path of the tree.
+FROM build AS app
+WORKDIR /opt/gaitway/app
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY gaitway gaitway
 COPY services services
 COPY shared shared
 COPY training training
 COPY models models
 COPY examples/recordings examples/recordings
-RUN uv build --quiet --wheel --require-hashes --build-constraints requirements.lock --out-dir dist
+RUN uv pip install --quiet --no-deps --build-constraints /src/requirements.lock --editable . \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash gaitway services shared training \
+    && chmod -R a+rX .
 
 FROM build AS ingest-env
 RUN uv pip install --quiet --no-build -c requirements.lock -r pyproject.toml --extra ingest
-COPY --from=wheel /src/dist dist
-RUN uv pip install --quiet --no-deps dist/*.whl
 
 FROM build AS features-env
 RUN uv pip install --quiet --no-build -c requirements.lock -r pyproject.toml --extra features
-COPY --from=wheel /src/dist dist
-RUN uv pip install --quiet --no-deps dist/*.whl
 
 FROM build AS inference-env
 # The CPU build of torch is in PyTorch's own index, with other hashes than PyPI's: of torch the lock says the version only.
 RUN uv pip install --quiet --no-build --no-deps --torch-backend=cpu "$(grep -o '^torch==[^ ]*' requirements.lock)"
 RUN uv pip install --quiet --no-build -c requirements.lock -r pyproject.toml --extra inference
-COPY --from=wheel /src/dist dist
-RUN uv pip install --quiet --no-deps dist/*.whl
 
 FROM build AS canary-env
 RUN uv pip install --quiet --no-build -c requirements.lock -r pyproject.toml --extra client
-COPY --from=wheel /src/dist dist
-RUN uv pip install --quiet --no-deps dist/*.whl
 
 FROM ${PYTHON_IMAGE} AS runtime
 ARG PYTHON_IMAGE
 ARG REVISION=unknown
 LABEL org.opencontainers.image.vendor="The Gaitway authors" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 # Threads of BLAS beside the event loop only get in its way.
@@ -75,6 +72,7 @@ FROM runtime AS ingest
 LABEL org.opencontainers.image.title="gaitway-ingest" \
       org.opencontainers.image.description="Gaitway's HTTP gateway: uploads of watches to Kafka"
 COPY --from=ingest-env /opt/gaitway /opt/gaitway
+COPY --from=app /opt/gaitway /opt/gaitway
 ENV GAITWAY_HOST=0.0.0.0 GAITWAY_PORT=8080
 EXPOSE 8080
 CMD ["serve", "ingest"]
@@ -83,6 +81,7 @@ FROM runtime AS features
 LABEL org.opencontainers.image.title="gaitway-features" \
       org.opencontainers.image.description="Gaitway's windows, baselines and features"
 COPY --from=features-env /opt/gaitway /opt/gaitway
+COPY --from=app /opt/gaitway /opt/gaitway
 ENV GAITWAY_HEALTH_PORT=8082
 EXPOSE 8082
 CMD ["serve", "features"]
@@ -91,6 +90,7 @@ FROM runtime AS inference
 LABEL org.opencontainers.image.title="gaitway-inference" \
       org.opencontainers.image.description="Gaitway's model: one activity event per window"
 COPY --from=inference-env /opt/gaitway /opt/gaitway
+COPY --from=app /opt/gaitway /opt/gaitway
 ENV GAITWAY_HEALTH_PORT=8083
 EXPOSE 8083
 CMD ["serve", "inference"]
@@ -100,6 +100,7 @@ FROM runtime AS canary
 LABEL org.opencontainers.image.title="gaitway-canary" \
       org.opencontainers.image.description="Gaitway's canary watch, and its other clients"
 COPY --from=canary-env /opt/gaitway /opt/gaitway
+COPY --from=app /opt/gaitway /opt/gaitway
 ENV GAITWAY_HEALTH_PORT=8084
 EXPOSE 8084
 CMD ["canary"]

@@ -1,3 +1,1 @@
-"""Gaitway: from smartwatch streams to live activity events. What a third party installs and runs."""
-
-__version__ = "0.1.0"
+"""Gaitway: from smartwatch streams to live activity events. The wheel has the client only; a checkout has all."""

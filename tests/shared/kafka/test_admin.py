@@ -8,6 +8,7 @@ from shared.contracts import topics
 from shared.contracts.errors import RetryLater, TopicMismatch
 from shared.contracts.time_limits import DAY_MS
 from shared.contracts.topics import ALL_TOPICS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS
+from shared.kafka import admin
 from shared.kafka.admin import ensure_topics
 from tests.integration.bus import producer, read
 
@@ -86,7 +87,7 @@ async def test_a_broker_that_has_not_heard_of_the_topic_yet(kafka, topic_prefix,
     async def listed(*_):
         return [name]
 
-    monkeypatch.setattr(topics.AIOKafkaAdminClient, "list_topics", listed)
-    monkeypatch.setattr(topics.AIOKafkaAdminClient, "describe_topics", another_broker_knows)
+    monkeypatch.setattr(admin.AIOKafkaAdminClient, "list_topics", listed)
+    monkeypatch.setattr(admin.AIOKafkaAdminClient, "describe_topics", another_broker_knows)
     with pytest.raises(RetryLater, match=f"{name} could not be described: UnknownTopicOrPartitionError"):
         await ensure_topics(kafka, topic_prefix, 1, 1, (GAPS,))
