@@ -8,10 +8,10 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.measure import Round, watch
-from gaitway.cli.operator import RECORDINGS
 from gaitway.load.fleet import Fleet, Upload, request_head
 from gaitway.load.open_loop import OpenLoopSender
 from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.paths import RECORDINGS
 from services.ingest.validation import decode_upload
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import decode_samples

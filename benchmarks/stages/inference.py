@@ -23,16 +23,11 @@ from benchmarks.measure import Measured, Round, Stage
 from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
 from benchmarks.peers.process import PeerProcess
 from benchmarks.stages import network
-from benchmarks.windows_log import (
-    MODEL,
-    ROOT,
-    WindowsLog,
-    recorded_windows,
-    write_windows,
-)
+from benchmarks.windows_log import WindowsLog, recorded_windows, write_windows
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker
 from gaitway.embedded.process import ServerProcess
+from gaitway.paths import DEFAULT_MODEL, PROJECT
 from shared.contracts.topics import EVENTS, WINDOWS, ensure_topics
 from shared.model.bundle import load_bundle
 from shared.runtime.clock import system_clock
@@ -62,7 +57,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
         StackError: a part cannot start.
     """
     size = size or Size()
-    model = load_bundle(MODEL)
+    model = load_bundle(DEFAULT_MODEL)
     recorded = recorded_windows()
     log = WindowsLog.of(recorded, model, size.users, size.windows, system_clock())
     logs = {ONE_BY_ONE: log.first(size.one_by_one_windows), IN_BATCHES: log.first(size.in_batches_windows)}
@@ -112,11 +107,11 @@ class UntransactedProcess(ServiceProcess):
         return [sys.executable, "-m", "benchmarks.untransacted_inference"]
 
     def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), "PYTHONPATH": str(ROOT)}
+        return {**super()._environment(), "PYTHONPATH": str(PROJECT)}
 
 
 def _service(name: str, kafka: str, prefix: str) -> ServerProcess:
-    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": MODEL}
+    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": DEFAULT_MODEL}
     return (UntransactedProcess if name == UNTRANSACTED else ServiceProcess)("inference", environment)
 
 

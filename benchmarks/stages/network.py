@@ -20,7 +20,8 @@ from rich.console import Console
 from benchmarks.measure import Measured, Stage
 from benchmarks.network_process import BATCHES, NetworkResult
 from benchmarks.peers.process import PACKAGES
-from benchmarks.windows_log import ROOT, TOLERANCE, InferenceDiffers, recorded_windows
+from benchmarks.windows_log import TOLERANCE, InferenceDiffers, recorded_windows
+from gaitway.paths import PROJECT
 
 UNIT = "windows"
 BATCH = 32
@@ -74,11 +75,11 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
 def contestant(module: str, windows: Path, seconds: float) -> NetworkResult:
     """Run one contestant in a process of its own."""
     result = windows.with_name("result.json")
-    paths = [str(ROOT)] if module == OURS_MODULE else [str(PACKAGES), str(ROOT)]
+    paths = [str(PROJECT)] if module == OURS_MODULE else [str(PACKAGES), str(PROJECT)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-m", module, str(windows), str(result), str(seconds)]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True)
     if done.returncode != 0:
         raise InferenceDiffers(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
     return msgspec.json.decode(result.read_bytes(), type=NetworkResult)

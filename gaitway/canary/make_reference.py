@@ -11,6 +11,7 @@ from gaitway.canary.reference import FILE, HOP_MS
 from gaitway.canary.settings import RECORDING
 from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
 from gaitway.load.templates import PERIOD_MS
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.labels import decide
 from shared.contracts.modality import MODALITIES
 from shared.contracts.upload import Upload, to_records
@@ -71,7 +72,7 @@ def _answers(bundle: LoadedModel, windows: list[WindowRecord]) -> Iterator[str |
 
 def main() -> None:
     """Write the file."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("models/default")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_MODEL
     FILE.write_text(json.dumps(make_reference(load_bundle(folder)), indent=1) + "\n")
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
+from gaitway.paths import RECORDINGS
 from shared.runtime.environment import PREFIX
 from shared.runtime.settings import Port, ServiceSettings
 
-RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "e4-f01"
+RECORDING = RECORDINGS / "e4-f01"
 
 
 class CanarySettings(ServiceSettings):

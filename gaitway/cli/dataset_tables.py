@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
+from gaitway.tables import PLAIN_TABLE
 from shared.contracts.modality import MODALITY_NAMES
 from training.inspect import Inspected, Inspection
 

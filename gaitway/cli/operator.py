@@ -17,6 +17,7 @@ from gaitway.cli.options import between
 from gaitway.cli.research import Dataset, People, names_of
 from gaitway.cli.research import app as research_app
 from gaitway.errors import CommandError
+from gaitway.paths import DEFAULT_MODEL, RECORDINGS
 
 app = typer.Typer(
     name="gaitway",
@@ -29,9 +30,6 @@ serve_app = typer.Typer(help="Run one service; its settings are GAITWAY_* variab
 app.add_typer(serve_app, name="serve")
 app.add_typer(research_app)
 
-PROJECT = Path(__file__).resolve().parents[2]
-RECORDINGS = PROJECT / "examples" / "recordings"
-MODEL = PROJECT / "models" / "default"
 MIN_SPEED = 0.01
 MAX_MINUTES = 7 * 24 * 60
 MAX_HOURS = 10 * 365 * 24
@@ -86,7 +84,7 @@ def serve_inference() -> None:
     from services.inference.service import serve
     from services.inference.settings import InferenceSettings
 
-    default = {} if "GAITWAY_MODEL" in os.environ else {"model": MODEL}
+    default = {} if "GAITWAY_MODEL" in os.environ else {"model": DEFAULT_MODEL}
     uvloop.run(serve(InferenceSettings.read(**default)))
 
 
@@ -103,14 +101,15 @@ def demo(
         str, typer.Option(help="embedded, or the URL of a Redis.", callback=options.redis_url)
     ] = "embedded",
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     summary: Summary = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
 ) -> None:
     """Start the whole pipeline here, replay real people as watches, check every event."""
-    from gaitway.demo.run import DemoOptions, run_demo
+    from gaitway.demo.run import run_demo
 
-    chosen = DemoOptions(
+    passed = run_demo(
+        Console(),
         watches=watches,
         speed=_speed(speed),
         broker=broker,
@@ -120,7 +119,7 @@ def demo(
         summary=summary,
         keep=keep,
     )
-    if not run_demo(chosen, Console()):
+    if not passed:
         raise typer.Exit(1)
 
 
@@ -176,7 +175,7 @@ def load(
         int, typer.Option(help="Kept to the gateway, as a load balancer does.", callback=between(1, 65_535))
     ] = 256,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     summary: Summary = None,
     jwt_key: JwtKey = "",
 ) -> None:
@@ -213,13 +212,14 @@ def monitor(
         typer.Option(help="Draw what Prometheus has seen into this folder.", callback=options.output_folder),
     ] = None,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
 ) -> None:
     """Start everything here with a Prometheus beside it, and answer an operator's five questions from that."""
-    from gaitway.monitor.run import MonitorOptions, run_monitor
+    from gaitway.monitor.run import run_monitor
 
-    chosen = MonitorOptions(watches, minutes, recordings, model, pictures)
-    if not run_monitor(chosen, Console()):
+    if not run_monitor(
+        Console(), watches=watches, minutes=minutes, recordings=recordings, model=model, pictures=pictures
+    ):
         raise typer.Exit(1)
 
 
@@ -235,7 +235,7 @@ def canary() -> None:
 @app.command()
 def predict(
     dataset: Dataset,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     people: People = None,
     summary: Summary = None,
     windows: Annotated[
@@ -246,10 +246,12 @@ def predict(
 
     Exit code 1 when there is not one window, which has its reason told.
     """
-    from gaitway.predict.classify import PredictOptions, run_predict
+    from gaitway.predict.run import run_predict
 
-    chosen = PredictOptions(dataset, model, names_of(people), summary, windows)
-    if not run_predict(chosen, Console(markup=False, emoji=False, highlight=False)):
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not run_predict(
+        console, dataset=dataset, model=model, people=names_of(people), summary=summary, windows=windows
+    ):
         raise typer.Exit(1)
 
 
@@ -272,7 +274,7 @@ def explain(
     event_id: Annotated[str, typer.Argument(help="The event's CloudEvents id (ce_id).")],
     kafka: Kafka = "127.0.0.1:9092",
     topic_prefix: Prefix = "",
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     grace_s: Annotated[
         float, typer.Option(help="GAITWAY_GRACE_S of the features service.", callback=between(0.1, 86_400))
     ] = 60.0,

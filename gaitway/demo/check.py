@@ -10,7 +10,7 @@ import numpy as np
 
 from gaitway.events import Event
 from gaitway.explain.run import TOLERANCE
-from gaitway.predict.run import Score
+from gaitway.predict.classify import Score
 from gaitway.replay import Watch
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.window import Baseline

@@ -6,8 +6,8 @@ from typing import Any
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.replay import Watch
+from gaitway.tables import PLAIN_TABLE
 from training.offline import label_at
 
 _SHORT = {"accelerometer": "acc", "heart_rate": "hr", "steps": "steps"}

@@ -8,8 +8,8 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.events import Event
+from gaitway.tables import PLAIN_TABLE
 from shared.contracts.event import ActivityEvent
 from shared.contracts.window import Baseline
 

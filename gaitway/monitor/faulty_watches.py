@@ -19,7 +19,7 @@ LEAD = 0.25
 """A watch begins this share of the run before its recording's first pause, so that the run sees the pause."""
 
 
-def people(recordings: Path, jwt_key: str, now_ms: int, seconds: float) -> list[Watch]:
+def faulty_watches(recordings: Path, jwt_key: str, now_ms: int, seconds: float) -> list[Watch]:
     """One watch per recording, ready to send ``seconds`` of it from ``now_ms`` on at the speed of life.
 
     Raises:

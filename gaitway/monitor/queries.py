@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
+from gaitway.tables import PLAIN_TABLE
 
 OBJECTIVE_S = 1.0
 STUCK_AFTER_S = 30.0

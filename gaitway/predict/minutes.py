@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
-from gaitway.predict.run import Prediction
+from gaitway.predict.classify import Prediction
+from gaitway.tables import PLAIN_TABLE
 from shared.contracts.labels import UNKNOWN
 from training.datasets.recording import Recording
 

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gaitway.predict.run import Prediction
+from gaitway.predict.classify import Prediction
 from shared.contracts.labels import HAR10
 
 COLUMNS = ("person", "window_start_ms", "activity", "confidence", "label", "detail")

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY
 
 from gaitway.canary.run import Canary
 from gaitway.canary.settings import CanarySettings
-from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
+from gaitway.paths import DEFAULT_MODEL
 from shared.runtime.health import Health
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, terminate, until
 
@@ -28,7 +28,7 @@ OUTCOMES = ("right", "wrong", "late", "missing")
 @pytest.fixture(scope="session")
 def bundle() -> Path:
     """The one whose answers are known."""
-    return MODEL
+    return DEFAULT_MODEL
 
 
 def fast_clock() -> Callable[[], int]:

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from gaitway.predict.run import predict
+from gaitway.predict.classify import predict
 from gaitway.replay import Watch
 from shared.contracts import topics
 from shared.contracts.labels import HAR7, UNKNOWN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gaitway.monitor.faulty_watches import misbehaving, people
+from gaitway.monitor.faulty_watches import faulty_watches, misbehaving
 from tests.debian import program
 from tests.recordings import EXAMPLES
 from tests.shared.windows.signals import BASE_MS
@@ -19,7 +19,7 @@ SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def watches():
-    return {watch.name: watch for watch in people(EXAMPLES, KEY, BASE_MS, SECONDS)}
+    return {watch.name: watch for watch in faulty_watches(EXAMPLES, KEY, BASE_MS, SECONDS)}
 
 
 def test_people_send_live_from_the_first_upload_on(watches) -> None:

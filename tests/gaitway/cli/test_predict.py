@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaitway.predict.run import predict
+from gaitway.predict.classify import predict
 from shared.model.bundle import load_bundle
 from tests.bundles import random_bundle
 from tests.gaitway.cli.test_cli import failure, gaitway
