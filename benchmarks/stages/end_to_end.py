@@ -60,9 +60,9 @@ class Fleet:
         return {name: cores / uploads_per_s * 1e6 for name, cores in self.cores.items()}
 
     @property
-    def cpu_s_per_1000_watch_minutes(self) -> float:
+    def cpu_s_per_1000_watch_hours(self) -> float:
         """Of all processes together."""
-        return sum(self.cores.values()) * 60 * 1000 / self.watches
+        return sum(self.cores.values()) * 3600 * 1000 / self.watches
 
     @property
     def p99_s(self) -> float:

@@ -16,7 +16,6 @@ UIDS = {
     "gaitway-model": "Model",
 }
 _SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-_WIDTH = 24
 _GREEN, _YELLOW, _RED = "green", "yellow", "red"
 
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from shared.contracts.labels import HAR2, MOVEMENT
 from shared.model.network import FusionNetwork, NetworkConfig
-from training.metrics import uar
 from training.samples import Samples
 from training.trainer.sampling import BatchSampler, TrainingSettings, tensors
 
@@ -128,9 +127,3 @@ def _forward(samples: Samples, network: FusionNetwork, function: Callable[..., T
             for start in range(0, len(samples), PREDICT_BATCH)
         ]
     return torch.cat(batches).double().numpy()
-
-
-def held_out_uar(network: FusionNetwork, samples: Samples) -> float:
-    """Pooled UAR of one network on windows of people whom it does not know."""
-    classes = network.config.classes
-    return uar(samples.targets(classes), logits(network, samples).argmax(axis=1), len(classes))
