@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from benchmarks.measure import Round, watch
 from gaitway.load.fleet import Fleet, Upload, request_head
 from gaitway.load.open_loop import OpenLoopSender
-from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.load.templates import PERIOD_MS, make_templates
 from gaitway.paths import RECORDINGS
 from services.ingest.validation import decode_upload
 from shared.contracts.modality import MODALITIES
@@ -41,7 +41,7 @@ class Loaded:
 
 def templates() -> list[bytes]:
     """Uploads of real recordings; see gaitway.load.templates."""
-    return upload_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
+    return make_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
 
 
 def fleet_of(library: list[bytes], rate: int, host: str, port: int, jwt_key: str) -> Fleet:

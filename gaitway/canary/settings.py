@@ -25,7 +25,7 @@ class CanarySettings(ServiceSettings):
     health_port: Port = Field(8084, description="port of /metrics, /healthz, /readyz")
 
     def model_post_init(self, context: Any, /) -> None:
-        """Checks that pydantic's field types cannot say."""
+        """Check what pydantic's field types cannot express."""
         super().model_post_init(context)
         if (self.jwt_key is None) == (self.token is None):
             raise ValueError(f"the canary needs {PREFIX}JWT_KEY or {PREFIX}TOKEN, one of the two")
