@@ -5,7 +5,7 @@ import sys
 
 from gaitway.cli.operator import app
 
-_EXTRA_OF = {
+_EXTRAS = {
     "jwt": "ingest",
     "faust": "features",
     "redis": "features",
@@ -19,7 +19,7 @@ _EXTRA_OF = {
 
 def main() -> None:
     """Run the command line."""
-    # Libraries' log lines are for services, which configure logging themselves; a command tells its failures itself.
+    # Services configure logging themselves; a command prints its failures and needs no log lines of libraries.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         if "--help" not in sys.argv:
@@ -28,10 +28,10 @@ def main() -> None:
     except SystemExit:
         raise
     except BaseException as raised:
-        error = _first_of(raised)
+        error = _find_cause(raised)
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        if (line := _line(error)) is None:
+        if (line := _describe(error)) is None:
             raise
         sys.exit(f"gaitway: {line}")
 
@@ -42,15 +42,15 @@ def _check_variables() -> None:
     check_variables()
 
 
-def _first_of(error: BaseException) -> BaseException:
-    """A task group ends all its tasks with the first failure: that one is the cause."""
+def _find_cause(error: BaseException) -> BaseException:
+    """The first failure in a task group is the cause: it ends the group's other tasks."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _line(error: BaseException) -> str | None:
-    """What to say of an expected failure; None: it is a bug, and its traceback is wanted."""
+def _describe(error: BaseException) -> str | None:
+    """The message of an expected failure; None for a bug, whose traceback is printed."""
     from gaitway.errors import CommandError
     from shared.contracts.errors import GaitwayError
     from training.datasets.recording import DatasetError
@@ -58,7 +58,7 @@ def _line(error: BaseException) -> str | None:
     if isinstance(error, CommandError | GaitwayError | DatasetError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
         return extra and f"{error.name} is not installed: pip install 'gaitway[{extra}]'"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"

@@ -32,7 +32,7 @@ _PARTS: tuple[tuple[str, type[ServiceSettings], type[ServiceSettings] | None], .
 )
 
 
-def page() -> str:
+def make_page() -> str:
     """The page as Markdown."""
     parts = [_HEAD]
     for title, settings, base in _PARTS:
@@ -63,7 +63,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _range(field: FieldInfo) -> str:
-    """The bounds, in the words of the check that refuses a value."""
+    """Bounds and patterns of the field's checks."""
     texts: list[str] = []
     for item in field.metadata:
         for bound, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):

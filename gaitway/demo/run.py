@@ -1,4 +1,4 @@
-"""One demo from start to summary."""
+"""`gaitway demo` from start to summary."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gaitway.demo.check import ReceivedEvent, WindowKey, count_events, count_wrong, latency_s, score
-from gaitway.demo.external_services import check_outside, clean_up
+from gaitway.demo.check import ReceivedEvent, WindowKey, compute_latency_s, count_events, count_wrong, score_events
+from gaitway.demo.external_services import check_services, delete_data
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
-from gaitway.demo.table import live_table
+from gaitway.demo.table import make_table
 from gaitway.embedded import KAFKA_VERSION
 from gaitway.events import EventReader
 from gaitway.expected import expected_windows
@@ -31,9 +31,9 @@ from training.datasets import find_sources
 GRACE_S = 60.0
 MIN_GRACE_S = 2.0
 SILENCE_S = 20.0
-"""With the replay over and no event for this long after the last window had to close, the rest counts as missing."""
+"""If no event comes for this long after the last window must have closed, the rest counts as missing."""
 SETTLE_S = 1.5
-"""How long the demo looks for events that come twice once all are there."""
+"""How long the demo waits for duplicates after the last expected event."""
 REFRESH_S = 0.25
 LINES_S = 5.0
 
@@ -77,7 +77,7 @@ def run_demo(
     """Run it; True when no event is missing, duplicated, unexpected or wrong. ``speed`` may be infinite.
 
     Raises:
-        GaitwayError, CommandError, DatasetError: something outside is wrong, in one line.
+        GaitwayError, CommandError, DatasetError: an input or a dependency is wrong; the message is one line.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began_s = time.monotonic()
@@ -86,7 +86,7 @@ def run_demo(
     people = [source.read() for source in sources]
     broker_name = f"embedded Apache Kafka {KAFKA_VERSION}" if broker == EMBEDDED else broker
     console.print(f"Kafka: {broker_name}; model: {bundle.name_version}; {len(people)} people to replay", soft_wrap=True)
-    check_outside(broker, redis)
+    check_services(broker, redis)
     # Log time runs at the speed of the replay, so the grace period shrinks with it.
     grace_s = max(MIN_GRACE_S, GRACE_S / speed)
     with running_stack(broker, redis, model=model, grace_s=grace_s) as stack:
@@ -96,7 +96,7 @@ def run_demo(
             make_watch(recording, make_token(stack.jwt_key, user), now_ms, speed, user)
             for recording, user in zip(people, users_of(people), strict=True)
         ]
-        state = _DemoState(fleet, _expected_windows(recordings, [source.name for source in sources], fleet))
+        state = _DemoState(fleet, _find_expected(recordings, [source.name for source in sources], fleet))
         asyncio.run(_replay(state, stack, speed, grace_s, console))
         result = _summarise(state, bundle) | {
             "speed": "max" if math.isinf(speed) else speed,
@@ -110,12 +110,12 @@ def run_demo(
             summary.write_text(json.dumps(result, indent=2) + "\n")
         if keep:
             _wait_for_interrupt(console, stack)
-        clean_up(broker, redis, stack)
+        delete_data(broker, redis, stack)
     return not any(result[name] for name in ("missing", "duplicates", "unexpected", "wrong"))
 
 
-def _expected_windows(root: Path, names: list[str], watches: list[Watch]) -> set[WindowKey]:
-    """Computed from the files and the contract alone, by code that shares nothing with the services."""
+def _find_expected(root: Path, names: list[str], watches: list[Watch]) -> set[WindowKey]:
+    """Compute the expected windows from the files alone, with code that shares nothing with the services."""
     folders = [root / name if (root / name).is_dir() else root for name in names]
     return {
         (watch.name, start)
@@ -160,19 +160,19 @@ async def _wait_for_events(state: _DemoState, grace_s: float) -> None:
 
 
 async def _show(state: _DemoState, console: Console) -> None:
-    """A live table on a terminal; elsewhere a line from time to time."""
+    """Show a live table on a terminal, else print a line every ``LINES_S``."""
     if not console.is_terminal:
         while True:
             await asyncio.sleep(LINES_S)
             console.print(f"{state.sent} of {state.uploads} uploads, {len(state.seen)} of {len(state.expected)} events")
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(live_table(state.watches, state.latest, state.counts), refresh=True)
+            live.update(make_table(state.watches, state.latest, state.counts), refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
 def _summarise(state: _DemoState, model: LoadedModel) -> dict[str, Any]:
-    scored = score(state.watches, state.seen, model.label_set).summary()
+    scored = score_events(state.watches, state.seen, model.label_set).summary()
     return {
         "watches": len(state.watches),
         "uploads": state.sent,
@@ -183,14 +183,14 @@ def _summarise(state: _DemoState, model: LoadedModel) -> dict[str, Any]:
         "wrong": count_wrong(state.watches, state.seen, model),
         "uar": scored["uar"],
         "uar_by_person": scored["uar_by_person"],
-        "latency_s": latency_s(state.seen),
+        "latency_s": compute_latency_s(state.seen),
     }
 
 
 def _print_summary(console: Console, state: _DemoState, result: dict[str, Any], model: LoadedModel) -> None:
-    if not console.is_terminal:  # there the live table stays as it ended
-        console.print(live_table(state.watches, state.latest, state.counts))
-    console.print(score(state.watches, state.seen, model.label_set).table())
+    if not console.is_terminal:  # on a terminal the live table is still there
+        console.print(make_table(state.watches, state.latest, state.counts))
+    console.print(score_events(state.watches, state.seen, model.label_set).table())
     latency = result["latency_s"]
     times = " ".join(f"{name} {value:.2f} s" for name, value in latency.items()) if latency else "no event"
     uar = "no labels" if result["uar"] is None else f"{result['uar']:.3f}"

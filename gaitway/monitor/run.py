@@ -1,4 +1,4 @@
-"""One observation from start to answers: pipeline, watches, people, a canary and Prometheus, all on this machine."""
+"""`gaitway monitor` from start to answers: pipeline, watches, a canary and Prometheus, all on this machine."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from gaitway.demo.processes import ServiceProcess
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.embedded.prometheus import PrometheusServer, find_prometheus
 from gaitway.load.run import LoadOptions, passed, run_load
-from gaitway.monitor.faulty_watches import faulty_watches
+from gaitway.monitor.faulty_watches import make_faulty_watches
 from gaitway.monitor.queries import Questions, print_answers
 from gaitway.replay import replay
 from shared.contracts.modality import WINDOW_MS
@@ -31,10 +31,10 @@ def run_monitor(
     folder, or None.
 
     Raises:
-        StackError: a part cannot start; no Prometheus, or one that does not answer.
-        CommandError, DatasetError: nothing can be made of the recordings, or the gateway refuses what is sent.
+        StackError: a part cannot start, or Prometheus is missing or does not answer.
+        CommandError, DatasetError: the recordings cannot be used, or the gateway refuses an upload.
     """
-    find_prometheus()  # Before half a minute goes into the start of the others.
+    find_prometheus()  # Fail before the other parts start, which takes half a minute.
     # 60 s by default; with that a short run would end before the grace period of its first gap.
     grace_s = min(10.0, max(2.0, minutes * 10))
     interval_s = max(1, min(5, round(minutes * 2)))
@@ -73,7 +73,7 @@ def run_monitor(
 
 def _send(stack: Stack, console: Console, watches: int, minutes: float, recordings: Path) -> bool:
     """Send the fleet's uploads and those of the people at the same time."""
-    people = faulty_watches(recordings, stack.jwt_key, system_clock(), minutes * 60)
+    people = make_faulty_watches(recordings, stack.jwt_key, system_clock(), minutes * 60)
     console.print(f"{watches} watches without gaps and {len(people)} people for {minutes * 60:.0f} s")
     load = LoadOptions(
         url=stack.url,

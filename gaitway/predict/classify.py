@@ -26,7 +26,7 @@ class Prediction:
 
 
 def predict(recordings: Iterable[Recording], model: LoadedModel) -> list[Prediction]:
-    """Classify the windows of one person's recordings, which share a baseline, in the order of time."""
+    """Classify the windows of one person's recordings, which share a baseline, in time order."""
     ordered = sorted(recordings, key=lambda recording: float(recording.accelerometer_t_ms[0]))
     windows = list(offline_windows(ordered))
     records = [window.record for window in windows]
@@ -41,8 +41,8 @@ def predict(recordings: Iterable[Recording], model: LoadedModel) -> list[Predict
     ]
 
 
-def by_person(sources: Iterable[Source]) -> Iterator[list[Recording]]:
-    """The recordings of one person after the other; only one person's are in memory."""
+def read_by_person(sources: Iterable[Source]) -> Iterator[list[Recording]]:
+    """Read the recordings of one person after another; only one person's are in memory."""
     people: dict[str, list[Source]] = {}
     for source in sources:
         people.setdefault(source.person, []).append(source)
@@ -63,14 +63,14 @@ class Score:
         self._people: list[str] = []
 
     def add(self, person: str, truth: str | None, activity: str) -> None:
-        """Count one window; ``truth`` None, or none of the label set: it has no say."""
+        """Count one window. If ``truth`` is None or not in the label set, the window has no part in the scores."""
         self.windows += 1
         self.abstained += activity == UNKNOWN
         label = MOVEMENT.get(truth or "") if self._movement else truth
         if label not in self.classes:
             return
         self._truth.append(self.classes.index(label))
-        # One column more than classes: "unknown" is nobody's recall.
+        # "unknown" has a column of its own, after the classes.
         self._predicted.append(self.classes.index(activity) if activity in self.classes else len(self.classes))
         self._people.append(person)
 
@@ -98,7 +98,7 @@ class Score:
         }
 
     def table(self) -> Table:
-        """The confusion matrix: rows are the truth, zeros empty."""
+        """The confusion matrix; rows are the truth, zeros are left empty."""
         title = "Windows by what was true (rows) and what the model said (columns)"
         table = Table(title=title, **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
         table.add_column("")

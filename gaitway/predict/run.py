@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gaitway.predict.classify import Score, by_person, predict
+from gaitway.predict.classify import Score, predict, read_by_person
 from gaitway.predict.minutes import TITLE, Minutes
-from gaitway.predict.window_table import row, write_windows
+from gaitway.predict.window_table import make_row, write_windows
 from shared.model.bundle import load_bundle
 from training.datasets import find_sources
 from training.unclassified import why_no_window
@@ -16,7 +16,7 @@ from training.unclassified import why_no_window
 def run_predict(
     console: Console, *, dataset: str, model: Path, people: list[str] | None, summary: Path | None, windows: Path | None
 ) -> bool:
-    """Classify, print, write; False when there was no window at all.
+    """Classify recordings, print the tables and write the files; False when there was no window.
 
     Raises:
         DatasetError, BundleError: a file cannot be read.
@@ -24,26 +24,26 @@ def run_predict(
     bundle = load_bundle(model)
     score, minutes = Score(bundle.label_set), Minutes(bundle.classes)
     rows: list[list[str]] = []
-    for recordings in by_person(find_sources(dataset, people)):
+    for recordings in read_by_person(find_sources(dataset, people)):
         person = recordings[0].person
         predictions = predict(recordings, bundle)
         for prediction in predictions:
             score.add(person, prediction.window.activity, prediction.activity)
         minutes.add(person, recordings, predictions)
         if windows is not None:
-            rows += sorted(map(row, predictions), key=lambda cells: int(cells[1]))
+            rows += sorted(map(make_row, predictions), key=lambda cells: int(cells[1]))
         reasons = "" if predictions else ": " + "; ".join(dict.fromkeys(map(why_no_window, recordings)))
         console.print(f"{person}: {len(predictions)} windows{reasons}", soft_wrap=True)
-    # Not the table's own title, which would be folded to the width of a narrow table.
+    # Not as the table's title, which is folded to the width of the table.
     console.print(TITLE)
     console.print(minutes.table())
     result = score.summary()
     if result["windows"]:
         console.print(score.table())
-        worth = f"UAR {result['uar']:.3f}, mean over {len(result['uar_by_person'])} people"
+        scores = f"UAR {result['uar']:.3f}, mean over {len(result['uar_by_person'])} people"
     else:
-        worth = f"{score.windows} windows, none of them labelled"
-    console.print(f"{worth}; model {bundle.name_version}", soft_wrap=True)
+        scores = f"{score.windows} windows, none of them labelled"
+    console.print(f"{scores}; model {bundle.name_version}", soft_wrap=True)
     if windows is not None:
         write_windows(windows, bundle.classes, rows)
     if summary is not None:

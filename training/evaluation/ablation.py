@@ -92,7 +92,7 @@ def run_ablation(
     steps: int,
     processes: int,
     arms: Sequence[str],
-    tell: Callable[[Outcome], None],
+    on_outcome: Callable[[Outcome], None],
 ) -> None:
     """Judge the arms that ``out`` (JSON lines) does not hold yet, seed by seed, so that all arms grow together."""
     kept = read_outcomes(out)
@@ -106,7 +106,7 @@ def run_ablation(
             outcome = evaluate_arm(name, samples, classes, seed, steps, processes)
             with out.open("ab") as file:
                 file.write(msgspec.json.encode(outcome) + b"\n")
-            tell(outcome)
+            on_outcome(outcome)
 
 
 def evaluate_arm(
