@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.bus import PARTITIONS, measured_until, own_topics
 from benchmarks.command import run_alone
-from benchmarks.measure import Measured, Round, Stage
+from benchmarks.measure import Measurement, Round, Stage
 from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
 from benchmarks.peers.process import PeerProcess
 from benchmarks.stages import network
@@ -61,9 +61,9 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     recorded = recorded_windows()
     log = WindowsLog.of(recorded, model, size.users, size.windows, system_clock())
     logs = {ONE_BY_ONE: log.first(size.one_by_one_windows), IN_BATCHES: log.first(size.in_batches_windows)}
-    stage = Stage("inference", UNIT, peers={name: Measured() for name in logs}, limit=Measured())
+    stage = Stage("inference", UNIT, peers={name: Measurement() for name in logs}, limit=Measurement())
     assert stage.limit is not None
-    untransacted = Measured()
+    untransacted = Measurement()
     # A topic that was made a moment ago has a leader a moment later; the producer tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, tempfile.TemporaryDirectory(prefix="gaitway-") as folder:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from benchmarks.measure import Measured, Stage
+from benchmarks.measure import Measurement, Stage
 from benchmarks.network_process import BATCHES, NetworkResult
 from benchmarks.peers.process import PACKAGES
 from benchmarks.windows_log import TOLERANCE, InferenceDiffers, recorded_windows
@@ -46,8 +46,8 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
     Raises:
         InferenceDiffers: a contestant says something else of a window, or fails.
     """
-    stage = Stage("network", UNIT, peers={name: Measured() for name in (EAGER, EAGER_BATCHES, ONNX)})
-    by_batch: dict[tuple[str, int], Measured] = {}
+    stage = Stage("network", UNIT, peers={name: Measurement() for name in (EAGER, EAGER_BATCHES, ONNX)})
+    by_batch: dict[tuple[str, int], Measurement] = {}
     with tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
         windows = Path(folder) / "windows.msgpack"
         recorded = recorded_windows()[:WINDOWS]
@@ -59,7 +59,7 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
                 _check(module, peer, ours)
             for module, result in {OURS_MODULE: ours, **peers}.items():
                 for size, done in result.rounds.items():
-                    by_batch.setdefault((module, size), Measured()).rounds.append(done)
+                    by_batch.setdefault((module, size), Measurement()).rounds.append(done)
                 cost = ", ".join(f"{size}: {1e6 / done.per_core:.0f}" for size, done in result.rounds.items())
                 console.print(f"network, round {number}: {module}: us of CPU per window by batch size: {cost}")
     stage.ours.rounds = by_batch[OURS_MODULE, BATCH].rounds

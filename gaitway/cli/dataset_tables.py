@@ -7,7 +7,7 @@ from rich.table import Table
 
 from gaitway.tables import PLAIN_TABLE
 from shared.contracts.modality import MODALITY_NAMES
-from training.inspect import Inspected, Inspection
+from training.inspect import DataSummary, Inspection
 
 TOTAL = "total"
 
@@ -34,7 +34,7 @@ def render(inspection: Inspection) -> Iterator[RenderableType]:
     yield _make_gaps_table(total) if total.gap_count else "no gaps"
 
 
-def _make_minutes_table(inspection: Inspection, total: Inspected) -> Table:
+def _make_minutes_table(inspection: Inspection, total: DataSummary) -> Table:
     table = Table(title="Labelled minutes", **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
     _add_person_column(table, inspection)
     for name in [*(name.replace("_", " ") for name in inspection.activities), "all"]:
@@ -50,7 +50,7 @@ def _add_person_column(table: Table, inspection: Inspection) -> None:
     table.add_column("person", min_width=max(map(len, [*inspection.people, TOTAL]), default=0))
 
 
-def _make_coverage_table(inspection: Inspection, total: Inspected) -> Table:
+def _make_coverage_table(inspection: Inspection, total: DataSummary) -> Table:
     table = Table(
         title="Recorded minutes, 20 s windows, share of them that reach the model with a modality", **PLAIN_TABLE
     )
@@ -66,7 +66,7 @@ def _make_coverage_table(inspection: Inspection, total: Inspected) -> Table:
     return table
 
 
-def _make_gaps_table(total: Inspected) -> Table:
+def _make_gaps_table(total: DataSummary) -> Table:
     table = Table(title="Gaps", **PLAIN_TABLE)
     for name in ("modality", "reason", "count", "seconds"):
         table.add_column(name, justify="right" if name in ("count", "seconds") else "left")

@@ -137,7 +137,7 @@ def experiment(
     seed: Seed = 0,
     processes: Processes = 1,
 ) -> None:
-    """Train the paper's networks in 22 variants on one data set with nested folds; an interrupted run can be continued."""
+    """Train the paper's networks in 22 variants on one data set with nested folds; a run can be continued."""
     from training.experiment.run import Experiment, run_experiment
     from training.experiment.variants import ENCODERS
 

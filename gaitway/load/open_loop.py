@@ -24,7 +24,7 @@ _RETRYABLE = (0, 429, 500, 502, 503, 504)
 
 
 @dataclass(slots=True, eq=False)
-class Sent:
+class SendResults:
     """Results so far; ``latency_ms`` has one value per accepted upload."""
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -50,7 +50,7 @@ class OpenLoopSender:
         self._next = next(self._uploads, None)
         self._pool: Pool[Upload] = Pool(host, port, self._answered, ANSWER_WITHIN_S)
         self._retries: list[tuple[float, Upload]] = []
-        self.sent = Sent()
+        self.sent = SendResults()
 
     async def run(self, connections: int) -> None:
         """Send everything; returns when each upload is accepted or lost.

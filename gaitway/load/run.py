@@ -17,7 +17,7 @@ from rich.console import Console
 from gaitway.errors import CommandError
 from gaitway.load.check import EventCheck, ReceivedEvents
 from gaitway.load.fleet import Fleet, request_head
-from gaitway.load.open_loop import OpenLoopSender, Sent
+from gaitway.load.open_loop import OpenLoopSender, SendResults
 from gaitway.load.templates import PERIOD_MS, make_templates
 from shared.contracts.token import make_token
 from shared.runtime.clock import system_clock
@@ -132,7 +132,7 @@ async def _wait_for_events(check: EventCheck, steps: int) -> None:
     await asyncio.sleep(SETTLE_S)
 
 
-async def _print_progress(sent: Sent, seen: ReceivedEvents | None, console: Console) -> None:
+async def _print_progress(sent: SendResults, seen: ReceivedEvents | None, console: Console) -> None:
     """Print a line about the last seconds, every ``LINE_S``."""
     accepted = events = 0
     while True:
@@ -159,7 +159,7 @@ def _cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _summarise(options: LoadOptions, sent: Sent, check: EventCheck | None, cpu_s: float) -> dict[str, Any]:
+def _summarise(options: LoadOptions, sent: SendResults, check: EventCheck | None, cpu_s: float) -> dict[str, Any]:
     seconds = (options.steps + options.ramp_steps - 1) * PERIOD_MS / 1000
     summary: dict[str, Any] = {
         "watches": options.watches,

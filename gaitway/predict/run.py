@@ -10,7 +10,7 @@ from gaitway.predict.minutes import TITLE, Minutes
 from gaitway.predict.window_table import make_row, write_windows
 from shared.model.bundle import load_bundle
 from training.datasets import find_sources
-from training.unclassified import why_no_window
+from training.unclassified import explain_no_window
 
 
 def run_predict(
@@ -32,7 +32,7 @@ def run_predict(
         minutes.add(person, recordings, predictions)
         if windows is not None:
             rows += sorted(map(make_row, predictions), key=lambda cells: int(cells[1]))
-        reasons = "" if predictions else ": " + "; ".join(dict.fromkeys(map(why_no_window, recordings)))
+        reasons = "" if predictions else ": " + "; ".join(dict.fromkeys(map(explain_no_window, recordings)))
         console.print(f"{person}: {len(predictions)} windows{reasons}", soft_wrap=True)
     # Not as the table's title, which is folded to the width of the table.
     console.print(TITLE)
