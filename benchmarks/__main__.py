@@ -86,7 +86,7 @@ def summary(stages: list[Stage], fleets: list[end_to_end.Fleet]) -> dict[str, An
             {
                 "watches": fleet.watches,
                 "us_per_upload": fleet.us_per_upload,
-                "cpu_s_per_1000_watch_minutes": fleet.cpu_s_per_1000_watch_minutes,
+                "cpu_s_per_1000_watch_hours": fleet.cpu_s_per_1000_watch_hours,
                 "rss_mb": fleet.rss_mb,
                 "latency_by_stage_s": fleet.latency_by_stage_s,
                 "max_lag_s": fleet.max_lag_s,

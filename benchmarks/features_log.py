@@ -7,10 +7,10 @@ other users: what a user's windows must be is then computed once per pattern, of
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from gaitway.paths import RECORDINGS
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, WINDOW_MS
 from shared.contracts.samples import SampleRecord
 from shared.contracts.upload import to_records
@@ -22,7 +22,6 @@ from training.datasets.recording import Floats
 from training.offline import HOP_MS, assemble
 from training.upload_simulator import uploads
 
-RECORDINGS = Path(__file__).resolve().parents[1] / "examples" / "recordings"
 PATTERNS = 40
 DEVICE = "bench"
 

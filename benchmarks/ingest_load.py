@@ -8,10 +8,10 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.measure import Round, watch
-from gaitway.cli.operator import RECORDINGS
 from gaitway.load.fleet import Fleet, Upload, request_head
 from gaitway.load.open_loop import OpenLoopSender
-from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.load.templates import PERIOD_MS, make_templates
+from gaitway.paths import RECORDINGS
 from services.ingest.validation import decode_upload
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import decode_samples
@@ -31,7 +31,7 @@ class IngestDiffers(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What one contestant did: after the warm-up, uploads accepted and the answer's latencies in s."""
 
     round: Round
@@ -41,7 +41,7 @@ class Loaded:
 
 def templates() -> list[bytes]:
     """Uploads of real recordings; see gaitway.load.templates."""
-    return upload_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
+    return make_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
 
 
 def fleet_of(library: list[bytes], rate: int, host: str, port: int, jwt_key: str) -> Fleet:
@@ -57,7 +57,7 @@ def body(fleet: Fleet, upload: Upload) -> bytes:
     return fleet.request(upload).partition(b"\r\n\r\n")[2]
 
 
-async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> Loaded:
+async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> LoadResult:
     """Send ``steps`` uploads of each watch; CPU and latency count from the second on, which finds everything warm.
 
     Raises:
@@ -74,7 +74,7 @@ async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> Load
     if sent.accepted != steps * len(fleet) or sent.retries:
         raise IngestDiffers(f"of {steps * len(fleet)} uploads {sent.accepted} were accepted: {dict(sent.statuses)}")
     p50_s, p99_s = np.percentile(np.array(sent.latency_ms[warm:]), (50, 99)) / 1000
-    return Loaded(stopwatch.round(sent.accepted - warm), float(p50_s), float(p99_s))
+    return LoadResult(stopwatch.round(sent.accepted - warm), float(p50_s), float(p99_s))
 
 
 async def check(kafka: str, prefix: str, partitions: int, fleet: Fleet, steps: int) -> None:

@@ -29,7 +29,7 @@ class Round:
 
 
 @dataclass(slots=True)
-class Measured:
+class Measurement:
     """All rounds of one contestant; ``extra`` holds what else was seen of it, such as latencies."""
 
     rounds: list[Round] = field(default_factory=list)
@@ -58,9 +58,9 @@ class Stage:
 
     name: str
     unit: str
-    ours: Measured = field(default_factory=Measured)
-    peers: dict[str, Measured] = field(default_factory=dict)
-    limit: Measured | None = None
+    ours: Measurement = field(default_factory=Measurement)
+    peers: dict[str, Measurement] = field(default_factory=dict)
+    limit: Measurement | None = None
 
     def ratios(self) -> dict[str, float]:
         """Ours over each peer, and over the "limit", per core: above 1 is faster."""

@@ -17,9 +17,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stages.end_to_end import MODEL, RAMP_S, load_options
+from benchmarks.stages.end_to_end import RAMP_S, load_options
 from gaitway.demo.stack import EMBEDDED, running_stack
 from gaitway.load.run import passed, run_load
+from gaitway.paths import DEFAULT_MODEL
 
 OUT = Path("build/soak.json")
 EVERY_S = 15.0
@@ -27,7 +28,7 @@ EVERY_S = 15.0
 
 def soak(watches: int, minutes: float, console: Console) -> dict[str, Any]:
     """The load's summary, the samples (MB by process) and the growth in MB per hour."""
-    with running_stack(EMBEDDED, EMBEDDED, model=MODEL, grace_s=60.0) as stack:
+    with running_stack(EMBEDDED, EMBEDDED, model=DEFAULT_MODEL, grace_s=60.0) as stack:
         pids = {**stack.pids, "load": psutil.Process().pid}
         at_s: list[float] = []
         rss_mb: dict[str, list[float]] = {name: [] for name in pids}

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from numpy.typing import NDArray
 
 from benchmarks.bus import PARTITIONS
-from benchmarks.features_log import RECORDINGS
 from benchmarks.features_topics import BATCH_BYTES
+from gaitway.paths import RECORDINGS
 from shared.contracts.topics import EVENTS, WINDOWS
 from shared.contracts.users import partition_of
 from shared.contracts.window import WindowRecord
@@ -23,8 +22,6 @@ from shared.model.bundle import LoadedModel
 from training.datasets import find_sources
 from training.offline import HOP_MS, offline_windows
 
-ROOT = Path(__file__).resolve().parents[1]
-MODEL = ROOT / "models" / "default"
 TOLERANCE = 1e-4
 """Of a probability: float32 in another order of operations, and nothing more."""
 _RECEIVED_AFTER_MS = 21_000

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from benchmarks.network_process import contend
-from benchmarks.windows_log import MODEL
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.window import WindowRecord
 from shared.model.bundle import WEIGHTS, read_manifest
 from shared.model.network import BASELINE, FusionNetwork
@@ -49,7 +49,7 @@ class EagerNetwork:
 
 def main() -> None:
     torch.set_num_threads(1)
-    contend(EagerNetwork(MODEL).predict)
+    contend(EagerNetwork(DEFAULT_MODEL).predict)
 
 
 if __name__ == "__main__":

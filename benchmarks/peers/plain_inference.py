@@ -22,7 +22,7 @@ import torch
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from benchmarks.peers.eager_network import EagerNetwork
-from benchmarks.windows_log import MODEL
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.event import SOURCE, TYPE
 from shared.contracts.labels import HAR2, MOVEMENT
 from shared.contracts.modality import WINDOW_MS
@@ -55,7 +55,7 @@ class PlainSettings:
 
 async def serve(settings: PlainSettings) -> None:
     """Classify until the process is ended."""
-    model = EagerNetwork(MODEL)
+    model = EagerNetwork(DEFAULT_MODEL)
     consumer = AIOKafkaConsumer(
         settings.input, bootstrap_servers=settings.kafka, group_id=settings.group, auto_offset_reset="earliest"
     )

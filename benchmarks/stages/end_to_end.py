@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import psutil
@@ -23,9 +22,8 @@ from benchmarks.measure import cpu_seconds
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.load.run import LoadOptions, passed, run_load
 from gaitway.load.templates import PERIOD_MS
+from gaitway.paths import DEFAULT_MODEL, RECORDINGS
 
-MODEL = Path("models/default")
-RECORDINGS = Path("examples/recordings")
 FLEETS = (1_000, 5_000, 10_000, 15_000, 20_000)
 GOAL_P99_S = 1.0
 RAMP_S = 30.0
@@ -62,9 +60,9 @@ class Fleet:
         return {name: cores / uploads_per_s * 1e6 for name, cores in self.cores.items()}
 
     @property
-    def cpu_s_per_1000_watch_minutes(self) -> float:
+    def cpu_s_per_1000_watch_hours(self) -> float:
         """Of all processes together."""
-        return sum(self.cores.values()) * 60 * 1000 / self.watches
+        return sum(self.cores.values()) * 3600 * 1000 / self.watches
 
     @property
     def p99_s(self) -> float:
@@ -88,7 +86,9 @@ def run(
     found = []
     for watches in fleets:
         console.print(f"{watches} watches for {minutes:g} min", soft_wrap=True)
-        with running_stack(EMBEDDED, EMBEDDED, model=MODEL, grace_s=60.0, features_workers=features_workers) as stack:
+        with running_stack(
+            EMBEDDED, EMBEDDED, model=DEFAULT_MODEL, grace_s=60.0, features_workers=features_workers
+        ) as stack:
             found.append(_run_fleet(stack, watches, minutes, ramp_s, console))
         last = found[-1]
         console.print(f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload", soft_wrap=True)

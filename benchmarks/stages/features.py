@@ -21,7 +21,7 @@ from benchmarks.command import run_alone
 from benchmarks.features_check import check, closed_by_time
 from benchmarks.features_log import FeaturesLog, features_log
 from benchmarks.features_topics import JSON_WINDOWS, write_json_topics, write_watch_topics
-from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.measure import Measurement, Round, Stage, watch
 from benchmarks.peers.features_job import HOP_MS
 from benchmarks.peers.features_settings import PeerSettings
 from benchmarks.peers.process import PeerProcess
@@ -68,7 +68,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     size = size or Size()
     log = features_log(size.watches, size.seconds, system_clock())
     peer_logs = {QUIX: log.first(size.quix_watches), FAUST: log.first(size.faust_watches)}
-    stage = Stage("features", UNIT, peers={name: Measured() for name in PEERS}, limit=Measured())
+    stage = Stage("features", UNIT, peers={name: Measurement() for name in PEERS}, limit=Measurement())
     assert stage.limit is not None
     # A topic that was made a moment ago has a leader a moment later; the producer tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -83,13 +83,13 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
                 peer.rounds.append(_peer(name, kafka, inputs[name], peer_logs[name]))
             stage.limit.rounds.append(_limit(log, size.limit_windows))
             for name, measured in {"gaitway": stage.ours, **stage.peers, "limit": stage.limit}.items():
-                _tell(console, number, name, measured.rounds[-1])
+                _print_round(console, number, name, measured.rounds[-1])
     for measured in (stage.ours, *stage.peers.values(), stage.limit):
         measured.extra["windows_per_core"] = measured.per_core / HOP_S
     return stage
 
 
-def _tell(console: Console, number: int, name: str, done: Round) -> None:
+def _print_round(console: Console, number: int, name: str, done: Round) -> None:
     console.print(
         f"features, round {number}: {name}: {done.per_core:,.0f} {UNIT} ({done.per_core / HOP_S:,.0f} windows) "
         f"per CPU second, {done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU"

@@ -19,20 +19,15 @@ from rich.console import Console
 
 from benchmarks.bus import PARTITIONS, measured_until, own_topics
 from benchmarks.command import run_alone
-from benchmarks.measure import Measured, Round, Stage
+from benchmarks.measure import Measurement, Round, Stage
 from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
 from benchmarks.peers.process import PeerProcess
 from benchmarks.stages import network
-from benchmarks.windows_log import (
-    MODEL,
-    ROOT,
-    WindowsLog,
-    recorded_windows,
-    write_windows,
-)
+from benchmarks.windows_log import WindowsLog, recorded_windows, write_windows
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker
 from gaitway.embedded.process import ServerProcess
+from gaitway.paths import DEFAULT_MODEL, PROJECT
 from shared.contracts.topics import EVENTS, WINDOWS
 from shared.kafka.admin import ensure_topics
 from shared.model.bundle import load_bundle
@@ -63,13 +58,13 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
         StackError: a part cannot start.
     """
     size = size or Size()
-    model = load_bundle(MODEL)
+    model = load_bundle(DEFAULT_MODEL)
     recorded = recorded_windows()
     log = WindowsLog.of(recorded, model, size.users, size.windows, system_clock())
     logs = {ONE_BY_ONE: log.first(size.one_by_one_windows), IN_BATCHES: log.first(size.in_batches_windows)}
-    stage = Stage("inference", UNIT, peers={name: Measured() for name in logs}, limit=Measured())
+    stage = Stage("inference", UNIT, peers={name: Measurement() for name in logs}, limit=Measurement())
     assert stage.limit is not None
-    untransacted = Measured()
+    untransacted = Measurement()
     # A topic that was made a moment ago has a leader a moment later; the producer tries again.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
@@ -113,11 +108,11 @@ class UntransactedProcess(ServiceProcess):
         return [sys.executable, "-m", "benchmarks.untransacted_inference"]
 
     def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), "PYTHONPATH": str(ROOT)}
+        return {**super()._environment(), "PYTHONPATH": str(PROJECT)}
 
 
 def _service(name: str, kafka: str, prefix: str) -> ServerProcess:
-    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": MODEL}
+    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": DEFAULT_MODEL}
     return (UntransactedProcess if name == UNTRANSACTED else ServiceProcess)("inference", environment)
 
 

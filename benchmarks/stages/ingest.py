@@ -19,8 +19,8 @@ from rich.console import Console
 
 from benchmarks.bus import PARTITIONS, own_topics
 from benchmarks.command import run_alone
-from benchmarks.ingest_load import CONNECTIONS, Loaded, body, check, fleet_of, load, templates
-from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.ingest_load import CONNECTIONS, LoadResult, body, check, fleet_of, load, templates
+from benchmarks.measure import Measurement, Round, Stage, watch
 from benchmarks.peers.gateway_settings import GatewaySettings
 from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
@@ -60,10 +60,10 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """
     size = size or Size()
     library = templates()
-    stage = Stage("ingest", UNIT, peers={FASTAPI: Measured()}, limit=Measured())
+    stage = Stage("ingest", UNIT, peers={FASTAPI: Measurement()}, limit=Measurement())
     assert stage.limit is not None
     high = f"at {size.high_rate}/s"
-    answers: dict[str, list[Loaded]] = {"gaitway": [], FASTAPI: [], high: []}
+    answers: dict[str, list[LoadResult]] = {"gaitway": [], FASTAPI: [], high: []}
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker:
         kafka = broker.bootstrap_servers
@@ -71,11 +71,11 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
             for name, loads in answers.items():
                 rate = size.high_rate if name == high else size.rate
                 loads.append(_measure(name, kafka, library, rate, size.steps))
-                _tell(
+                _print_round(
                     console, number, name, loads[-1].round, f"p50 {loads[-1].p50_s:.3f} s p99 {loads[-1].p99_s:.3f} s"
                 )
             stage.limit.rounds.append(_limit(kafka, library, size.high_rate, size.steps))
-            _tell(console, number, "limit", stage.limit.rounds[-1], "")
+            _print_round(console, number, "limit", stage.limit.rounds[-1], "")
     for name, measured in (("gaitway", stage.ours), (FASTAPI, stage.peers[FASTAPI])):
         measured.rounds = [each.round for each in answers[name]]
         measured.extra |= _latencies(answers[name])
@@ -84,21 +84,21 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     return stage
 
 
-def _latencies(loads: list[Loaded]) -> dict[str, float]:
+def _latencies(loads: list[LoadResult]) -> dict[str, float]:
     return {
         "p50_s": statistics.median(each.p50_s for each in loads),
         "p99_s": statistics.median(each.p99_s for each in loads),
     }
 
 
-def _tell(console: Console, number: int, name: str, done: Round, latency: str) -> None:
+def _print_round(console: Console, number: int, name: str, done: Round, latency: str) -> None:
     console.print(
         f"ingest, round {number}: {name}: {done.per_core:,.0f} {UNIT} per CPU second ({1e6 / done.per_core:.0f} us), "
         f"{done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU {latency}"
     )
 
 
-def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> Loaded:
+def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> LoadResult:
     """One contestant on topics of its own, under load."""
     jwt_key = secrets.token_urlsafe(32)
     with own_topics(kafka) as prefix:

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY
 
 from gaitway.canary.run import Canary
 from gaitway.canary.settings import CanarySettings
-from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
+from gaitway.paths import DEFAULT_MODEL
 from shared.kafka.health import ConsumerHealth
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, terminate, until
 
@@ -81,7 +81,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, kafka: str, redis_url: st
     """
     prefix = f"t{secrets.token_hex(4)}-"
     names = {"topic_prefix": prefix, "redis_prefix": prefix, "kafka": kafka, "redis": redis_url}
-    with Pipeline(tmp_path_factory.mktemp("pipeline"), model=MODEL, grace_s=60, **names) as pipeline:
+    with Pipeline(tmp_path_factory.mktemp("pipeline"), model=DEFAULT_MODEL, grace_s=60, **names) as pipeline:
         yield pipeline
 
 

@@ -64,7 +64,7 @@ def test_sources_are_the_records_that_made_the_window():
     found = recomputed(uploads, arrivals_ms, ["u", "other", "u", "u", "u", "u"])
     mine = [(s.seq, s.samples) for s in found.sources if s.topic == "watch.heart_rate"]
     assert mine == [(1, 5), (1, 5), (2, 10), (3, 5)]
-    assert [found.samples(name) for name in ("accelerometer", "heart_rate", "steps")] == [500, 20, 20]
+    assert [found.count_samples(name) for name in ("accelerometer", "heart_rate", "steps")] == [500, 20, 20]
     assert {(s.partition, s.log_ms) for s in found.sources if s.seq == 3} == {(3, BASE_MS + 40_000)}
 
     alone = fold(

@@ -59,11 +59,18 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     out = tmp_path / "ablation.jsonl"
 
     def run(seeds):
-        reported = []
+        outcomes = []
         run_ablation(
-            out, made_up(3), CLASSES, seeds=seeds, steps=600, processes=1, arms=["whole", "gated"], tell=reported.append
+            out,
+            made_up(3),
+            CLASSES,
+            seeds=seeds,
+            steps=600,
+            processes=1,
+            arms=["whole", "gated"],
+            on_outcome=outcomes.append,
         )
-        return [(each.arm, each.seed) for each in reported]
+        return [(each.arm, each.seed) for each in outcomes]
 
     assert run([0]) == [("whole", 0), ("gated", 0)]
     with out.open("ab") as file:

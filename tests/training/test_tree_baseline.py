@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.synthetic_samples import CLASSES, made_up
 from training.evaluation import tree_baseline
-from training.evaluation.corruption import turned_180
+from training.evaluation.corruption import turn_180
 from training.evaluation.evaluate import fold_of_people
 from training.evaluation.hand_crafted import window_features
 from training.evaluation.tree_baseline import TreeModel, cross_validate, leave_one_dataset_out
@@ -71,7 +71,7 @@ def test_overlapping_windows_and_other_activities_are_evaluated_and_not_trained_
 
 def test_mirrored_trees_do_not_care_how_the_watch_is_turned():
     samples = made_up(people=4, each=6)
-    features, turned = window_features(samples), window_features(turned_180(samples))
+    features, turned = window_features(samples), window_features(turn_180(samples))
     model = TreeModel("boosted", CLASSES).fit(features, samples.activity)
     np.testing.assert_allclose(model.probabilities(features), model.probabilities(turned), atol=0.05)
     np.testing.assert_allclose(model.probabilities(features).sum(axis=1), 1)

@@ -9,7 +9,7 @@ import pytest
 from tests.recordings import wrist
 from training.datasets import Recording, read_recording
 from training.offline import offline_windows
-from training.unclassified import why_no_window
+from training.unclassified import explain_no_window
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def recording(tmp_path: Path) -> Recording:
 
 def why(recording: Recording) -> str:
     assert not list(offline_windows([recording]))
-    return why_no_window(recording)
+    return explain_no_window(recording)
 
 
 def kept(recording: Recording, samples: np.ndarray) -> Recording:
@@ -36,7 +36,7 @@ def test_short_recording_is_too_short(recording: Recording) -> None:
 
 def test_recording_with_gaps_is_too_short_between_them(recording: Recording) -> None:
     with_gaps = kept(recording, np.arange(len(recording.accelerometer_t_ms)) % 400 < 360)
-    assert why(with_gaps).startswith("too short: 14.4 s of acceleration without a hole over 1 s")
+    assert why(with_gaps).startswith("too short: 14.4 s of acceleration with no dropout over 1 s")
 
 
 def test_low_rate_is_too_few_samples(recording: Recording) -> None:

@@ -263,7 +263,7 @@ def test_a_demo_that_ends_early_leaves_nothing(
     line = next((line for line in demo.stdout if "uploads" in line), "")
     assert line, "the demo has ended by itself"
     started = children(demo.pid)
-    # Kafka, Valkey and three services, each with its guard.
+    # Kafka, Valkey and three services, each with its watchdog.
     assert len(started) >= 10
     os.killpg(demo.pid, blow)
     code = demo.wait(GONE_S)

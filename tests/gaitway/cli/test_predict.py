@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaitway.predict.run import predict
+from gaitway.predict.classify import predict
 from shared.model.bundle import load_bundle
 from tests.bundles import random_bundle
 from tests.gaitway.cli.command import failure, gaitway_here
@@ -96,7 +96,7 @@ def test_details_are_what_the_source_calls_it(bundle: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"seconds": 12}, "too short: 12.0 s of acceleration without a hole over 1 s"),
+        ({"seconds": 12}, "too short: 12.0 s of acceleration with no dropout over 1 s"),
         ({"rate_hz": 2, "seconds": 60}, "too few samples: the accelerometer's are 500 ms apart"),
     ],
     ids=["short", "slow"],
