@@ -1,4 +1,4 @@
-"""The ingest stage's load: a fleet of `gaitway load` in open loop, and a check of what has become of its uploads."""
+"""The ingest stage's load: a fleet of `gaitway load` in open loop, and a check of the resulting records."""
 
 import asyncio
 import secrets
@@ -27,12 +27,12 @@ CHECKED_WATCHES = 20
 
 
 class IngestDiffers(Exception):
-    """A contestant has not taken every upload, or has written something else."""
+    """A contestant has not accepted every upload, or has written other data."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What one contestant did: after the warm-up, uploads accepted and the answer's latencies in s."""
+    """Results of one contestant after the warm-up: uploads accepted, and latencies of the answers in s."""
 
     round: Round
     p50_s: float
@@ -44,8 +44,8 @@ def templates() -> list[bytes]:
     return make_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
 
 
-def fleet_of(library: list[bytes], rate: int, host: str, port: int, jwt_key: str) -> Fleet:
-    """Watches that upload ``rate`` times a second together, from a second hence."""
+def make_fleet(library: list[bytes], rate: int, host: str, port: int, jwt_key: str) -> Fleet:
+    """Make a fleet that uploads ``rate`` times a second in total, starting in a second."""
     name = secrets.token_hex(3)
     users = [f"bench-{name}-{number}" for number in range(rate * PERIOD_MS // 1000)]
     request_heads = [request_head(host, port, make_token(jwt_key, user)) for user in users]
@@ -58,7 +58,7 @@ def body(fleet: Fleet, upload: Upload) -> bytes:
 
 
 async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> LoadResult:
-    """Send ``steps`` uploads of each watch; CPU and latency count from the second on, which finds everything warm.
+    """Send ``steps`` uploads of each watch; CPU and latency count from the second upload, after the warm-up.
 
     Raises:
         IngestDiffers: an upload was not accepted, or not at once.
@@ -78,7 +78,7 @@ async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> Load
 
 
 async def check(kafka: str, prefix: str, partitions: int, fleet: Fleet, steps: int) -> None:
-    """Every upload has its three records, and those of some watches hold what was sent.
+    """Check that every upload has its three records, and that those of some watches hold the sent data.
 
     Raises:
         IngestDiffers: they do not.

@@ -1,7 +1,7 @@
 """The trained network in torch's eager mode, as pytorch.org/tutorials/beginner/saving_loading_models.html has it.
 
-Weights loaded into the module, ``eval()``, one call a batch. Nothing is folded, no layout is chosen, no memory is kept.
-How the encoder's spectrum is computed is part of the network's definition, so the peer has that too.
+Weights loaded into the module, ``eval()``, one call a batch. Without folding, a special memory format or reused
+buffers. How the encoder's spectrum is computed is part of the network's definition, so the peer has that too.
 
     python -m benchmarks.peers.eager_network WINDOWS RESULT SECONDS
 """

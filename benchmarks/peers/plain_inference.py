@@ -2,7 +2,7 @@
 
 PEER_BATCH=1 is the loop of aiokafka.readthedocs.io/en/stable/consumer.html: ``getone``, one window through the network,
 ``json.dumps``, ``send``. A larger one is "Getting messages in batches" of the same page: ``getmany``, as many windows
-through the network at once. Offsets are committed by themselves, its default; so is acks=1. The event is Gaitway's:
+through the network at once. Offsets are committed automatically and acks=1, both defaults. The event is Gaitway's:
 CloudEvents in Kafka's binary mode, the same data; its id is random. Left out: transactions, the ledger and with them
 exactly once, dead letters, metrics, health, abstention, the model off the event loop.
 

@@ -4,7 +4,7 @@
 
 One upload is 5 s of one watch, 2 KB of JSON, acknowledged by all replicas. Gaitway and FastAPI get the same open-loop
 load at a rate that FastAPI can hold, Gaitway also a higher one; the limit runs at full speed. Each watch's first upload
-warms up; every upload must be in Kafka in the end, and what some of the records hold is compared with what was sent.
+is the warm-up. At the end every upload must be in Kafka, and some records are compared with the sent data.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import uvloop
 from rich.console import Console
 
-from benchmarks.bus import PARTITIONS, own_topics
+from benchmarks.bus import PARTITIONS, temporary_topics
 from benchmarks.command import run_alone
-from benchmarks.ingest_load import CONNECTIONS, LoadResult, body, check, fleet_of, load, templates
+from benchmarks.ingest_load import CONNECTIONS, LoadResult, body, check, load, make_fleet, templates
 from benchmarks.measure import Measurement, Round, Stage, watch
 from benchmarks.peers.gateway_settings import GatewaySettings
 from benchmarks.peers.process import PeerProcess
@@ -39,7 +39,7 @@ UNIT = "uploads"
 HOST = "127.0.0.1"
 FASTAPI = "FastAPI, pydantic, aiokafka"
 LINGER_MS = 20
-"""Of all: how long records are collected for a batch."""
+"""Linger time of all contestants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """Measure all contestants in turn, ``rounds`` times.
 
     Raises:
-        IngestDiffers: one of them does not do the job.
+        IngestDiffers: a contestant's output is wrong.
         StackError: a part cannot start.
     """
     size = size or Size()
@@ -101,11 +101,11 @@ def _print_round(console: Console, number: int, name: str, done: Round, latency:
 def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> LoadResult:
     """One contestant on topics of its own, under load."""
     jwt_key = secrets.token_urlsafe(32)
-    with own_topics(kafka) as prefix:
+    with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
         server, port = (_peer if name == FASTAPI else _ours)(kafka, prefix, jwt_key)
         with server:
-            fleet = fleet_of(library, rate, HOST, port, jwt_key)
+            fleet = make_fleet(library, rate, HOST, port, jwt_key)
             done = uvloop.run(load(server.pid, fleet, HOST, port, steps))
         asyncio.run(check(kafka, prefix, PARTITIONS, fleet, steps))
     return done
@@ -125,14 +125,14 @@ def _peer(kafka: str, prefix: str, jwt_key: str) -> tuple[ServerProcess, int]:
 
 
 def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
-    """Decoding, packing and producing in this process, as fast as it goes."""
-    with own_topics(kafka) as prefix:
+    """Decoding, packing and producing in this process, as fast as possible."""
+    with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
         jwt_key = secrets.token_urlsafe(32)
         settings = IngestSettings(
             kafka=kafka, topic_prefix=prefix, partitions=PARTITIONS, jwt_key=jwt_key, linger_ms=LINGER_MS
         )
-        fleet = fleet_of(library, rate, HOST, 0, jwt_key)
+        fleet = make_fleet(library, rate, HOST, 0, jwt_key)
         uploads = list(fleet.uploads(steps))
         bodies = [(fleet.users[upload.watch], body(fleet, upload)) for upload in uploads]
         return uvloop.run(_published(settings, bodies, len(fleet)))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.stages.network --rounds 3
 
-Each is a process with one thread, in turn, on the same windows of real recordings. The stage's figure is that of
+Each runs as a process with one thread on the same windows of real recordings. The stage's figure is that of
 batches of 32, against eager torch with one window at a time and ONNX Runtime with the same batches; ``extra`` has all.
 """
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks.measure import Measurement, Stage
 from benchmarks.network_process import BATCHES, NetworkResult
 from benchmarks.peers.process import PACKAGES
-from benchmarks.windows_log import TOLERANCE, InferenceDiffers, recorded_windows
+from benchmarks.windows_log import TOLERANCE, InferenceDiffers, read_recorded_windows
 from gaitway.paths import PROJECT
 
 UNIT = "windows"
@@ -44,13 +44,13 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
     """Measure all contestants in turn, ``rounds`` times, ``seconds`` for each batch size.
 
     Raises:
-        InferenceDiffers: a contestant says something else of a window, or fails.
+        InferenceDiffers: a contestant's probabilities differ, or it fails.
     """
     stage = Stage("network", UNIT, peers={name: Measurement() for name in (EAGER, EAGER_BATCHES, ONNX)})
     by_batch: dict[tuple[str, int], Measurement] = {}
     with tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
         windows = Path(folder) / "windows.msgpack"
-        recorded = recorded_windows()[:WINDOWS]
+        recorded = read_recorded_windows()[:WINDOWS]
         windows.write_bytes(msgspec.msgpack.encode([window.encode() for window in recorded]))
         for number in range(1, rounds + 1):
             ours = contestant(OURS_MODULE, windows, seconds)

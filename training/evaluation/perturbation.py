@@ -120,7 +120,7 @@ SINGLE: dict[str, tuple[str, Perturb]] = {
     "two seconds of 25 bpm": ("heart_rate", with_heart_rate(25, 2_000)),
     "65,535 steps at once": ("steps", with_steps(65_535)),
     "30 steps at once": ("steps", with_steps(30)),
-    "a total that begins anew": ("steps", with_step_resets),
+    "a total that starts again": ("steps", with_step_resets),
     "one sample of 17 g": ("accelerometer", with_acceleration(17_000)),
     "one sample of -8 g": ("accelerometer", with_acceleration(-8_000)),
     "one sample of 4 g": ("accelerometer", with_acceleration(4_000)),
@@ -163,15 +163,15 @@ def with_heart_rates(recordings: Iterable[Recording]) -> list[Recording]:
     """
     recordings = list(recordings)
     lenders = [recording for recording in recordings if (recording.heart_rate_bpm > 0).sum() > 300]
-    planted = []
+    imputed = []
     for number, recording in enumerate(recordings):
         if not lenders or len(recording.heart_rate_bpm):
-            planted.append(recording)
+            imputed.append(recording)
             continue
         bpm = lenders[number % len(lenders)].heart_rate_bpm
         t_ms = np.arange(np.ceil(recording.accelerometer_t_ms[0]), recording.accelerometer_t_ms[-1], 1000.0)
-        planted.append(replace(recording, heart_rate_t_ms=t_ms, heart_rate_bpm=np.resize(bpm, len(t_ms))))
-    return planted
+        imputed.append(replace(recording, heart_rate_t_ms=t_ms, heart_rate_bpm=np.resize(bpm, len(t_ms))))
+    return imputed
 
 
 def movements(
