@@ -429,7 +429,7 @@ def test_a_user_who_is_forgotten_and_comes_back() -> None:
 
 
 def same(a: AssemblyResult, b: AssemblyResult) -> bool:
-    return [fields(w) for w in a.windows] == [fields(w) for w in b.windows] and (a.gaps, a.slots) == (b.gaps, b.slots)
+    return [fields(w) for w in a.windows] == [fields(w) for w in b.windows] and (a.gaps, a.final) == (b.gaps, b.final)
 
 
 def fields(window: ClosedWindow) -> tuple[object, ...]:
