@@ -105,7 +105,7 @@ def test_a_window_closes_with_the_last_part_that_its_upload_announced() -> None:
         np.testing.assert_array_equal(window.signals[name].values, samples.samples)
         assert window.signals[name].coverage == 1.0
     assert closed.gaps == []
-    assert closed.slots == [("u", DEVICE, BASE_MS)]
+    assert closed.final == [("u", DEVICE, BASE_MS)]
 
 
 def test_the_newest_receipt_counts_whatever_came_last() -> None:
@@ -232,7 +232,7 @@ def test_without_an_accelerometer_that_passes_there_is_no_window_but_a_gap() -> 
     assert closed.windows == []
     assert gaps(closed)[1:] == [("accelerometer", 0, 20, "coverage")]
     assert closed.gaps[1].coverage == pytest.approx(0.76, abs=0.01)
-    assert [start - BASE_MS for _, _, start in closed.slots] == [20_000, 0]
+    assert [start - BASE_MS for _, _, start in closed.final] == [20_000, 0]
 
 
 # Final, late
@@ -243,7 +243,7 @@ def test_a_closed_window_is_final_and_what_comes_later_is_counted() -> None:
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.tick(GRACE_MS)  # closes the two halves, [-10, 10) and [10, 30), as well
     closed = feed.send(GRACE_MS + 1, part("accelerometer", 5_000, 8_000, seq=1))
-    assert closed.windows == closed.gaps == closed.slots == []
+    assert closed.windows == closed.gaps == closed.final == []
     assert closed.late_samples == {"accelerometer": 75}
     assert feed.assembler.open_windows == 0
 
@@ -276,7 +276,7 @@ def test_closed_slots_survive_a_restart() -> None:
     feed = Feed()
     closed = feed.send(0, part("accelerometer", 0, 20_000))
     slots = feed.assembler.final_windows("u")[DEVICE]
-    assert {start for _, _, start in closed.slots} == {BASE_MS}
+    assert {start for _, _, start in closed.final} == {BASE_MS}
     again = Feed()
     again.assembler.restore_final("u", DEVICE, FinalWindows(HOP_MS, slots.hours))
     assert starts_s(again.send(0, part("accelerometer", 0, 20_000))) == []
@@ -429,7 +429,7 @@ def test_a_user_who_is_forgotten_and_comes_back() -> None:
 
 
 def same(a: AssemblyResult, b: AssemblyResult) -> bool:
-    return [fields(w) for w in a.windows] == [fields(w) for w in b.windows] and (a.gaps, a.slots) == (b.gaps, b.slots)
+    return [fields(w) for w in a.windows] == [fields(w) for w in b.windows] and (a.gaps, a.final) == (b.gaps, b.final)
 
 
 def fields(window: ClosedWindow) -> tuple[object, ...]:

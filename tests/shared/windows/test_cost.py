@@ -135,6 +135,6 @@ def test_closing_a_window_costs_what_the_window_holds() -> None:
 
 def test_a_fold_comes_in_parts_of_a_bounded_size() -> None:
     folded = LogRecord(BASE_MS, 1, 0, "u", record("heart_rate", 0, 86_400))
-    sizes = [len(part.slots) for part in Assembler(HOP_MS, GRACE_MS).fold_in_parts(folded)]
+    sizes = [len(part.final) for part in Assembler(HOP_MS, GRACE_MS).fold_in_parts(folded)]
     assert sum(sizes) == 86_400 // 10 + 1
     assert max(sizes) <= PART_WINDOWS
