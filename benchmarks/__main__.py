@@ -1,4 +1,4 @@
-"""`make bench`: every stage in turn, a table on the screen, all numbers in build/bench.json."""
+"""`make bench`: run every stage, print tables and write all numbers to build/bench.json."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ STAGES = {"ingest": ingest.run, "features": features.run, "network": network.run
 
 
 def main() -> int:
-    """Exit code 0 once everything is measured."""
+    """Run all stages; exit code 0 when everything is measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stages", default=",".join([*STAGES, "end_to_end"]))
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def stage_table(stage: Stage) -> Table:
-    """Ours, the peers, the limit: per core with the spread over rounds, per second, and the ratio."""
+    """Gaitway, the peers and the limit: per core with the spread over rounds, per second, and the ratio."""
     shown = Table("", f"{stage.unit} per core", "least and most", "per second", "ours / this", title=stage.name)
     ratios = stage.ratios()
     others = stage.peers | ({"limit": stage.limit} if stage.limit else {})
@@ -86,7 +86,7 @@ def summary(stages: list[Stage], fleets: list[end_to_end.Fleet]) -> dict[str, An
             {
                 "watches": fleet.watches,
                 "us_per_upload": fleet.us_per_upload,
-                "cpu_s_per_1000_watch_minutes": fleet.cpu_s_per_1000_watch_minutes,
+                "cpu_s_per_1000_watch_hours": fleet.cpu_s_per_1000_watch_hours,
                 "rss_mb": fleet.rss_mb,
                 "latency_by_stage_s": fleet.latency_by_stage_s,
                 "max_lag_s": fleet.max_lag_s,

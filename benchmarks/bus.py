@@ -1,4 +1,4 @@
-"""What all stages do with Kafka: topics of a round's own, and reading an output topic until all of it is there."""
+"""Kafka helpers of all stages: topics of a single round, and reading an output topic until it is complete."""
 
 import asyncio
 import secrets
@@ -18,24 +18,24 @@ SILENCE_S = 60.0
 
 
 class OutputMissing(Exception):
-    """A contestant does not write all that it should, or all of it at once."""
+    """A contestant does not write all records, or writes all of them at once."""
 
 
-def new_prefix() -> str:
-    """For the names of topics that nobody else has."""
+def make_prefix() -> str:
+    """Make a unique prefix of topic names."""
     return f"bench-{secrets.token_hex(4)}-"
 
 
 @contextmanager
-def own_topics(kafka: str) -> Iterator[str]:
-    """A prefix whose topics are deleted afterwards."""
-    prefix = new_prefix()
+def temporary_topics(kafka: str) -> Iterator[str]:
+    """Yield a prefix, and delete its topics afterwards."""
+    prefix = make_prefix()
     yield prefix
     asyncio.run(delete_topics(kafka, prefix))
 
 
-async def reader_of(kafka: str, topic: str) -> AIOKafkaConsumer:
-    """A consumer of what is committed in the whole topic, from its beginning, in no group."""
+async def open_reader(kafka: str, topic: str) -> AIOKafkaConsumer:
+    """Open a consumer of the committed records of a topic, from its beginning, without a group."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         auto_offset_reset="earliest",
@@ -48,7 +48,7 @@ async def reader_of(kafka: str, topic: str) -> AIOKafkaConsumer:
 
 
 async def delete_topics(kafka: str, prefix: str) -> None:
-    """Remove every topic that was made for a prefix, changelogs included: a round's logs are large."""
+    """Delete all topics of a prefix, including changelogs, because a round's logs are large."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
@@ -57,15 +57,15 @@ async def delete_topics(kafka: str, prefix: str) -> None:
         await admin.close()
 
 
-async def measured_until(
+async def measure_until(
     kafka: str, topic: str, process: ServerProcess, count: int
 ) -> tuple[Round, list[ConsumerRecord]]:
-    """Read a topic until ``count`` records are there; what the process took for those after the first tenth.
+    """Read ``count`` records of a topic; returns the process's cost of those after the first tenth.
 
-    A service publishes batch by batch: the moment a batch is seen, what it took is spent and the next has just begun.
+    A service publishes in batches, so its cost is measured when a batch appears and the next has just begun.
     """
     found: list[ConsumerRecord] = []
-    consumer = await reader_of(kafka, topic)
+    consumer = await open_reader(kafka, topic)
 
     async def read_until(target: int) -> None:
         last_s = time.monotonic()

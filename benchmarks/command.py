@@ -1,4 +1,4 @@
-"""The command line of one stage alone."""
+"""The command line of a single stage."""
 
 import argparse
 from collections.abc import Callable

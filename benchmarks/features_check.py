@@ -1,4 +1,4 @@
-"""Whether a contestant of the features stage has done the job: the offline pipeline's windows, bit for bit."""
+"""Check that a contestant of the features stage produces the offline pipeline's windows, bit for bit."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ Windows = dict[tuple[str, int], WindowRecord]
 
 
 class FeaturesDiffer(AssertionError):
-    """A contestant's windows are not those of the offline pipeline, or do not come."""
+    """A contestant's windows differ from those of the offline pipeline, or are missing."""
 
 
-def closed_by_time(log: FeaturesLog) -> Windows:
-    """The windows whose end some later piece of the same watch has passed by the grace period."""
+def find_closed(log: FeaturesLog) -> Windows:
+    """The windows whose end a later piece of the same watch has passed by the grace period."""
     last_ms = [
         max(max(r.t0_ms, (r.end_ms - 1000 / r.rate_hz) // HOP_MS * HOP_MS) for r in pattern.uploads[-1])
         for pattern in log.patterns
@@ -32,10 +32,10 @@ def closed_by_time(log: FeaturesLog) -> Windows:
 
 
 def check(log: FeaturesLog, expected: Windows, windows: list[tuple[str, WindowRecord]], *, own_baseline: bool) -> None:
-    """Every expected window once, and of one user per pattern the features bit for bit.
+    """Check that every expected window comes once, and for one user per pattern that the features are equal.
 
-    ``own_baseline``: the features are held against the function with the baseline that the record states; else the
-    baseline, too, must be the offline pipeline's. Raises FeaturesDiffer.
+    ``own_baseline``: the features must be those for the baseline in the record; otherwise the baseline must also
+    equal the offline pipeline's. Raises FeaturesDiffer.
     """
     found = {(user, record.window_start_ms): record for user, record in windows}
     if len(found) != len(windows) or found.keys() != expected.keys():

@@ -1,16 +1,16 @@
 """The log that every contestant of the features stage reads: watches that replay real recordings.
 
-The signals are those of the recordings with a heart rate, at a watch's 25 Hz and 1 Hz, their holes cut out; each watch
-begins at another place of them and at another time within the hop. More watches than PATTERNS repeat the patterns under
-other users: what a user's windows must be is then computed once per pattern, offline.
+The signals are those of the recordings with a heart rate, at a watch's 25 Hz and 1 Hz, without their gaps; each watch
+starts at another place of them and at another time within the hop. More than PATTERNS watches repeat the patterns as
+other users, so the expected windows are computed once per pattern, offline.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from gaitway.paths import RECORDINGS
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, WINDOW_MS
 from shared.contracts.samples import SampleRecord
 from shared.contracts.upload import to_records
@@ -22,14 +22,12 @@ from training.datasets.recording import Floats
 from training.offline import HOP_MS, assemble
 from training.upload_simulator import uploads
 
-RECORDINGS = Path(__file__).resolve().parents[1] / "examples" / "recordings"
 PATTERNS = 40
 DEVICE = "bench"
 
-# Where watches begin within the first or the second half of a hop. Left out are the phases in which a window's
-# content depends on what closes it: one that lacks less than a second at an edge passes, but only when its grace
-# period ends, which never comes while the log is read at full speed; and one that lacks 250 ms Gaitway closes without
-# waiting for them.
+# Start of watches within the first or the second half of a hop, without phases in which a window's content depends on
+# the reason of its closing: a window that lacks less than a second at an edge passes only after its grace period, which
+# does not end while the log is read at full speed; and Gaitway closes one that lacks 250 ms without waiting.
 _PHASES_MS = (1_500, 3_900)
 _HALF_HOP_MS = HOP_MS // 2
 _SECOND_MS = 1000
@@ -37,7 +35,7 @@ _SECOND_MS = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pattern:
-    """The data of one watch, and what must come out of it.
+    """The data of one watch, and the expected output.
 
     ``uploads``: the records of each upload, in time order. ``windows`` and ``records``: every window that its uploads
     complete, before and after the features, as the offline pipeline has them.
@@ -50,18 +48,18 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeaturesLog:
-    """User i has the data of pattern ``i % len(patterns)``; all watches upload ``seconds`` of data side by side."""
+    """User i has the data of pattern ``i % len(patterns)``; all watches upload ``seconds`` of data at the same time."""
 
     users: list[str]
     patterns: list[Pattern]
     seconds: int
 
     def of(self, user: int) -> Pattern:
-        """What the i-th user's watch sends."""
+        """The data of the i-th user's watch."""
         return self.patterns[user % len(self.patterns)]
 
     def first(self, watches: int) -> "FeaturesLog":
-        """The same log with the first watches alone."""
+        """The same log with only the first watches."""
         return FeaturesLog(self.users[:watches], self.patterns, self.seconds)
 
     @property
@@ -83,7 +81,7 @@ class _Signal:
     steps: Floats
 
 
-def features_log(watches: int, seconds: int, now_ms: int) -> FeaturesLog:
+def make_features_log(watches: int, seconds: int, now_ms: int) -> FeaturesLog:
     """``watches`` watches with ``seconds`` of data each, which ends within the last minute before ``now_ms``."""
     signal = _joined(_signal_of(source.read()) for source in find_sources(f"recordings={RECORDINGS}"))
     begin_ms = (now_ms - seconds * _SECOND_MS - WINDOW_MS) // WINDOW_MS * WINDOW_MS
@@ -98,7 +96,7 @@ def features_log(watches: int, seconds: int, now_ms: int) -> FeaturesLog:
 
 
 def _signal_of(recording: Recording) -> _Signal:
-    """The seconds of a recording in which all three modalities were measured; none where one is missing."""
+    """The seconds of a recording with all three modalities; empty if one is missing."""
     t_ms, mg = recording.accelerometer_t_ms, recording.accelerometer_mg
     read = recording.heart_rate_bpm > 0
     heart_ms, bpm = recording.heart_rate_t_ms[read], recording.heart_rate_bpm[read]
@@ -128,7 +126,7 @@ def _joined(signals: Iterable[_Signal]) -> _Signal:
 
 
 def _recording(signal: _Signal, first: int, seconds: int, t0_ms: int) -> Recording:
-    """``seconds`` of the signal from its second ``first`` on, round and round, as measured from ``t0_ms`` on."""
+    """``seconds`` of the signal from its second ``first``, repeated, with times from ``t0_ms``."""
     rows = (first + np.arange(seconds)) % len(signal.bpm)
     mg = signal.mg[rows].reshape(-1, 3)
     seconds_ms = t0_ms + np.arange(seconds, dtype=np.float64) * _SECOND_MS

@@ -1,4 +1,4 @@
-"""The log on the bus: in Gaitway's watch topics, and as JSON for those who read that."""
+"""The log in Kafka: in Gaitway's watch topics, and as JSON for the peers that read it."""
 
 import asyncio
 from collections import defaultdict
@@ -18,7 +18,7 @@ from shared.kafka.admin import ensure_topics
 
 BATCH_BYTES = 512 * 1024
 TICK_PAUSE_S = 0.05
-# The record's own time is the event's time: Quix Streams reads topics side by side in its order.
+# The record's timestamp is the event time: Quix Streams reads several topics in its order.
 JSON_TOPICS = {
     name: TopicSpec(f"json.{name}", DAY_MS, {"message.timestamp.type": "CreateTime"}) for name in MODALITY_NAMES
 }
@@ -30,14 +30,14 @@ _Records = dict[tuple[str, int], list[tuple[bytes, bytes, int]]]
 
 
 async def write_watch_topics(kafka: str, prefix: str, log: FeaturesLog) -> None:
-    """The records as ingest would have written them, ticks behind them that release the last one."""
+    """Write the records as ingest would, followed by ticks that release the last one."""
     await ensure_topics(kafka, prefix, PARTITIONS, 1)
     await _write(kafka, log, lambda name: prefix + SAMPLE_TOPICS[name].name, SampleRecord.encode, _HEADERS)
     await write_ticks(kafka, prefix)
 
 
 async def write_ticks(kafka: str, prefix: str) -> None:
-    """Two ticks into every partition: what is as late as the first goes before the second."""
+    """Write two ticks into every partition: records with the time of the first come before the second."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
     await producer.start()
     try:
@@ -51,7 +51,7 @@ async def write_ticks(kafka: str, prefix: str) -> None:
 
 
 async def write_json_topics(kafka: str, prefix: str, log: FeaturesLog) -> None:
-    """The same samples, one JSON object per modality of an upload."""
+    """Write the same samples, one JSON object per modality of an upload."""
     await ensure_topics(kafka, prefix, PARTITIONS, 1, tuple(JSON_TOPICS.values()))
     await _write(kafka, log, lambda name: prefix + JSON_TOPICS[name].name, _json, [])
 
@@ -76,7 +76,7 @@ async def _write(
     encode: Callable[[SampleRecord], bytes],
     headers: list[tuple[str, bytes]],
 ) -> None:
-    """Upload after upload of all watches, so that the topics grow side by side as they do live."""
+    """Write the uploads of all watches in order, so that the topics grow together, as they do live."""
     encoded = [
         [[(topic_of(r.modality.name), encode(r), r.t0_ms) for r in upload] for upload in pattern.uploads]
         for pattern in log.patterns
@@ -103,7 +103,7 @@ async def _send(
     records: Iterable[tuple[bytes, bytes, int]],
     headers: list[tuple[str, bytes]],
 ) -> list["asyncio.Future[object]"]:
-    """Whole batches: a record costs a fifth of what ``send`` takes."""
+    """Send whole batches, at a fifth of the cost of ``send`` per record."""
     futures = []
     batch = producer.create_batch()
     for key, value, t0_ms in records:

@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.network_process import contend
-from benchmarks.windows_log import MODEL, probabilities
+from benchmarks.windows_log import probabilities
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.window import WindowRecord
 from shared.model.bundle import load_bundle
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    model = load_bundle(MODEL)
+    model = load_bundle(DEFAULT_MODEL)
 
     def predict(windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
         return probabilities(model, windows)

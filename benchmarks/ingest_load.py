@@ -1,4 +1,4 @@
-"""The ingest stage's load: a fleet of `gaitway load` in open loop, and a check of what has become of its uploads."""
+"""The ingest stage's load: a fleet of `gaitway load` in open loop, and a check of the resulting records."""
 
 import asyncio
 import secrets
@@ -8,10 +8,10 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.measure import Round, watch
-from gaitway.cli.operator import RECORDINGS
 from gaitway.load.fleet import Fleet, Upload, request_head
 from gaitway.load.open_loop import OpenLoopSender
-from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.load.templates import PERIOD_MS, make_templates
+from gaitway.paths import RECORDINGS
 from services.ingest.validation import decode_upload
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import decode_samples
@@ -27,12 +27,12 @@ CHECKED_WATCHES = 20
 
 
 class IngestDiffers(Exception):
-    """A contestant has not taken every upload, or has written something else."""
+    """A contestant has not accepted every upload, or has written other data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What one contestant did: after the warm-up, uploads accepted and the answer's latencies in s."""
+class LoadResult:
+    """Results of one contestant after the warm-up: uploads accepted, and latencies of the answers in s."""
 
     round: Round
     p50_s: float
@@ -41,11 +41,11 @@ class Loaded:
 
 def templates() -> list[bytes]:
     """Uploads of real recordings; see gaitway.load.templates."""
-    return upload_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
+    return make_templates((source.read() for source in find_sources(f"recordings={RECORDINGS}")), session="bench")
 
 
-def fleet_of(library: list[bytes], rate: int, host: str, port: int, jwt_key: str) -> Fleet:
-    """Watches that upload ``rate`` times a second together, from a second hence."""
+def make_fleet(library: list[bytes], rate: int, host: str, port: int, jwt_key: str) -> Fleet:
+    """Make a fleet that uploads ``rate`` times a second in total, starting in a second."""
     name = secrets.token_hex(3)
     users = [f"bench-{name}-{number}" for number in range(rate * PERIOD_MS // 1000)]
     request_heads = [request_head(host, port, make_token(jwt_key, user)) for user in users]
@@ -57,8 +57,8 @@ def body(fleet: Fleet, upload: Upload) -> bytes:
     return fleet.request(upload).partition(b"\r\n\r\n")[2]
 
 
-async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> Loaded:
-    """Send ``steps`` uploads of each watch; CPU and latency count from the second on, which finds everything warm.
+async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> LoadResult:
+    """Send ``steps`` uploads of each watch; CPU and latency count from the second upload, after the warm-up.
 
     Raises:
         IngestDiffers: an upload was not accepted, or not at once.
@@ -74,11 +74,11 @@ async def load(pid: int, fleet: Fleet, host: str, port: int, steps: int) -> Load
     if sent.accepted != steps * len(fleet) or sent.retries:
         raise IngestDiffers(f"of {steps * len(fleet)} uploads {sent.accepted} were accepted: {dict(sent.statuses)}")
     p50_s, p99_s = np.percentile(np.array(sent.latency_ms[warm:]), (50, 99)) / 1000
-    return Loaded(stopwatch.round(sent.accepted - warm), float(p50_s), float(p99_s))
+    return LoadResult(stopwatch.round(sent.accepted - warm), float(p50_s), float(p99_s))
 
 
 async def check(kafka: str, prefix: str, partitions: int, fleet: Fleet, steps: int) -> None:
-    """Every upload has its three records, and those of some watches hold what was sent.
+    """Check that every upload has its three records, and that those of some watches hold the sent data.
 
     Raises:
         IngestDiffers: they do not.

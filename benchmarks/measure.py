@@ -1,4 +1,4 @@
-"""What a measurement is: work done per CPU second and per second, several rounds of it, and their ratio."""
+"""Measurements: work per CPU second and per second over several rounds, and their ratios."""
 
 import statistics
 import time
@@ -19,7 +19,7 @@ class Round:
 
     @property
     def per_core(self) -> float:
-        """Units per CPU second: what one core would do that did nothing else."""
+        """Units per CPU second: the throughput of one core."""
         return self.work / self.cpu_s
 
     @property
@@ -29,8 +29,8 @@ class Round:
 
 
 @dataclass(slots=True)
-class Measured:
-    """All rounds of one contestant; ``extra`` holds what else was seen of it, such as latencies."""
+class Measurement:
+    """All rounds of one contestant; ``extra`` holds other results, such as latencies."""
 
     rounds: list[Round] = field(default_factory=list)
     extra: dict[str, float] = field(default_factory=dict)
@@ -47,23 +47,23 @@ class Measured:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Least and most units per CPU second of any round."""
+        """Minimum and maximum of units per CPU second over the rounds."""
         values = [each.per_core for each in self.rounds]
         return min(values), max(values)
 
 
 @dataclass(slots=True)
 class Stage:
-    """One stage of the pipeline: Gaitway, the peers, and the limit (the same work without what surrounds it)."""
+    """One stage of the pipeline: Gaitway, the peers, and the limit (the same work without the service around it)."""
 
     name: str
     unit: str
-    ours: Measured = field(default_factory=Measured)
-    peers: dict[str, Measured] = field(default_factory=dict)
-    limit: Measured | None = None
+    ours: Measurement = field(default_factory=Measurement)
+    peers: dict[str, Measurement] = field(default_factory=dict)
+    limit: Measurement | None = None
 
     def ratios(self) -> dict[str, float]:
-        """Ours over each peer, and over the "limit", per core: above 1 is faster."""
+        """Gaitway divided by each peer and by the "limit", per core: above 1 is faster."""
         others = self.peers | ({"limit": self.limit} if self.limit else {})
         return {name: self.ours.per_core / other.per_core for name, other in others.items()}
 
@@ -83,7 +83,7 @@ class Stopwatch:
     wall_s: float = 0.0
 
     def round(self, work: float) -> Round:
-        """What the block has done."""
+        """The measurement of the block."""
         return Round(work, self.cpu_s, self.wall_s)
 
 

@@ -1,8 +1,8 @@
-"""What a user costs the features service in memory: ``python -m benchmarks.memory --users 2000``.
+"""Memory per user of the features service: ``python -m benchmarks.memory --users 2000``.
 
-Growth of the process's resident memory over the users that come. Active: in the middle of a stream, open windows and
-all. Idle: after the upload's windows have closed, before the user leaves memory (a setting, 15 min). Users that come
-before are not counted: with them the buffers of the consumer, the merge and the producer have got their size.
+Growth of the process's resident memory with the number of users. Active: in the middle of a stream, with open windows.
+Idle: after the windows have closed, before the user is removed from memory (a setting, 15 min). The first users are not
+counted: with them the buffers of the consumer, the merge and the producer reach their size.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import psutil
 from rich.console import Console
 
-from benchmarks.bus import delete_topics, new_prefix, reader_of
-from benchmarks.features_log import FeaturesLog, features_log
+from benchmarks.bus import delete_topics, make_prefix, open_reader
+from benchmarks.features_log import FeaturesLog, make_features_log
 from benchmarks.features_topics import write_ticks, write_watch_topics
 from benchmarks.stages.features import features_service
 from gaitway.embedded import KafkaBroker, ValkeyServer
@@ -23,7 +23,7 @@ from shared.contracts.topics import WINDOWS
 from shared.runtime.clock import system_clock
 
 SECONDS = 30
-"""Of data: one or two windows are complete, two more are open."""
+"""Seconds of data: one or two windows are complete, two more are open."""
 WARM_UP_USERS = 500
 IDLE_GRACE_S = 0.5
 LONG_GRACE_S = 3600.0
@@ -41,7 +41,7 @@ class Memory:
 
 
 def memory_per_user(kafka: str, redis: str, users: int) -> Memory:
-    """Two processes, one with windows that stay open and one whose windows close at once.
+    """Measure two processes, one with windows that stay open and one whose windows close at once.
 
     Raises:
         TimeoutError: the windows do not come.
@@ -49,14 +49,14 @@ def memory_per_user(kafka: str, redis: str, users: int) -> Memory:
     """
     return Memory(
         active=_growth(kafka, redis, users, LONG_GRACE_S, users),
-        # Few at a time: what had been taken while their windows were open would stay in the process.
+        # Few at a time, because memory for open windows would stay in the process.
         idle=_growth(kafka, redis, users, IDLE_GRACE_S, CHUNK_USERS),
     )
 
 
 def _growth(kafka: str, redis: str, users: int, grace_s: float, chunk: int) -> float:
-    prefix = new_prefix()
-    log = features_log(WARM_UP_USERS + users, SECONDS, system_clock())
+    prefix = make_prefix()
+    log = make_features_log(WARM_UP_USERS + users, SECONDS, system_clock())
     warm_up, counted = log.users[:WARM_UP_USERS], log.users[WARM_UP_USERS:]
     with features_service(kafka, redis, prefix, grace_s=grace_s) as service:
         process = psutil.Process(service.pid)
@@ -74,12 +74,12 @@ def _feed(kafka: str, prefix: str, log: FeaturesLog, users: list[str], grace_s: 
 
 
 async def _feed_until_done(kafka: str, prefix: str, part: FeaturesLog, grace_s: float) -> None:
-    """Send the users' data and wait until it is done with, and the windows closed that the grace period lets close."""
+    """Send the users' data and wait until it is processed and all windows past their grace period are closed."""
     await write_watch_topics(kafka, prefix, part)
     if grace_s <= SETTLE_S:
         await asyncio.sleep(grace_s)
         await write_ticks(kafka, prefix)
-    consumer = await reader_of(kafka, prefix + WINDOWS.name)
+    consumer = await open_reader(kafka, prefix + WINDOWS.name)
     keys, count, expected = {user.encode() for user in part.users}, 0, len(part.expected)
     deadline_s = time.monotonic() + TIMEOUT_S
     try:
@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--users", type=int, default=2000)
     users = parser.parse_args().users
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a topic that was just made has a leader a moment later
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has a leader only after a moment
     with KafkaBroker() as broker, ValkeyServer() as redis:
         memory = memory_per_user(broker.bootstrap_servers, redis.url, users)
     Console(width=120).print(

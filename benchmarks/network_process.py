@@ -1,11 +1,11 @@
-"""The network alone, in a process of its own with one thread: what a contestant takes, by batch size, and what it says.
+"""The network alone, in a process with one thread: a contestant's cost by batch size, and its probabilities.
 
-A contestant is a module with a function from windows to probabilities, which it hands to ``contend``:
+A contestant is a module with a function from windows to probabilities, which it passes to ``contend``:
 
     python -m MODULE WINDOWS RESULT SECONDS
 
-WINDOWS holds the values of records of activity.windows, as one MessagePack array; RESULT is JSON. What counts begins
-with decoded windows and ends with probabilities. Nothing but the process is timed, so that CPU time is the whole story.
+WINDOWS holds the values of records of activity.windows, as one MessagePack array; RESULT is JSON. The measured work
+begins with decoded windows and ends with probabilities. The process does nothing else, so its CPU time is the result.
 """
 
 import sys
@@ -34,7 +34,7 @@ class NetworkResult(msgspec.Struct, frozen=True):
 
 
 def contend(predict: Predict) -> None:
-    """Run a contestant as the command line says."""
+    """Run a contestant with the arguments of the command line."""
     windows_path, result_path, seconds = sys.argv[1:]
     values = msgspec.msgpack.decode(Path(windows_path).read_bytes(), type=list[bytes])
     windows = [decode_window(value) for value in values]
@@ -44,7 +44,7 @@ def contend(predict: Predict) -> None:
 
 
 def _round(predict: Predict, windows: Sequence[WindowRecord], size: int, seconds: float) -> Round:
-    """Batch after batch, round and round, for ``seconds``; a quarter of that to warm up before."""
+    """Classify batches repeatedly for ``seconds``, after a warm-up of a quarter of that."""
     batches = [windows[at : at + size] for at in range(0, len(windows) - size + 1, size)]
     for length_s in (seconds / 4, seconds):
         began_s, cpu_s = time.perf_counter(), time.process_time()

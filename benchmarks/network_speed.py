@@ -1,6 +1,6 @@
-"""What a window costs in the network: ``python benchmarks/network_speed.py``. Batches of 32, one thread, in turns.
+"""Cost of a window in the network: ``python benchmarks/network_speed.py``. Batches of 32, one thread, alternating.
 
-Processor time, the least of many rounds: other work on the machine can only add to it.
+The result is the minimum of CPU time over many rounds, because other work on the machine can only add to it.
 """
 
 import time

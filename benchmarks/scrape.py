@@ -1,4 +1,4 @@
-"""What a service's /metrics page says between two moments: quantiles of a histogram, the largest value of a gauge."""
+"""Values from a service's /metrics page: quantiles of a histogram between two times, the largest value of a gauge."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,13 +9,13 @@ Buckets = Mapping[float, float]
 """Observations at or below each upper bound."""
 
 
-def page(url: str) -> str:
-    """/metrics of a service; httpx.HTTPError when it does not answer."""
+def read_page(url: str) -> str:
+    """Read /metrics of a service; httpx.HTTPError when it does not answer."""
     return httpx.get(f"{url}/metrics", timeout=5, trust_env=False).raise_for_status().text
 
 
 def buckets(text: str, name: str, **labels: str) -> dict[float, float]:
-    """Cumulative buckets of a histogram, of the children with these labels; empty where there is none."""
+    """Cumulative buckets of a histogram, over the children with these labels; empty without one."""
     found: dict[float, float] = {}
     for sample in _samples(text, f"{name}_bucket", labels):
         bound = float(sample[0]["le"])
@@ -24,12 +24,12 @@ def buckets(text: str, name: str, **labels: str) -> dict[float, float]:
 
 
 def gauge_max(text: str, name: str) -> float:
-    """Over all children; 0 where there is none."""
+    """The largest value over all children; 0 without one."""
     return max((value for _, value in _samples(text, name, {})), default=0.0)
 
 
 def quantile(share: float, begin: Buckets, end: Buckets) -> float:
-    """Of what was observed in between, linear within a bucket, as PromQL's histogram_quantile; NaN of nothing."""
+    """Quantile of the observations in between, as PromQL's histogram_quantile computes it; NaN without observations."""
     counts = [(bound, end[bound] - begin.get(bound, 0.0)) for bound in sorted(end)]
     if not counts or counts[-1][1] <= 0:
         return float("nan")

@@ -1,7 +1,7 @@
-"""Whether memory grows: ``python -m benchmarks.soak --watches 2000 --minutes 30`` writes build/soak.json.
+"""Growth of memory over time: ``python -m benchmarks.soak --watches 2000 --minutes 30`` writes build/soak.json.
 
 Resident memory of every process of the pipeline under `gaitway load`, every 15 s. Growth is the slope of a straight
-line through the second half of the run: by then buffers, caches and Kafka's heap have their size.
+line through the second half of the run: by then buffers, caches and Kafka's heap have reached their size.
 """
 
 import argparse
@@ -17,9 +17,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stages.end_to_end import MODEL, RAMP_S, load_options
+from benchmarks.stages.end_to_end import RAMP_S, make_load_options
 from gaitway.demo.stack import EMBEDDED, running_stack
 from gaitway.load.run import passed, run_load
+from gaitway.paths import DEFAULT_MODEL
 
 OUT = Path("build/soak.json")
 EVERY_S = 15.0
@@ -27,7 +28,7 @@ EVERY_S = 15.0
 
 def soak(watches: int, minutes: float, console: Console) -> dict[str, Any]:
     """The load's summary, the samples (MB by process) and the growth in MB per hour."""
-    with running_stack(EMBEDDED, EMBEDDED, model=MODEL, grace_s=60.0) as stack:
+    with running_stack(EMBEDDED, EMBEDDED, model=DEFAULT_MODEL, grace_s=60.0) as stack:
         pids = {**stack.pids, "load": psutil.Process().pid}
         at_s: list[float] = []
         rss_mb: dict[str, list[float]] = {name: [] for name in pids}
@@ -43,7 +44,7 @@ def soak(watches: int, minutes: float, console: Console) -> dict[str, Any]:
         sampler = threading.Thread(target=sample)
         sampler.start()
         try:
-            summary = run_load(load_options(stack, watches, minutes, RAMP_S), console)
+            summary = run_load(make_load_options(stack, watches, minutes, RAMP_S), console)
         finally:
             over.set()
             sampler.join()
@@ -60,7 +61,7 @@ def growth_mb_per_hour(at_s: list[float], rss_mb: list[float]) -> float:
 
 
 def main() -> int:
-    """Exit code 0 when no event was lost or doubled."""
+    """Exit code 0 when no event was lost or duplicated."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--watches", type=int, default=2_000)
     parser.add_argument("--minutes", type=float, default=30.0)

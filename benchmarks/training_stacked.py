@@ -1,8 +1,8 @@
-"""How much faster networks train together than one by one: ``python benchmarks/training_stacked.py``.
+"""Speed of training networks together and one by one: ``python benchmarks/training_stacked.py``.
 
-Per encoder, in turns within one run so that all see the same machine: torch's own layers in a plain loop, the stack of
-training/experiment in one process, and the stack in two processes at once; one thread each. Everything counts: layout
-of the windows, batches, validation, Adam. The windows are random numbers of the paper's shapes: only the time matters.
+For each encoder, alternating within one run on the same machine: torch's own layers in a plain loop, the stack of
+training/experiment in one process, and the stack in two processes at once; one thread each. The time includes
+layout of the windows, batches, validation and Adam. The windows are random numbers of the paper's shapes.
 """
 
 import argparse
@@ -35,8 +35,8 @@ VARIANTS = {
 }
 
 
-def made_up_cohort() -> Cohort:
-    """Random windows of one made-up person."""
+def make_cohort() -> Cohort:
+    """Make random windows of one synthetic person."""
     rng = np.random.default_rng(0)
     n = TRAIN + VALIDATION
     features = {
@@ -57,7 +57,7 @@ def jobs(networks: int) -> list[Job]:
 def one_by_one(variant: Variant, networks: int) -> float:
     """Seconds per network."""
     torch.set_num_threads(1)
-    cohort = made_up_cohort()
+    cohort = make_cohort()
     started = time.perf_counter()
     for job in jobs(networks):
         reference_trainer.train(variant.config(cohort.classes), cohort, job, PROTOCOL)
@@ -67,7 +67,7 @@ def one_by_one(variant: Variant, networks: int) -> float:
 def together(variant: Variant, networks: int) -> float:
     """Seconds per network."""
     torch.set_num_threads(1)
-    cohort = made_up_cohort()
+    cohort = make_cohort()
     config = variant.config(cohort.classes)
     started = time.perf_counter()
     train_together(config, Windows.of(cohort, config), jobs(networks), PROTOCOL)

@@ -1,8 +1,8 @@
-"""The inference service with its transactions taken out, all else as it is: between the two is what they cost.
+"""The inference service without transactions and otherwise unchanged, to measure what transactions cost.
 
     python -m benchmarks.untransacted_inference    (environment: that of `gaitway serve inference`)
 
-For the benchmark alone: events, ledger and offsets no longer hold together, a crash would lose or repeat events.
+Only for the benchmark: events, ledger and offsets are not atomic, so a crash would lose or repeat events.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from shared.runtime.service import run_service
 
 
 class UntransactedProducer(AIOKafkaProducer):  # type: ignore[misc]
-    """Acknowledged by all replicas and idempotent like the service's; its offsets go nowhere."""
+    """Acknowledged by all replicas and idempotent like the service's; it commits no offsets."""
 
     def transaction(self) -> Any:
-        """No bracket."""
+        """Do nothing."""
         return contextlib.nullcontext()
 
     async def send_offsets_to_transaction(self, offsets: Any, group_id: str) -> None:
-        """The group's offsets stay where they were."""
+        """Commit no offsets."""
 
 
 async def open_producer(
@@ -36,7 +36,7 @@ async def open_producer(
     transaction_timeout_ms: int,  # noqa: ARG001
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> AIOKafkaProducer:
-    """In place of the service's own: no transaction id, hence nobody to fence."""
+    """Replacement of the service's function: without a transaction id there is no fencing."""
     producer = UntransactedProducer(
         bootstrap_servers=bootstrap_servers,
         acks="all",

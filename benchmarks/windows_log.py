@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from numpy.typing import NDArray
 
 from benchmarks.bus import PARTITIONS
-from benchmarks.features_log import RECORDINGS
 from benchmarks.features_topics import BATCH_BYTES
+from gaitway.paths import RECORDINGS
 from shared.contracts.topics import EVENTS, WINDOWS
 from shared.contracts.users import partition_of
 from shared.contracts.window import WindowRecord
@@ -23,26 +22,24 @@ from shared.model.bundle import LoadedModel
 from training.datasets import find_sources
 from training.offline import HOP_MS, offline_windows
 
-ROOT = Path(__file__).resolve().parents[1]
-MODEL = ROOT / "models" / "default"
 TOLERANCE = 1e-4
-"""Of a probability: float32 in another order of operations, and nothing more."""
+"""Tolerance of a probability: float32 with another order of operations."""
 _RECEIVED_AFTER_MS = 21_000
 _HEADERS = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
 
 
 class InferenceDiffers(Exception):
-    """A contestant does not do the job: an event is missing, is there twice, or says something else."""
+    """An event of a contestant is missing, duplicated or different."""
 
 
-def recorded_windows() -> list[WindowRecord]:
-    """Every window of the example recordings, as the offline pipeline makes it."""
+def read_recorded_windows() -> list[WindowRecord]:
+    """Compute every window of the example recordings with the offline pipeline."""
     sources = find_sources(f"recordings={RECORDINGS}")
     return [window.record for source in sources for window in offline_windows([source.read()])]
 
 
 def probabilities(model: LoadedModel, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
-    """(n, classes), as the inference service asks for them."""
+    """(n, classes), computed as in the inference service."""
     return model.probabilities(
         [window.features for window in windows],
         [window.mask for window in windows],
@@ -52,9 +49,9 @@ def probabilities(model: LoadedModel, windows: Sequence[WindowRecord]) -> NDArra
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowsLog:
-    """``count`` windows, hop after hop of all ``users``, each of which goes through the recorded ones from another on.
+    """``count`` windows of all ``users``, hop by hop; each user starts at another one of the recorded windows.
 
-    ``recorded`` with what the model says of them, (n, classes); the first hop begins at ``begin_ms``.
+    ``recorded`` with the model's probabilities, (n, classes); the first hop begins at ``begin_ms``.
     """
 
     recorded: list[WindowRecord]
@@ -71,11 +68,11 @@ class WindowsLog:
         return cls(recorded, probabilities(model, recorded), users, count, begin_ms)
 
     def first(self, count: int) -> "WindowsLog":
-        """The log as far as its first ``count`` windows."""
+        """The log's first ``count`` windows."""
         return replace(self, count=count)
 
     def windows(self) -> Iterator[tuple[str, WindowRecord, int]]:
-        """User, window, and which of the recorded ones it is, in the order of the log."""
+        """User, window and number of the recorded window, in the order of the log."""
         for number in range(self.count):
             hop, user = divmod(number, self.users)
             which = (user + hop) % len(self.recorded)

@@ -23,7 +23,7 @@ _EXTRA_OF = {
 
 def main() -> None:
     """Run the command line."""
-    # Libraries' log lines are for services, which configure logging themselves; a command tells its failures itself.
+    # Services configure logging themselves; a command prints its failures and needs no log lines of libraries.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         # Before anything of the pipeline: where the wheel alone is installed, this is what is not there.
@@ -35,10 +35,10 @@ def main() -> None:
     except SystemExit:
         raise
     except BaseException as raised:
-        error = _first_of(raised)
+        error = _find_cause(raised)
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        if (line := _line(error)) is None:
+        if (line := _describe(error)) is None:
             raise
         sys.exit(f"gaitway: {line}")
 
@@ -49,15 +49,15 @@ def _check_variables() -> None:
     check_variables()
 
 
-def _first_of(error: BaseException) -> BaseException:
-    """A task group ends all its tasks with the first failure: that one is the cause."""
+def _find_cause(error: BaseException) -> BaseException:
+    """The first failure in a task group is the cause: it ends the group's other tasks."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _line(error: BaseException) -> str | None:
-    """What to say of an expected failure; None: it is a bug, and its traceback is wanted."""
+def _describe(error: BaseException) -> str | None:
+    """The message of an expected failure; None for a bug, whose traceback is printed."""
     if isinstance(error, ModuleNotFoundError):
         return _missing(error.name or "")
 

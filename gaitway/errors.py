@@ -1,5 +1,5 @@
-"""What a command ends with when something outside the code is wrong."""
+"""The error that ends a command because of an input or a dependency."""
 
 
 class CommandError(RuntimeError):
-    """A failure that is told in one clear line: a port in use, a broker that does not answer, a refused upload."""
+    """An expected failure, printed as one line: a port in use, a broker that does not answer, a refused upload."""

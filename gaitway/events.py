@@ -22,12 +22,12 @@ _POLL_MS = 200
 
 
 class EventsError(CommandError):
-    """The broker or the topic is not there."""
+    """The broker does not answer or has no such topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its CloudEvents id, its data (architecture.md, section 8), and where it stands in the log."""
+    """One event: its CloudEvents id, its data (architecture.md, section 8), and its place in the log."""
 
     id: str
     data: dict[str, Any]
@@ -39,7 +39,7 @@ class Event:
 class EventReader:
     """All partitions of the events topic, without a consumer group.
 
-    ``from_start`` begins with the oldest event that is kept, else with those published from now on.
+    ``from_start`` begins with the oldest event in the topic, else with the next one.
     """
 
     def __init__(self, bootstrap_servers: str, *, topic_prefix: str = "", from_start: bool = False) -> None:
@@ -52,7 +52,7 @@ class EventReader:
         """Connect.
 
         Raises:
-            EventsError: no broker answers there, or it has no such topic.
+            EventsError: no broker answers, or it has no such topic.
         """
         await check_topic(self._bootstrap_servers, self._topic)
         consumer = AIOKafkaConsumer(
@@ -65,7 +65,7 @@ class EventReader:
         try:
             await consumer.start()
             if not self._from_start:
-                # Positions are taken now, not at the first poll: what is published in between belongs to us.
+                # Now, not at the first poll: events published in between must be seen.
                 for tp, offset in (await consumer.end_offsets(consumer.assignment())).items():
                     consumer.seek(tp, offset)
         except KafkaError as error:
@@ -89,12 +89,12 @@ class EventReader:
                 yield event
 
     async def poll(self) -> list[Event]:
-        """What has come; empty after a fifth of a second without an event."""
+        """Events that have arrived; empty after 0.2 s without one."""
         batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
         return [_event(record) for records in batches.values() for record in records]
 
     async def find(self, event_id: str) -> Event | None:
-        """The first event with this CloudEvents id between where the reader stands and the end of the log as it is."""
+        """The first event with this CloudEvents id between the current position and the present end of the log."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             for event in await self.poll():
@@ -104,10 +104,10 @@ class EventReader:
 
 
 async def check_topic(bootstrap_servers: str, topic: str) -> None:
-    """Ask for the topic: a consumer waits 40 s for one that is not there before it says so.
+    """Check that the topic exists; a consumer would wait 40 s for one that does not.
 
     Raises:
-        EventsError: no broker answers there, or it has no such topic.
+        EventsError: no broker answers, or it has no such topic.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:

@@ -1,8 +1,8 @@
-"""Which windows a replayed recording must yield, computed from the contract alone.
+"""The windows that a replayed recording must yield, computed from the contract alone.
 
-The demo and the tests hold the pipeline against this, so it shares no code with it: standard library and numpy only.
-The two rules that it knows are how a replayed watch samples (a hole cuts the signal, an uneven piece is put on the
-25 Hz grid) and when a window's accelerometer passes (coverage at least 0.9, no hole over 1 s).
+The demo and the tests compare the pipeline with it, so it shares no code with the pipeline: standard library and numpy
+only. It has two rules: how a replayed watch samples (a dropout splits the signal, an uneven part is resampled to 25
+Hz), and when a window's accelerometer passes (coverage at least 0.9, no dropout over 1 s).
 """
 
 import gzip
@@ -18,7 +18,7 @@ WINDOW_MS = 20_000
 GRID_MS = 40
 """25 Hz: 500 grid points a window."""
 NEIGHBOUR_MS = 250
-"""Samples further apart than this are not one signal."""
+"""A longer distance between two samples splits the signal."""
 MIN_COVERAGE = 0.9
 MAX_HOLE_MS = 1_000
 
@@ -30,12 +30,12 @@ _RATE_HZ = (10, 200)
 def expected_windows(folder: Path, *, hop_ms: int = 10_000, shift_ms: int = 0) -> list[int]:
     """Starts (ms since the Unix epoch, ascending) of the windows that a recording must yield when a watch replays it.
 
-    ``folder``: a recording in the generic format, of which only ``accelerometer.csv[.gz]`` (t_ms,x,y,z) decides.
+    ``folder``: a recording in the generic format, of which only ``accelerometer.csv[.gz]`` (t_ms,x,y,z) is read.
     ``shift_ms`` is added to every time, as the replay does.
 
     Raises:
         FileNotFoundError: the folder has no accelerometer file.
-        ValueError: a row holds something else than four numbers.
+        ValueError: a row is not four numbers.
     """
     sent_ms = sent_stamps(read_stamps(folder)) + shift_ms
     if not len(sent_ms):
@@ -48,7 +48,7 @@ def expected_windows(folder: Path, *, hop_ms: int = 10_000, shift_ms: int = 0) -
 def read_stamps(folder: Path) -> Stamps:
     """Sample times (n,) of a recording's accelerometer, ascending, each once; errors as :func:`expected_windows`.
 
-    Samples that are 0 on all three axes are an app's filling: no samples.
+    Samples that are 0 on all three axes are filled in by an app and count as missing.
     """
     plain, packed = folder / "accelerometer.csv", folder / "accelerometer.csv.gz"
     with plain.open() if plain.exists() else gzip.open(packed, "rt") as file:
@@ -57,14 +57,14 @@ def read_stamps(folder: Path) -> Stamps:
 
 
 def sent_stamps(t_ms: Stamps) -> Stamps:
-    """Times of the samples that a watch with this recording sends: (n,) of the recording to (m,) of its uploads."""
+    """Times of the samples that a watch sends for this recording: (n,) recorded to (m,) sent."""
     pieces = np.split(t_ms, np.flatnonzero(np.diff(t_ms) > NEIGHBOUR_MS) + 1)
-    # A lone sample has no rate, so that no upload can carry it.
+    # A single sample has no rate, so no upload can carry it.
     return np.concatenate([np.empty(0), *_sent_pieces(piece for piece in pieces if len(piece) > 1)])
 
 
 def passes(t_ms: Stamps, start_ms: int) -> bool:
-    """Tell whether the samples at ``t_ms`` (ascending) cover the window that starts at ``start_ms``."""
+    """Whether the samples at ``t_ms`` (ascending) cover the window that starts at ``start_ms``."""
     begin, end = np.searchsorted(t_ms, [start_ms, start_ms + WINDOW_MS])
     inside = t_ms[begin:end]
     if not len(inside):
@@ -87,11 +87,11 @@ def _sent_pieces(pieces: Iterator[Stamps]) -> Iterator[Stamps]:
 
 
 def _coverage(inside_ms: Stamps, start_ms: int) -> float:
-    """Share of the window's grid points whose neighbours are close enough; at a margin its only neighbour counts."""
+    """Share of the window's grid points whose neighbours are close enough; at an edge only one neighbour counts."""
     grid_ms = np.arange(start_ms, start_ms + WINDOW_MS, GRID_MS)
     before = np.searchsorted(inside_ms, grid_ms, side="right") - 1
     after = np.searchsorted(inside_ms, grid_ms, side="left")
-    # Where one neighbour is missing the grid point stands in for it; on a sample the distance is 0.
+    # The grid point replaces a missing neighbour; on a sample the distance is 0.
     before_ms = np.where(before >= 0, inside_ms[np.maximum(before, 0)], grid_ms)
     after_ms = np.where(after < len(inside_ms), inside_ms[np.minimum(after, len(inside_ms) - 1)], grid_ms)
     return float(np.mean(after_ms - before_ms <= NEIGHBOUR_MS))

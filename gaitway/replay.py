@@ -1,4 +1,4 @@
-"""Replay recordings as watches: the uploads of `training.upload_simulator` over HTTP, in their own time or faster."""
+"""Replay recordings as watches: the uploads of `training.upload_simulator` over HTTP, in real time or faster."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -17,16 +17,16 @@ from training.upload_simulator import as_name, uploads
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 4.0
 ANSWER_WITHIN_S = 4.0
-"""Real watches give up on an answer after 4 s (hazards seen in the field)."""
+"""Real watches give up on an answer after 4 s."""
 
 
 class ReplayError(CommandError):
-    """The gateway refuses what a watch sends, or does not answer for longer than the watch waits."""
+    """The gateway refuses an upload, or does not answer for longer than the watch waits."""
 
 
 @dataclass
 class Watch:
-    """One recording on its way: ``sent`` of ``uploads`` are acknowledged; it stands at ``now_ms`` of device time."""
+    """The replay of one recording: ``sent`` of ``uploads`` are acknowledged; ``now_ms`` is its device time."""
 
     recording: Recording
     token: str
@@ -39,14 +39,14 @@ class Watch:
 
     @property
     def name(self) -> str:
-        """The user of all uploads: the person, where nothing else was said."""
+        """The user of all uploads; by default the person."""
         return self.user or self.recording.person
 
 
 def users_of(recordings: Iterable[Recording]) -> list[str]:
-    """A user id for each recording: the person's name where that is one, another for a person's second recording.
+    """A user id for each recording: the person's name, with a number for a person's second recording.
 
-    Two recordings are replayed at the same time, which nobody can have lived.
+    Recordings are replayed at the same time, so those of one person need different users.
     """
     users: list[str] = []
     for recording in recordings:
@@ -58,9 +58,9 @@ def users_of(recordings: Iterable[Recording]) -> list[str]:
 
 
 def shift_of(recording: Recording, now_ms: int, speed: float) -> int:
-    """How far to move a recording so that its replay ends about when it is over; whole multiples of 20 s.
+    """The time shift, a multiple of 20 s, that makes a recording end when its replay does.
 
-    At speed 1 that makes it live: its first sample is from now. Slower, too: no sample may lie in the future.
+    At speed 1 and below the first sample is from now, so that no sample lies in the future.
     """
     begin_ms, end_ms = _span_ms(recording)
     target_end_ms = now_ms + (end_ms - begin_ms) / max(speed, 1.0)
@@ -73,7 +73,7 @@ def _span_ms(recording: Recording) -> tuple[float, float]:
 
 
 def make_watch(recording: Recording, token: str, now_ms: int, speed: float, user: str | None = None) -> Watch:
-    """A watch that is ready to send, as ``user``, whose token it is."""
+    """Make a watch that is ready to send; ``token`` is that of ``user``."""
     shift_ms = shift_of(recording, now_ms, speed)
     return Watch(recording, token, shift_ms, list(uploads(recording, shift_ms=shift_ms)), user=user)
 
@@ -128,7 +128,7 @@ async def _send(client: httpx.AsyncClient, watch: Watch, upload: Upload, give_up
         try:
             answer = await client.post("/v1/uploads", content=body, headers=headers)
         except httpx.UnsupportedProtocol as error:
-            raise ReplayError(f"{client.base_url} is no address of a gateway: {error}") from error
+            raise ReplayError(f"{client.base_url} is not the address of a gateway: {error}") from error
         except httpx.TransportError as error:
             reason = f"{type(error).__name__} {error}".strip()
         else:
@@ -138,7 +138,7 @@ async def _send(client: httpx.AsyncClient, watch: Watch, upload: Upload, give_up
             if answer.status_code < 500 and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 raise ReplayError(f"{client.base_url} refuses upload {upload.seq} of {watch.name}: {reason}")
         if loop.time() + pause_s > deadline_s:
-            raise ReplayError(f"{client.base_url} takes no upload of {watch.name}: {reason}")
+            raise ReplayError(f"{client.base_url} accepts no upload of {watch.name}: {reason}")
         watch.retries += 1
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, LAST_RETRY_S)

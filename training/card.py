@@ -1,4 +1,4 @@
-"""The model card of a bundle: what its manifest says, for people."""
+"""The model card of a bundle: its manifest as text."""
 
 from shared.model.manifest import Manifest, Measurement
 
@@ -67,8 +67,8 @@ PAPER = (
 )
 
 
-def card(manifest: Manifest, steps: int) -> str:
-    """Markdown."""
+def make_card(manifest: Manifest, steps: int) -> str:
+    """Render the card as Markdown."""
     trained_on = [
         f"- {DATA.get(dataset, dataset)}: {len(people)} people ({', '.join(people)})."
         for dataset, people in manifest.trained_on.items()

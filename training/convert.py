@@ -1,11 +1,11 @@
 """Convert source data sets to the recording format: ``python -m training.convert LAYOUT SRC DST``.
 
-LAYOUT is a kind of data set (wisdm, e4, dsads, selfback, harage, garmin); ``--people`` picks people by the names that
-they have in SRC, ``--minutes-per-activity`` cuts each recording down to what is labelled. LAYOUT demo reads the folder
-of five source data sets and writes the recordings of examples/recordings, the same bytes each time.
+LAYOUT is a kind of data set (wisdm, e4, dsads, selfback, harage, garmin); ``--people`` selects people by their
+names in SRC, ``--minutes-per-activity`` keeps only labelled parts. LAYOUT demo reads the folder
+of five source data sets and writes examples/recordings, with the same bytes each time.
 
 DST gets one folder per recording, LAYOUT-NAME (``dsads-p1-left``, ``e4-S03-AEROBIC``); the ``person`` in it is
-LAYOUT-PERSON, so that people of several sources do not mix. Steps are emulated where the source has none.
+LAYOUT-PERSON, so that names from several sources do not collide. Steps are emulated where the source has none.
 """
 
 import argparse
@@ -39,9 +39,9 @@ DEMO_CREDIT = {
         "ODC-By 1.0",
     ),
 }
-"""Source and licence where the layout alone does not tell them."""
+"""Source and licence where the layout does not imply them."""
 DEMO_SESSIONS = {"e4": ("AEROBIC", "STRESS")}
-"""Sessions that are taken where people have several: steady cycling, and a desk."""
+"""Sessions to use if people have several: steady cycling, and desk work."""
 
 
 def convert(layout: str, sources: Sequence[Source], target: Path, minutes_per_activity: float | None) -> list[Path]:
@@ -86,7 +86,7 @@ def convert_demo(datasets: Path, target: Path) -> list[Path]:
 
 
 def _folder_name(layout: str, name: str) -> str:
-    """e4's SESSION/RECORDING becomes RECORDING-SESSION, so that a person's recordings stand together."""
+    """e4's SESSION/RECORDING becomes RECORDING-SESSION, so that a person's recordings sort together."""
     return "-".join([layout, *reversed(name.split("/"))])
 
 

@@ -1,4 +1,4 @@
-"""The labelled windows of several data sets, named as a label set names them; who of them is the demo's."""
+"""The labelled windows of several data sets, with the classes of a label set; split off the held-out subjects."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,48 +20,48 @@ def read_datasets(datasets: Sequence[str], label_set: str) -> Samples:
         DatasetError: a spec is wrong, something cannot be read, or no window lies wholly inside a label.
     """
     parts: dict[str, Samples] = {}
-    made_up: dict[str, bool] = {}
+    synthetic: dict[str, bool] = {}
     for spec in datasets:
         kind = spec.partition("=")[0]
-        # People are told apart by kind and name.
+        # Kind and name identify a person.
         if kind in parts:
             raise DatasetError(spec, f"{kind} is given twice")
         recordings = sorted((source.read() for source in find_sources(spec)), key=_start_ms)
-        made_up[kind] = any(recording.synthetic for recording in recordings)
-        # The bundle's manifest and card name data sets so: made-up ones must not pass for real.
-        name = f"synthetic-{kind}" if made_up[kind] else kind
+        synthetic[kind] = any(recording.synthetic for recording in recordings)
+        # This name is in the bundle's manifest and card: synthetic data must not pass for real.
+        name = f"synthetic-{kind}" if synthetic[kind] else kind
         try:
             parts[kind] = of_label_set(collect(name, recordings), label_set)
         except ValueError as error:
             raise DatasetError(spec, str(error).removeprefix(f"{name}: ")) from error
         if not (parts[kind].activity != "").any():
             raise DatasetError(spec, f"no window of an activity of {label_set}")
-    if len(set(made_up.values())) > 1:
-        raise DatasetError(", ".join(datasets), "synthetic and real data do not make one model")
+    if len(set(synthetic.values())) > 1:
+        raise DatasetError(", ".join(datasets), "synthetic and real data cannot be mixed in one model")
     return concatenate(list(parts.values()))
 
 
 def classes_of(samples: Samples, label_set: str) -> tuple[str, ...]:
-    """The classes of a label set that occur: those that a network can learn."""
+    """The classes of a label set that occur in the samples."""
     return tuple(activity for activity in LABEL_SETS[label_set] if activity in samples.activity)
 
 
 def of_label_set(samples: Samples, label_set: str) -> Samples:
-    """The same windows, named as the label set names them (har2: static, dynamic), "" where it has no name.
+    """The same windows with the classes of the label set (har2: static, dynamic), "" for other activities.
 
-    Windows that have neither name nor detail are left out.
+    Windows with neither class nor detail are left out.
     """
     named = np.array([class_of(label_set, activity) or "" for activity in samples.activity.tolist()], dtype=np.str_)
     return replace(samples, activity=named).take((named != "") | (samples.detail != ""))
 
 
 def _start_ms(recording: Recording) -> float:
-    """A person's sessions must be folded into the baseline in the order in which they happened."""
+    """Sort key: the baseline needs a person's sessions in time order."""
     return float(recording.accelerometer_t_ms[0])
 
 
 def split_held_out(samples: Samples) -> tuple[Samples, Samples]:
-    """Windows of people to train on, and of those of the demo."""
-    # Those of examples/recordings are called so in their own right.
+    """Split into the windows to train on and those of the held-out subjects."""
+    # With the prefix when examples/recordings itself is the data set.
     held_out = np.isin(samples.person, [*DEMO_RECORDINGS, *(f"recordings-{name}" for name in DEMO_RECORDINGS)])
     return samples.take(~held_out), samples.take(held_out)

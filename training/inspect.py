@@ -1,4 +1,4 @@
-"""What a data set holds: people, minutes per activity, modalities, coverage and gaps as the pipeline sees them."""
+"""Contents of a data set: people, minutes per activity, modalities, coverage and gaps as in the pipeline."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,10 +15,10 @@ GapKey = tuple[str, str]
 
 
 @dataclass(slots=True)
-class Inspected:
-    """One person, or all of them together.
+class DataSummary:
+    """Totals of one person or of all people.
 
-    ``minutes``: labelled, by activity. ``recorded_min``: from first to last sample of each recording, holes included.
+    ``minutes``: labelled, by activity. ``recorded_min``: from first to last sample of each recording, gaps included.
     ``windows``: of 20 s without overlap that hold any sample; ``usable``: by modality, those that reach the model with
     it. ``gap_count``, ``gap_ms``: number and length; a modality that a recording lacks has none.
     """
@@ -32,8 +32,8 @@ class Inspected:
     gap_count: Counter[GapKey] = field(default_factory=Counter)
     gap_ms: Counter[GapKey] = field(default_factory=Counter)
 
-    def add(self, other: "Inspected") -> None:
-        """Count another one's too."""
+    def add(self, other: "DataSummary") -> None:
+        """Add the totals of another one."""
         self.recordings += other.recordings
         self.recorded_min += other.recorded_min
         self.windows += other.windows
@@ -45,7 +45,7 @@ class Inspected:
         return self.usable[modality] / self.windows if self.windows else None
 
     def to_json(self) -> dict[str, Any]:
-        """Builtin types; minutes in the activities' order, rounded to what can be read."""
+        """Builtin types; minutes in the activities' order, rounded."""
         return {
             "recordings": self.recordings,
             "recorded_min": round(self.recorded_min, 2),
@@ -74,10 +74,10 @@ class Inspected:
 
 @dataclass(slots=True)
 class Inspection:
-    """A data set: its people by name, and what its recordings state about themselves."""
+    """A data set: its people by name, and what its recordings state about their source."""
 
     dataset: str
-    people: dict[str, Inspected] = field(default_factory=dict)
+    people: dict[str, DataSummary] = field(default_factory=dict)
     sources: set[str] = field(default_factory=set)
     licences: set[str] = field(default_factory=set)
     devices: set[str] = field(default_factory=set)
@@ -85,16 +85,16 @@ class Inspection:
     synthetic: bool = False
 
     @property
-    def total(self) -> Inspected:
-        """Everybody together."""
-        total = Inspected()
+    def total(self) -> DataSummary:
+        """Totals of all people."""
+        total = DataSummary()
         for person in self.people.values():
             total.add(person)
         return total
 
     @property
     def activities(self) -> list[str]:
-        """Those that anybody has, in their usual order."""
+        """Activities that occur, in the usual order."""
         return [name for name in ACTIVITIES if any(name in person.minutes for person in self.people.values())]
 
     def to_json(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def inspect(dataset: str, sources: Iterable[Source], on_read: Callable[[], None]
     inspection = Inspection(dataset)
     for source in sources:
         recording = source.read()
-        inspection.people.setdefault(recording.person, Inspected()).add(inspect_recording(recording))
+        inspection.people.setdefault(recording.person, DataSummary()).add(inspect_recording(recording))
         inspection.sources.add(recording.source)
         inspection.licences.add(recording.licence)
         inspection.devices.add(recording.device)
@@ -130,8 +130,8 @@ def inspect(dataset: str, sources: Iterable[Source], on_read: Callable[[], None]
     return inspection
 
 
-def inspect_recording(recording: Recording) -> Inspected:
-    """One recording. Windows without overlap, so that no second counts twice; its wear is judged from its own start."""
+def inspect_recording(recording: Recording) -> DataSummary:
+    """Summarise one recording, with windows that do not overlap; detection of wear begins with the recording."""
     closed = assemble(recording, hop_ms=WINDOW_MS)
     featurised = featurise(closed.windows, MemoryBaselines())
     lengths_ms = {
@@ -140,7 +140,7 @@ def inspect_recording(recording: Recording) -> Inspected:
         "steps": recording.steps_t_ms,
     }
     ends_ms = [(t_ms[0], t_ms[-1]) for t_ms in lengths_ms.values() if len(t_ms)]
-    inspected = Inspected(
+    summary = DataSummary(
         recordings=1,
         recorded_min=float(max(end for _, end in ends_ms) - min(start for start, _ in ends_ms)) / 60_000,
         minutes=Counter(recording.minutes_by_activity()),
@@ -149,6 +149,6 @@ def inspect_recording(recording: Recording) -> Inspected:
         has=Counter(name for name, t_ms in lengths_ms.items() if len(t_ms)),
     )
     for gap in [*closed.gaps, *featurised.gaps]:
-        inspected.gap_count[gap.modality, gap.reason] += 1
-        inspected.gap_ms[gap.modality, gap.reason] += gap.end_ms - gap.start_ms
-    return inspected
+        summary.gap_count[gap.modality, gap.reason] += 1
+        summary.gap_ms[gap.modality, gap.reason] += gap.end_ms - gap.start_ms
+    return summary

@@ -1,4 +1,4 @@
-"""What a classification is worth: recall per class, UAR, confusion matrix; pooled, per person and per (class, set)."""
+"""Metrics of a classification: recall per class, UAR, confusion matrix; pooled, per person and per (class, set)."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ Floats = NDArray[np.float64]
 
 
 def confusion_matrix(truth: Ints, predicted: Ints, classes: int) -> Ints:
-    """(classes, classes) counts: rows are the truth, columns what was said. Inputs are (n,) class numbers."""
+    """(classes, classes) counts: rows are the truth, columns the predictions. Inputs are (n,) class numbers."""
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 
 
 def recalls(confusion: Ints) -> Floats:
-    """(classes,) share of each class's windows that were found; NaN for a class that does not occur."""
+    """(classes,) recall of each class; NaN for a class that does not occur."""
     total = confusion.sum(axis=1)
-    # Divided only where a class occurs: NaN stands for "not asked", not for a warning.
+    # Divide only where a class occurs, without a warning for the others.
     found = np.full(len(confusion), np.nan)
     np.divide(np.diag(confusion), total, out=found, where=total > 0)
     return found
@@ -31,14 +31,14 @@ def uar(truth: Ints, predicted: Ints, classes: int) -> float:
 
 
 def uar_by_person(truth: Ints, predicted: Ints, person: NDArray[np.str_], classes: int) -> dict[str, float]:
-    """UAR of each person over the classes that the person has."""
+    """UAR of each person, over the person's classes."""
     return {str(name): uar(truth[person == name], predicted[person == name], classes) for name in np.unique(person)}
 
 
 def dataset_balanced_uar(truth: Ints, predicted: Ints, dataset: NDArray[np.str_], classes: int) -> float:
-    """Each class's recall averaged over the sets that hold it, then over classes.
+    """Each class's recall, averaged over the data sets that have the class, then over classes.
 
-    Pooled UAR rewards a model that recognises the device, where a set holds few classes; this does not.
+    If data sets have few classes, pooled UAR rewards a model that recognises the device; this metric does not.
     """
     names: Sequence[str] = np.unique(dataset).tolist()
     cells = np.array(

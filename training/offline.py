@@ -1,4 +1,4 @@
-"""The live pipeline without Kafka: recordings in, windows out, with log time that runs with event time."""
+"""The live pipeline without Kafka: recordings in, windows out. Log time equals event time."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ GRACE_MS = 60_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OfflineWindow:
-    """One window as the live service publishes it, with what the recording's labels say of it.
+    """One window as the live service publishes it, with the recording's labels.
 
     ``activity`` and ``detail`` are None unless the window lies wholly inside one label of that kind.
     """
@@ -34,7 +34,7 @@ class OfflineWindow:
 
 
 def to_log(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) -> Iterator[LogRecord]:
-    """The merged log of one recording whose uploads arrive the moment they are sent."""
+    """The merged log of one recording, as if its uploads arrived without delay."""
     offsets = [first_offset for _ in MODALITIES]
     topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
     log_ms = 0
@@ -54,7 +54,7 @@ def assemble(recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRAC
     for record in to_log(recording):
         log_ms = record.log_ms
         whole.extend(assembler.fold(record))
-    # The end of the log: nothing will come that could close what is still open.
+    # The end of the log: close the windows that are still open.
     whole.extend(assembler.advance(log_ms + WINDOW_MS + grace_ms))
     return whole
 
@@ -70,14 +70,14 @@ def offline_windows(
             yield OfflineWindow(recording.person, raw, record, activity, detail)
 
 
-def gaps_of(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
+def find_gaps(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
     """Gap records of one recording."""
     closed = assemble(recording, hop_ms=hop_ms)
     return [*closed.gaps, *featurise(closed.windows, MemoryBaselines()).gaps]
 
 
 def label_at(recording: Recording, window_start_ms: int) -> str | None:
-    """The label that holds the whole window, or None."""
+    """The label that covers the whole window, or None."""
     return _label_at(recording.labels, window_start_ms)
 
 

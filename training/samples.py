@@ -1,4 +1,4 @@
-"""Labelled windows as stacked arrays, made by the live path's own code, for training and measuring."""
+"""Labelled windows as stacked arrays, computed by the code of the live path, for training and evaluation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ class Samples:
     """n labelled windows.
 
     ``features``: per modality (n, channels, time) float16, zeros where masked. ``mask``: (n, modalities) bool in
-    the catalogue's order. ``baseline_mg``: (n, 3), what was taken from the acceleration. ``activity`` ("" where it
-    is none of the ten), ``detail`` (DATASET/what the source calls it, or ""), ``person`` (unique over data sets)
-    and ``dataset``: (n,) str. ``start_ms``: (n,) int64, the windows' starts.
+    the catalogue's order. ``baseline_mg``: (n, 3), the baseline subtracted from the acceleration. ``activity`` ("" if
+    not one of the ten), ``detail`` (DATASET/the source's own name, or ""), ``person`` (unique over data sets) and
+    ``dataset``: (n,) str. ``start_ms``: (n,) int64, the windows' starts.
     """
 
     features: dict[str, NDArray[np.float16]]
@@ -69,8 +69,8 @@ class Samples:
 def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_MS) -> Samples:
     """The labelled windows of one data set, in order; a person's recordings share a baseline in the order given.
 
-    Windows of another activity than the ten are kept where the source has a name for it. Steps are emulated where a
-    recording has none. Raises ValueError where no window lies inside a label.
+    Windows of other activities than the ten are kept if the source has a name for them. Missing steps are emulated.
+    Raises ValueError if no window lies inside a label.
     """
     walked = (with_steps(recording) for recording in recordings)
     kept = [window for window in offline_windows(walked, hop_ms=hop_ms) if window.activity or window.detail]

@@ -1,8 +1,8 @@
 """Train a bundle: what `gaitway train` does.
 
-First five folds by person say how well the network does on people it never saw, and give its temperature and the
-confidence below which it abstains; then each data set is judged by a network of the others, as an unknown device; then
-one network is trained on everybody. The people of the demo are left out of all that and measured at the end.
+First, five folds by person measure the accuracy on unknown people, and give the temperature and the confidence below
+which the model abstains. Then each data set is tested with a network trained on the others, as an unknown device. Then
+one network is trained on all people. The held-out subjects take no part in that and are measured at the end.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from shared.model.bundle import CARD, save_bundle
 from shared.model.manifest import Manifest, Measurement
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
-from training.card import card
+from training.card import make_card
 from training.corpus import classes_of, read_datasets, split_held_out
 from training.datasets.recording import DatasetError
 from training.evaluation.calibration import abstain_below, confidence_metrics, fit_temperature, softmax
@@ -67,10 +67,10 @@ def train_bundle(
     processes: int = 1,
     study: Path | None = None,
 ) -> Manifest:
-    """Train on data sets (``KIND=DIR``) and write the bundle; the classes that occur in them are those it learns.
+    """Train on data sets (``KIND=DIR``) and write the bundle; its classes are those that occur in the data.
 
     Raises:
-        DatasetError: something cannot be read, or there are too few people, windows or classes for the folds.
+        DatasetError: a file cannot be read, or there are too few people, windows or classes for the folds.
     """
     samples = read_datasets(datasets, label_set)
     where = ", ".join(datasets)
@@ -80,7 +80,7 @@ def train_bundle(
     classes = classes_of(split_held_out(samples)[0], label_set)
     if len(classes) < 2:
         raise DatasetError(where, f"of {label_set} only {classes[0]} occurs, a network needs two classes")
-    # The network is small: more threads make it no faster.
+    # The network is small: more threads do not make it faster.
     torch.set_num_threads(1)
     config, settings = NetworkConfig(classes, modalities, encoder, fusion), TrainingSettings(seed=seed)
     return train(
@@ -108,18 +108,18 @@ def train(
     processes: int = 1,
     study: Path | None = None,
 ) -> Manifest:
-    """Measure, train and write one bundle with its card, and a page of its study; prints what it does."""
+    """Evaluate, train and write one bundle with its card and, if asked for, an evaluation report; prints progress."""
     console = Console()
     known, demo = split_held_out(samples)
     people = len(np.unique(known.person))
-    console.print(f"{len(known)} windows of {people} people; {len(demo)} of the demo's left out")
+    console.print(f"{len(known)} windows of {people} people; {len(demo)} of held-out people left out")
 
-    def tell(fold: HeldOutPredictions) -> None:
-        console.print(f"{fold.name} judged, {len(fold.rows)} windows")
+    def report(fold: HeldOutPredictions) -> None:
+        console.print(f"{fold.name} tested, {len(fold.rows)} windows")
 
     evaluation = []
     for fold in cross_validate(config, known, settings, processes=processes):
-        tell(fold)
+        report(fold)
         evaluation.append(fold)
     unseen = to_evaluation(known, pool_predictions(known, evaluation), config)
     temperature = fit_temperature(unseen.logits, unseen.targets)
@@ -132,7 +132,7 @@ def train(
     if study is not None:
         write_study(study, known, evaluation, unseen, temperature, threshold)
     for fold in leave_one_dataset_out(config, known, settings, processes=processes):
-        tell(fold)
+        report(fold)
         where = f"all of {fold.name} by a network of the other data sets, protocol as above"
         metrics[f"unseen_{fold.name}"] = _measure(
             to_evaluation(known.take(fold.rows), fold.logits, config), config, where
@@ -167,7 +167,7 @@ def train(
         reference=reference(probabilities, config.classes, threshold, REFERENCE),
     )
     manifest = save_bundle(out, network, manifest)
-    (out / CARD).write_text(card(manifest, settings.steps), encoding="utf-8")
+    (out / CARD).write_text(make_card(manifest, settings.steps), encoding="utf-8")
     return manifest
 
 
@@ -176,7 +176,7 @@ def _measure(evaluation: Evaluation, config: NetworkConfig, measured_on: str) ->
 
 
 def _people(samples: Samples) -> dict[str, list[str]]:
-    """Data set -> its people, as they are named there."""
+    """Data set -> its people, with the names that they have there."""
     return {
         name: [
             person.removeprefix(f"{name}-") for person in np.unique(samples.person[samples.dataset == name]).tolist()

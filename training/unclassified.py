@@ -1,4 +1,4 @@
-"""Why a recording has not one window that could be classified, in words for its owner."""
+"""The reason why a recording has no window to classify, as text for its owner."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import numpy as np
 from shared.contracts.gap import GapReason
 from shared.contracts.modality import ACCELEROMETER, WINDOW_MS
 from training.datasets.recording import Recording
-from training.offline import HOP_MS, gaps_of
+from training.offline import HOP_MS, find_gaps
 
 _WORDS: dict[GapReason, str] = {
     "zero_filled": "the accelerometer's samples are all 0: an app filled them in",
@@ -16,8 +16,8 @@ _WORDS: dict[GapReason, str] = {
 }
 
 
-def why_no_window(recording: Recording) -> str:
-    """The reason for a recording of which :func:`training.offline.offline_windows` makes nothing."""
+def explain_no_window(recording: Recording) -> str:
+    """Say why :func:`training.offline.offline_windows` yields nothing for a recording."""
     t_ms = recording.accelerometer_t_ms[recording.accelerometer_mg.any(axis=1)]
     if not len(t_ms):
         return _WORDS["zero_filled"]
@@ -30,15 +30,16 @@ def why_no_window(recording: Recording) -> str:
     longest_s = _longest_ms(t_ms) / 1000
     if longest_s < (WINDOW_MS + HOP_MS) / 1000:
         return (
-            f"too short: {longest_s:.1f} s of acceleration without a hole over {ACCELEROMETER.max_hole_ms / 1000:g} s; "
-            f"a window takes {WINDOW_MS // 1000} s and begins at a multiple of {HOP_MS // 1000} s"
+            f"too short: {longest_s:.1f} s of acceleration with no dropout over "
+            f"{ACCELEROMETER.max_hole_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s and begins at a multiple of "
+            f"{HOP_MS // 1000} s"
         )
-    reasons = Counter(gap.reason for gap in gaps_of(recording) if gap.modality == ACCELEROMETER.name)
+    reasons = Counter(gap.reason for gap in find_gaps(recording) if gap.modality == ACCELEROMETER.name)
     reason = next((name for name, _ in reasons.most_common() if name in _WORDS), None)
     return _WORDS[reason] if reason else "too few samples: no window has 90 % of its acceleration"
 
 
 def _longest_ms(t_ms: np.ndarray) -> float:
-    """The longest stretch without a hole that fails a window."""
+    """The longest stretch without a dropout that would fail a window."""
     stretches = np.split(t_ms, np.flatnonzero(np.diff(t_ms) > ACCELEROMETER.max_hole_ms) + 1)
     return max(float(stretch[-1] - stretch[0]) for stretch in stretches)

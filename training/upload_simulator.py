@@ -1,8 +1,8 @@
 """A recording as the uploads of a watch: what `gaitway replay` sends and what `predict` and training classify.
 
-The accelerometer keeps its own rate where it is even; else it is put on the watch's 25 Hz grid, between neighbours at
-most 250 ms apart. Heart rate and steps go out once a second: the latest reading of the second, null where there was
-none; a counter that reports on change holds its total for as long as the watch reports anything.
+An accelerometer with an even rate keeps it; any other is resampled to the watch's 25 Hz grid, between neighbours at
+most 250 ms apart. Heart rate and steps are sent once a second: the latest reading of the second, or null without one. A
+counter that reports on change keeps its total for as long as the watch reports anything.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from training.datasets.units import MAX_BPM, MAX_STEPS
 
 UPLOAD_PERIOD_S = 5
 SILENT_AFTER_MS = 60_000
-"""A sensor without a reading for longer is off: the watch sends nothing rather than a minute of nulls."""
+"""A sensor without a reading for longer is off: the watch sends nothing for it, instead of nulls."""
 _UNEVEN_MS = 0.5
 
 
@@ -41,7 +41,7 @@ class _Run:
 
 
 def as_name(text: str) -> str:
-    """What an upload and a token take for a name: ``text`` itself, or its letters and a hash of the whole."""
+    """Make a valid user or device name: ``text`` itself, or its letters and a hash of the whole."""
     if re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", text):
         return text
     letters = re.sub(r"[^A-Za-z0-9._:-]+", "-", text)[:50]
@@ -49,9 +49,9 @@ def as_name(text: str) -> str:
 
 
 def uploads(recording: Recording, *, shift_ms: int = 0, period_s: int = UPLOAD_PERIOD_S) -> Iterator[Upload]:
-    """The uploads of one recording in time order, one per period and, after a hole within it, one more.
+    """The uploads of one recording in time order, one per period and one more after a gap within it.
 
-    ``shift_ms`` moves all times; a multiple of 20 s keeps the windows' grid in place.
+    ``shift_ms`` moves all times; a multiple of 20 s keeps the window grid in place.
     """
     period_ms = period_s * 1000
     acceleration = list(_acceleration_runs(recording))
@@ -93,7 +93,7 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
             continue
         step_ms = (t[-1] - t[0]) / (len(t) - 1)
         rate_hz = 1000.0 / step_ms
-        # Stamps kept with few decimals spread a whole rate by parts per million.
+        # Rounding of the times spreads a constant rate by parts per million.
         rate_hz = float(round(rate_hz)) if abs(rate_hz - round(rate_hz)) < 1e-3 else float(rate_hz)
         low, high = ACCELEROMETER.upload_rate_hz
         even = np.abs(t - (t[0] + np.arange(len(t)) * 1000.0 / rate_hz)).max() < _UNEVEN_MS
@@ -108,7 +108,7 @@ def _acceleration_runs(recording: Recording) -> Iterator[_Run]:
 
 
 def _heart_rate_runs(recording: Recording) -> Iterator[_Run]:
-    # What an upload cannot carry is no reading.
+    # A value that an upload cannot carry is no reading.
     read = (recording.heart_rate_bpm > 0) & (recording.heart_rate_bpm <= MAX_BPM)
     t_ms, bpm = recording.heart_rate_t_ms[read], recording.heart_rate_bpm[read]
     if not len(t_ms):
@@ -124,7 +124,7 @@ def _steps_runs(recording: Recording, reporting: list[_Run]) -> Iterator[_Run]:
     if not len(t_ms) or not reporting:
         return
     begin_ms = np.ceil(max(float(np.rint(t_ms[0])), min(run.t0_ms for run in reporting)))
-    # Seconds are counted per run: a pause of months between two of them costs nothing.
+    # Seconds are counted per run, so a pause of months between two runs costs nothing.
     spans = [np.ceil((np.array([run.t0_ms, run.end_ms]) - begin_ms) / 1000.0) for run in reporting]
     reported = np.unique(np.concatenate([np.arange(max(first, 0.0), end) for first, end in spans]))
     seconds_ms = begin_ms + reported * 1000.0
@@ -141,7 +141,7 @@ def _split_silent(t_ms: Floats, values: Floats) -> Iterator[tuple[Floats, Floats
 
 
 def _latest(seconds_ms: Floats, t_ms: Floats, values: Floats, *, within_ms: float) -> Floats:
-    """Per second the latest reading not after it and less than ``within_ms`` old; NaN where there is none."""
+    """For each second the latest reading less than ``within_ms`` old; NaN without one."""
     index = np.searchsorted(t_ms, seconds_ms + 0.5, side="right") - 1
     age_ms = np.where(index >= 0, seconds_ms - t_ms[np.maximum(index, 0)], np.inf)
     return np.where(age_ms < within_ms, values[np.maximum(index, 0)], np.nan)
@@ -178,7 +178,7 @@ def _steps_part(run: _Run | None, shift_ms: int) -> Steps | None:
 
 
 def _context(recording: Recording, begin_ms: float, end_ms: float) -> Context | None:
-    """Only what the baseline needs: a wearer who says that this is rest."""
+    """The wearer's label, if it is rest: the baseline needs only that."""
     for label in recording.labels:
         if label.activity == RESTING and label.start_ms <= begin_ms and end_ms <= label.end_ms:
             return Context(activity="resting")

@@ -1,7 +1,7 @@
 """The trained network in torch's eager mode, as pytorch.org/tutorials/beginner/saving_loading_models.html has it.
 
-Weights loaded into the module, ``eval()``, one call a batch. Nothing is folded, no layout is chosen, no memory is kept.
-How the encoder's spectrum is computed is part of the network's definition, so the peer has that too.
+Weights loaded into the module, ``eval()``, one call a batch. Without folding, a special memory format or reused
+buffers. How the encoder's spectrum is computed is part of the network's definition, so the peer has that too.
 
     python -m benchmarks.peers.eager_network WINDOWS RESULT SECONDS
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from benchmarks.network_process import contend
-from benchmarks.windows_log import MODEL
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.window import WindowRecord
 from shared.model.bundle import WEIGHTS, read_manifest
 from shared.model.network import BASELINE, FusionNetwork
@@ -49,7 +49,7 @@ class EagerNetwork:
 
 def main() -> None:
     torch.set_num_threads(1)
-    contend(EagerNetwork(MODEL).predict)
+    contend(EagerNetwork(DEFAULT_MODEL).predict)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Nested pydantic models with constraints (tutorial/body-nested-models, tutorial/b
 uvloop and httptools (deployment/manually).
 
 The same fields, limits and tokens, the same records on the same topics, acknowledged by all replicas before 202. Left
-out: gzip, problem+json, metrics, traces, ticks, the bounds of memory and of waiting, reconnecting.
+out: gzip, problem+json, metrics, traces, ticks, limits of memory and waiting, reconnection.
 
     python -m benchmarks.peers.fastapi_gateway    (environment: benchmarks.peers.gateway_settings)
 """

@@ -1,7 +1,7 @@
 """The features stage on plain faust-streaming (faust-streaming.github.io/faust/userguide: agents, tables, models).
 
-One agent, record by record, JSON values; what it remembers of a user is in tables, with changelog topics: the pieces of
-each hop, how far each modality has come, the medians. A window goes out when all three modalities have come to its end.
+One agent, record by record, JSON values; the state of a user is in tables, with changelog topics: the pieces of
+each hop, how far each modality has come, the medians. A window is sent when all three modalities have reached its end.
 At least once; keys of finished hops leave the table. Not used: Faust's windowed tables, which never hand over the
 aggregate of a window that closes.
 
@@ -39,7 +39,7 @@ medians = app.Table("medians", default=list)
 
 @app.agent(uploads)
 async def features(stream: faust.StreamT[Any]) -> None:
-    """Fold upload after upload; send the windows that it completes."""
+    """Process each upload and send the windows that it completes."""
     async for user, upload in stream.items():
         user_progress = progress[user]
         for piece in pieces(upload):

@@ -1,8 +1,8 @@
-"""What the features peers compute, so that they differ in nothing but the framework.
+"""The computation of the features peers, so that they differ only in the framework.
 
 The same windows, grid, features and output record as Gaitway's, from the same library. Simpler than Gaitway's: the
 accelerometer's baseline is the median of the medians of the last hour's windows, the heart rate's is always 70 bpm.
-Left out: whether a sensor is to be believed, gaps, late samples, repeated uploads, dead letters, metrics.
+Left out: quality checks, gaps, late samples, repeated uploads, dead letters, metrics.
 """
 
 import math
@@ -19,7 +19,7 @@ from shared.signal.resample import GridSignal, grid_signal, is_reading
 HOP_MS = 10_000
 DEFAULT_BPM = 70
 GRACE_MS = 5_000
-"""Where time alone closes a window: a piece may be older than one of another modality by the length of an upload."""
+"""Grace period: a piece may be older than one of another modality by the length of an upload."""
 KEPT_MEDIANS = 360
 """An hour of windows."""
 

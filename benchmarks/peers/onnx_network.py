@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.network_process import contend
 from benchmarks.peers.eager_network import EagerNetwork
-from benchmarks.windows_log import MODEL
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.modality import MODALITIES
 from shared.contracts.window import WindowRecord
 from shared.model.network import BASELINE
@@ -78,7 +78,7 @@ class OnnxNetwork:
 
 def main() -> None:
     torch.set_num_threads(1)
-    contend(OnnxNetwork(MODEL).predict)
+    contend(OnnxNetwork(DEFAULT_MODEL).predict)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 PEER_BATCH=1 is the loop of aiokafka.readthedocs.io/en/stable/consumer.html: ``getone``, one window through the network,
 ``json.dumps``, ``send``. A larger one is "Getting messages in batches" of the same page: ``getmany``, as many windows
-through the network at once. Offsets are committed by themselves, its default; so is acks=1. The event is Gaitway's:
+through the network at once. Offsets are committed automatically and acks=1, both defaults. The event is Gaitway's:
 CloudEvents in Kafka's binary mode, the same data; its id is random. Left out: transactions, the ledger and with them
 exactly once, dead letters, metrics, health, abstention, the model off the event loop.
 
@@ -22,7 +22,7 @@ import torch
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from benchmarks.peers.eager_network import EagerNetwork
-from benchmarks.windows_log import MODEL
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.event import SOURCE, TYPE
 from shared.contracts.labels import HAR2, MOVEMENT
 from shared.contracts.modality import WINDOW_MS
@@ -55,7 +55,7 @@ class PlainSettings:
 
 async def serve(settings: PlainSettings) -> None:
     """Classify until the process is ended."""
-    model = EagerNetwork(MODEL)
+    model = EagerNetwork(DEFAULT_MODEL)
     consumer = AIOKafkaConsumer(
         settings.input, bootstrap_servers=settings.kafka, group_id=settings.group, auto_offset_reset="earliest"
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gaitway.embedded.errors import StackError
 from gaitway.embedded.process import ServerProcess
+from gaitway.paths import PROJECT
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ROOT / "build" / "peers"
+PACKAGES = PROJECT / "build" / "peers"
 
 
 class PeerProcess(ServerProcess):
@@ -30,4 +30,4 @@ class PeerProcess(ServerProcess):
 
     def _environment(self) -> dict[str, str]:
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        return {**threads, **os.environ, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{ROOT}", **self._variables}
+        return {**threads, **os.environ, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{PROJECT}", **self._variables}

@@ -1,9 +1,9 @@
-"""The whole pipeline under `gaitway load`: cost of each process, latency of events, how many watches fit.
+"""The whole pipeline under `gaitway load`: cost of each process, latency of events, number of watches.
 
     python -m benchmarks.stages.end_to_end --watches 1000,5000,10000 --minutes 1.5
 
-Broker, Redis, the three services and the load generator share this machine. CPU is taken while all
-watches are there and fill windows.
+Broker, Redis, the three services and the load generator share this machine. CPU is measured while all
+watches send and fill windows.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import psutil
@@ -23,9 +22,8 @@ from benchmarks.measure import cpu_seconds
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.load.run import LoadOptions, passed, run_load
 from gaitway.load.templates import PERIOD_MS
+from gaitway.paths import DEFAULT_MODEL, RECORDINGS
 
-MODEL = Path("models/default")
-RECORDINGS = Path("examples/recordings")
 FLEETS = (1_000, 5_000, 10_000, 15_000, 20_000)
 GOAL_P99_S = 1.0
 RAMP_S = 30.0
@@ -37,15 +35,15 @@ STAGES = {
     "window_to_event": "inference",
     "gateway_to_event": "inference",
 }
-"""Each stage of gaitway_event_latency_seconds, and whose page has it."""
+"""Each stage of gaitway_event_latency_seconds, and the service that exports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """One fleet's run. ``cores`` and ``rss_mb``: by process; ``summary``: what `gaitway load` says.
+    """One fleet's run. ``cores`` and ``rss_mb``: by process; ``summary``: that of `gaitway load`.
 
-    ``latency_by_stage_s``: quantiles by stage of gaitway_event_latency_seconds, as fine as its buckets;
-    ``max_lag_s``: the largest that was seen of any partition, every 5 s.
+    ``latency_by_stage_s``: quantiles by stage of gaitway_event_latency_seconds, at the resolution of its buckets;
+    ``max_lag_s``: the largest value of any partition, sampled every 5 s.
     """
 
     watches: int
@@ -62,9 +60,9 @@ class Fleet:
         return {name: cores / uploads_per_s * 1e6 for name, cores in self.cores.items()}
 
     @property
-    def cpu_s_per_1000_watch_minutes(self) -> float:
-        """Of all processes together."""
-        return sum(self.cores.values()) * 60 * 1000 / self.watches
+    def cpu_s_per_1000_watch_hours(self) -> float:
+        """CPU time of all processes together."""
+        return sum(self.cores.values()) * 3600 * 1000 / self.watches
 
     @property
     def p99_s(self) -> float:
@@ -73,7 +71,7 @@ class Fleet:
 
     @property
     def holds(self) -> bool:
-        """Nothing lost, nothing twice, and in time."""
+        """Whether nothing is lost, nothing is duplicated, and events are in time."""
         return passed(self.summary) and self.p99_s <= GOAL_P99_S
 
 
@@ -84,19 +82,21 @@ def run(
     features_workers: int = 1,
     ramp_s: float = RAMP_S,
 ) -> list[Fleet]:
-    """Every fleet on a stack of its own."""
+    """Run every fleet on its own stack."""
     found = []
     for watches in fleets:
         console.print(f"{watches} watches for {minutes:g} min", soft_wrap=True)
-        with running_stack(EMBEDDED, EMBEDDED, model=MODEL, grace_s=60.0, features_workers=features_workers) as stack:
+        with running_stack(
+            EMBEDDED, EMBEDDED, model=DEFAULT_MODEL, grace_s=60.0, features_workers=features_workers
+        ) as stack:
             found.append(_run_fleet(stack, watches, minutes, ramp_s, console))
         last = found[-1]
         console.print(f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload", soft_wrap=True)
     return found
 
 
-def load_options(stack: Stack, watches: int, minutes: float, ramp_s: float) -> LoadOptions:
-    """What `gaitway load` is asked for on a stack."""
+def make_load_options(stack: Stack, watches: int, minutes: float, ramp_s: float) -> LoadOptions:
+    """Make the options of `gaitway load` for a stack."""
     return LoadOptions(
         url=stack.url,
         jwt_key=stack.jwt_key,
@@ -116,7 +116,7 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
     max_lag_s = dict.fromkeys(CONSUMERS, 0.0)
     over = threading.Event()
 
-    def look() -> None:
+    def take_snapshot() -> None:
         # Windows are filled 20 s after the last watch has joined; the first one leaves after ``minutes``.
         over.wait(ramp_s + 25)
         taken.append(_Snapshot.of(stack, pids))
@@ -129,10 +129,10 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
             if time.perf_counter() >= end_s:
                 break
 
-    looking = threading.Thread(target=look)
+    looking = threading.Thread(target=take_snapshot)
     looking.start()
     try:
-        summary = run_load(load_options(stack, watches, minutes, ramp_s), console)
+        summary = run_load(make_load_options(stack, watches, minutes, ramp_s), console)
     finally:
         over.set()
         looking.join()
@@ -143,7 +143,7 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """All processes and all services' metrics at one moment."""
+    """CPU of all processes and metrics of all services at one time."""
 
     at_s: float
     cpu_s: dict[str, float]
@@ -156,7 +156,7 @@ class _Snapshot:
             time.perf_counter(),
             {name: cpu_seconds(pid) if name != "load" else _own_cpu_s() for name, pid in pids.items()},
             {name: psutil.Process(pid).memory_info().rss / 1e6 for name, pid in pids.items()},
-            {name: scrape.page(url) for name, url in stack.health.items()},
+            {name: scrape.read_page(url) for name, url in stack.health.items()},
         )
 
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.stages.features --rounds 3
 
-A watch-second is one second of one watch's data, all three modalities. Topics are filled before; a contestant's first
-tenth of windows warms it up, then CPU and time are taken until every window that the offline pipeline computes from the
-same log is in the output topic. The peers do fewer watches, but for long enough that their commits are in the figure.
+A watch-second is one second of one watch's data, all three modalities. Topics are filled first. A contestant's first
+tenth of windows is the warm-up; then CPU and time are measured until every window that the offline pipeline computes
+from the same log is in the output topic. The peers get fewer watches, but run long enough to include their commits.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from itertools import cycle, islice
 from aiokafka import ConsumerRecord
 from rich.console import Console
 
-from benchmarks.bus import PARTITIONS, measured_until, new_prefix, own_topics
+from benchmarks.bus import PARTITIONS, make_prefix, measure_until, temporary_topics
 from benchmarks.command import run_alone
-from benchmarks.features_check import check, closed_by_time
-from benchmarks.features_log import FeaturesLog, features_log
+from benchmarks.features_check import check, find_closed
+from benchmarks.features_log import FeaturesLog, make_features_log
 from benchmarks.features_topics import JSON_WINDOWS, write_json_topics, write_watch_topics
-from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.measure import Measurement, Round, Stage, watch
 from benchmarks.peers.features_job import HOP_MS
 from benchmarks.peers.features_settings import PeerSettings
 from benchmarks.peers.process import PeerProcess
@@ -44,12 +44,12 @@ PEERS = {
         "[^Worker]: Ready",
     ),
 }
-"""Module and arguments of each peer, and what it logs once it reads."""
+"""Module and arguments of each peer, and the log text that shows that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How long a round takes: some 10 s of one core for each service. ``seconds``: of data of each watch."""
+    """Size of a round: about 10 s of one core for each service. ``seconds``: of data of each watch."""
 
     watches: int = 800
     quix_watches: int = 400
@@ -62,19 +62,19 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """Measure all contestants in turn, ``rounds`` times.
 
     Raises:
-        FeaturesDiffer, OutputMissing: one of them does not do the job.
+        FeaturesDiffer, OutputMissing: a contestant's output is wrong.
         StackError: a part cannot start.
     """
     size = size or Size()
-    log = features_log(size.watches, size.seconds, system_clock())
+    log = make_features_log(size.watches, size.seconds, system_clock())
     peer_logs = {QUIX: log.first(size.quix_watches), FAUST: log.first(size.faust_watches)}
-    stage = Stage("features", UNIT, peers={name: Measured() for name in PEERS}, limit=Measured())
+    stage = Stage("features", UNIT, peers={name: Measurement() for name in PEERS}, limit=Measurement())
     assert stage.limit is not None
-    # A topic that was made a moment ago has a leader a moment later; the producer tries again.
+    # A new topic has a leader only after a moment; the producer retries.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, ValkeyServer() as redis:
         kafka = broker.bootstrap_servers
-        inputs = {name: new_prefix() for name in PEERS}
+        inputs = {name: make_prefix() for name in PEERS}
         for name, input_prefix in inputs.items():
             asyncio.run(write_json_topics(kafka, input_prefix, peer_logs[name]))
         for number in range(1, rounds + 1):
@@ -83,13 +83,13 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
                 peer.rounds.append(_peer(name, kafka, inputs[name], peer_logs[name]))
             stage.limit.rounds.append(_limit(log, size.limit_windows))
             for name, measured in {"gaitway": stage.ours, **stage.peers, "limit": stage.limit}.items():
-                _tell(console, number, name, measured.rounds[-1])
+                _print_round(console, number, name, measured.rounds[-1])
     for measured in (stage.ours, *stage.peers.values(), stage.limit):
         measured.extra["windows_per_core"] = measured.per_core / HOP_S
     return stage
 
 
-def _tell(console: Console, number: int, name: str, done: Round) -> None:
+def _print_round(console: Console, number: int, name: str, done: Round) -> None:
     console.print(
         f"features, round {number}: {name}: {done.per_core:,.0f} {UNIT} ({done.per_core / HOP_S:,.0f} windows) "
         f"per CPU second, {done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU"
@@ -97,11 +97,11 @@ def _tell(console: Console, number: int, name: str, done: Round) -> None:
 
 
 def _ours(kafka: str, redis: str, log: FeaturesLog) -> Round:
-    with own_topics(kafka) as prefix:
+    with temporary_topics(kafka) as prefix:
         asyncio.run(write_watch_topics(kafka, prefix, log))
         service = features_service(kafka, redis, prefix)
         with service:
-            done, records = asyncio.run(measured_until(kafka, prefix + WINDOWS.name, service, len(log.expected)))
+            done, records = asyncio.run(measure_until(kafka, prefix + WINDOWS.name, service, len(log.expected)))
     check(log, log.expected, _windows(records), own_baseline=False)
     return _in_watch_seconds(done)
 
@@ -114,12 +114,12 @@ def features_service(kafka: str, redis: str, prefix: str, **settings: object) ->
 
 def _peer(name: str, kafka: str, input_prefix: str, log: FeaturesLog) -> Round:
     command, ready_line = PEERS[name]
-    expected = closed_by_time(log) if name == QUIX else log.expected
-    with own_topics(kafka) as prefix:
+    expected = find_closed(log) if name == QUIX else log.expected
+    with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1, (JSON_WINDOWS,)))
         settings = PeerSettings(kafka, input_prefix, prefix + JSON_WINDOWS.name, f"{prefix}peer")
         with PeerProcess(name, command, settings.environment(), ready_line) as peer:
-            done, records = asyncio.run(measured_until(kafka, settings.output, peer, len(expected)))
+            done, records = asyncio.run(measure_until(kafka, settings.output, peer, len(expected)))
     check(log, expected, _windows(records), own_baseline=True)
     return _in_watch_seconds(done)
 

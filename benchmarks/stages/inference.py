@@ -2,9 +2,9 @@
 
     python -m benchmarks.stages.inference --rounds 3
 
-activity.windows is filled before; a contestant's first tenth of events warms it up, then CPU and time are taken until
-the last event can be read as committed. Every event is compared with what the model says of its window. The peers do
-fewer windows. What a transaction costs is between Gaitway and Gaitway with its transactions taken out.
+activity.windows is filled first. A contestant's first tenth of events is the warm-up; then CPU and time are measured
+until the last event is committed. Every event is compared with the model's probabilities of its window. The peers get
+fewer windows. The cost of transactions is the difference between Gaitway with and without them.
 """
 
 import asyncio
@@ -17,22 +17,17 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from benchmarks.bus import PARTITIONS, measured_until, own_topics
+from benchmarks.bus import PARTITIONS, measure_until, temporary_topics
 from benchmarks.command import run_alone
-from benchmarks.measure import Measured, Round, Stage
+from benchmarks.measure import Measurement, Round, Stage
 from benchmarks.peers.plain_inference import READY_LINE, PlainSettings
 from benchmarks.peers.process import PeerProcess
 from benchmarks.stages import network
-from benchmarks.windows_log import (
-    MODEL,
-    ROOT,
-    WindowsLog,
-    recorded_windows,
-    write_windows,
-)
+from benchmarks.windows_log import WindowsLog, read_recorded_windows, write_windows
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker
 from gaitway.embedded.process import ServerProcess
+from gaitway.paths import DEFAULT_MODEL, PROJECT
 from shared.contracts.topics import EVENTS, WINDOWS
 from shared.kafka.admin import ensure_topics
 from shared.model.bundle import load_bundle
@@ -47,7 +42,7 @@ UNTRANSACTED = "gaitway without transactions"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a round is: some 8 s of one core for each contestant."""
+    """Size of a round: about 8 s of one core for each contestant."""
 
     users: int = 2_000
     windows: int = 40_000
@@ -59,18 +54,18 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """Measure all contestants in turn, ``rounds`` times.
 
     Raises:
-        InferenceDiffers, OutputMissing: one of them does not do the job.
+        InferenceDiffers, OutputMissing: a contestant's output is wrong.
         StackError: a part cannot start.
     """
     size = size or Size()
-    model = load_bundle(MODEL)
-    recorded = recorded_windows()
+    model = load_bundle(DEFAULT_MODEL)
+    recorded = read_recorded_windows()
     log = WindowsLog.of(recorded, model, size.users, size.windows, system_clock())
     logs = {ONE_BY_ONE: log.first(size.one_by_one_windows), IN_BATCHES: log.first(size.in_batches_windows)}
-    stage = Stage("inference", UNIT, peers={name: Measured() for name in logs}, limit=Measured())
+    stage = Stage("inference", UNIT, peers={name: Measurement() for name in logs}, limit=Measurement())
     assert stage.limit is not None
-    untransacted = Measured()
-    # A topic that was made a moment ago has a leader a moment later; the producer tries again.
+    untransacted = Measurement()
+    # A new topic has a leader only after a moment; the producer retries.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
         kafka = broker.bootstrap_servers
@@ -97,27 +92,27 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
 
 def _measure(name: str, kafka: str, log: WindowsLog, classes: tuple[str, ...]) -> Round:
     """One contestant on topics of its own."""
-    with own_topics(kafka) as prefix:
+    with temporary_topics(kafka) as prefix:
         asyncio.run(write_windows(kafka, prefix, log))
         process = _peer(name, kafka, prefix) if name in BATCHES else _service(name, kafka, prefix)
         with process:
-            done, events = asyncio.run(measured_until(kafka, prefix + EVENTS.name, process, log.count))
+            done, events = asyncio.run(measure_until(kafka, prefix + EVENTS.name, process, log.count))
     log.check(events, classes)
     return done
 
 
 class UntransactedProcess(ServiceProcess):
-    """The service by another way in."""
+    """The service with another entry point."""
 
     def _command(self, data_dir: Path) -> list[str]:  # noqa: ARG002
         return [sys.executable, "-m", "benchmarks.untransacted_inference"]
 
     def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), "PYTHONPATH": str(ROOT)}
+        return {**super()._environment(), "PYTHONPATH": str(PROJECT)}
 
 
 def _service(name: str, kafka: str, prefix: str) -> ServerProcess:
-    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": MODEL}
+    environment = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "model": DEFAULT_MODEL}
     return (UntransactedProcess if name == UNTRANSACTED else ServiceProcess)("inference", environment)
 
 

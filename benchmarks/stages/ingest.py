@@ -4,7 +4,7 @@
 
 One upload is 5 s of one watch, 2 KB of JSON, acknowledged by all replicas. Gaitway and FastAPI get the same open-loop
 load at a rate that FastAPI can hold, Gaitway also a higher one; the limit runs at full speed. Each watch's first upload
-warms up; every upload must be in Kafka in the end, and what some of the records hold is compared with what was sent.
+is the warm-up. At the end every upload must be in Kafka, and some records are compared with the sent data.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import uvloop
 from rich.console import Console
 
-from benchmarks.bus import PARTITIONS, own_topics
+from benchmarks.bus import PARTITIONS, temporary_topics
 from benchmarks.command import run_alone
-from benchmarks.ingest_load import CONNECTIONS, Loaded, body, check, fleet_of, load, templates
-from benchmarks.measure import Measured, Round, Stage, watch
+from benchmarks.ingest_load import CONNECTIONS, LoadResult, body, check, load, make_fleet, templates
+from benchmarks.measure import Measurement, Round, Stage, watch
 from benchmarks.peers.gateway_settings import GatewaySettings
 from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
@@ -39,7 +39,7 @@ UNIT = "uploads"
 HOST = "127.0.0.1"
 FASTAPI = "FastAPI, pydantic, aiokafka"
 LINGER_MS = 20
-"""Of all: how long records are collected for a batch."""
+"""Linger time of all contestants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,15 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     """Measure all contestants in turn, ``rounds`` times.
 
     Raises:
-        IngestDiffers: one of them does not do the job.
+        IngestDiffers: a contestant's output is wrong.
         StackError: a part cannot start.
     """
     size = size or Size()
     library = templates()
-    stage = Stage("ingest", UNIT, peers={FASTAPI: Measured()}, limit=Measured())
+    stage = Stage("ingest", UNIT, peers={FASTAPI: Measurement()}, limit=Measurement())
     assert stage.limit is not None
     high = f"at {size.high_rate}/s"
-    answers: dict[str, list[Loaded]] = {"gaitway": [], FASTAPI: [], high: []}
+    answers: dict[str, list[LoadResult]] = {"gaitway": [], FASTAPI: [], high: []}
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker:
         kafka = broker.bootstrap_servers
@@ -71,11 +71,11 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
             for name, loads in answers.items():
                 rate = size.high_rate if name == high else size.rate
                 loads.append(_measure(name, kafka, library, rate, size.steps))
-                _tell(
+                _print_round(
                     console, number, name, loads[-1].round, f"p50 {loads[-1].p50_s:.3f} s p99 {loads[-1].p99_s:.3f} s"
                 )
             stage.limit.rounds.append(_limit(kafka, library, size.high_rate, size.steps))
-            _tell(console, number, "limit", stage.limit.rounds[-1], "")
+            _print_round(console, number, "limit", stage.limit.rounds[-1], "")
     for name, measured in (("gaitway", stage.ours), (FASTAPI, stage.peers[FASTAPI])):
         measured.rounds = [each.round for each in answers[name]]
         measured.extra |= _latencies(answers[name])
@@ -84,28 +84,28 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
     return stage
 
 
-def _latencies(loads: list[Loaded]) -> dict[str, float]:
+def _latencies(loads: list[LoadResult]) -> dict[str, float]:
     return {
         "p50_s": statistics.median(each.p50_s for each in loads),
         "p99_s": statistics.median(each.p99_s for each in loads),
     }
 
 
-def _tell(console: Console, number: int, name: str, done: Round, latency: str) -> None:
+def _print_round(console: Console, number: int, name: str, done: Round, latency: str) -> None:
     console.print(
         f"ingest, round {number}: {name}: {done.per_core:,.0f} {UNIT} per CPU second ({1e6 / done.per_core:.0f} us), "
         f"{done.per_second:,.0f} per second; {done.cpu_s:.1f} s CPU {latency}"
     )
 
 
-def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> Loaded:
+def _measure(name: str, kafka: str, library: list[bytes], rate: int, steps: int) -> LoadResult:
     """One contestant on topics of its own, under load."""
     jwt_key = secrets.token_urlsafe(32)
-    with own_topics(kafka) as prefix:
+    with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
         server, port = (_peer if name == FASTAPI else _ours)(kafka, prefix, jwt_key)
         with server:
-            fleet = fleet_of(library, rate, HOST, port, jwt_key)
+            fleet = make_fleet(library, rate, HOST, port, jwt_key)
             done = uvloop.run(load(server.pid, fleet, HOST, port, steps))
         asyncio.run(check(kafka, prefix, PARTITIONS, fleet, steps))
     return done
@@ -125,14 +125,14 @@ def _peer(kafka: str, prefix: str, jwt_key: str) -> tuple[ServerProcess, int]:
 
 
 def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
-    """Decoding, packing and producing in this process, as fast as it goes."""
-    with own_topics(kafka) as prefix:
+    """Decoding, packing and producing in this process, as fast as possible."""
+    with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
         jwt_key = secrets.token_urlsafe(32)
         settings = IngestSettings(
             kafka=kafka, topic_prefix=prefix, partitions=PARTITIONS, jwt_key=jwt_key, linger_ms=LINGER_MS
         )
-        fleet = fleet_of(library, rate, HOST, 0, jwt_key)
+        fleet = make_fleet(library, rate, HOST, 0, jwt_key)
         uploads = list(fleet.uploads(steps))
         bodies = [(fleet.users[upload.watch], body(fleet, upload)) for upload in uploads]
         return uvloop.run(_published(settings, bodies, len(fleet)))

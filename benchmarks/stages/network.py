@@ -2,7 +2,7 @@
 
     python -m benchmarks.stages.network --rounds 3
 
-Each is a process with one thread, in turn, on the same windows of real recordings. The stage's figure is that of
+Each runs as a process with one thread on the same windows of real recordings. The stage's figure is that of
 batches of 32, against eager torch with one window at a time and ONNX Runtime with the same batches; ``extra`` has all.
 """
 
@@ -17,10 +17,11 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from benchmarks.measure import Measured, Stage
+from benchmarks.measure import Measurement, Stage
 from benchmarks.network_process import BATCHES, NetworkResult
 from benchmarks.peers.process import PACKAGES
-from benchmarks.windows_log import ROOT, TOLERANCE, InferenceDiffers, recorded_windows
+from benchmarks.windows_log import TOLERANCE, InferenceDiffers, read_recorded_windows
+from gaitway.paths import PROJECT
 
 UNIT = "windows"
 BATCH = 32
@@ -43,13 +44,13 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
     """Measure all contestants in turn, ``rounds`` times, ``seconds`` for each batch size.
 
     Raises:
-        InferenceDiffers: a contestant says something else of a window, or fails.
+        InferenceDiffers: a contestant's probabilities differ, or it fails.
     """
-    stage = Stage("network", UNIT, peers={name: Measured() for name in (EAGER, EAGER_BATCHES, ONNX)})
-    by_batch: dict[tuple[str, int], Measured] = {}
+    stage = Stage("network", UNIT, peers={name: Measurement() for name in (EAGER, EAGER_BATCHES, ONNX)})
+    by_batch: dict[tuple[str, int], Measurement] = {}
     with tempfile.TemporaryDirectory(prefix="gaitway-") as folder:
         windows = Path(folder) / "windows.msgpack"
-        recorded = recorded_windows()[:WINDOWS]
+        recorded = read_recorded_windows()[:WINDOWS]
         windows.write_bytes(msgspec.msgpack.encode([window.encode() for window in recorded]))
         for number in range(1, rounds + 1):
             ours = contestant(OURS_MODULE, windows, seconds)
@@ -58,7 +59,7 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
                 _check(module, peer, ours)
             for module, result in {OURS_MODULE: ours, **peers}.items():
                 for size, done in result.rounds.items():
-                    by_batch.setdefault((module, size), Measured()).rounds.append(done)
+                    by_batch.setdefault((module, size), Measurement()).rounds.append(done)
                 cost = ", ".join(f"{size}: {1e6 / done.per_core:.0f}" for size, done in result.rounds.items())
                 console.print(f"network, round {number}: {module}: us of CPU per window by batch size: {cost}")
     stage.ours.rounds = by_batch[OURS_MODULE, BATCH].rounds
@@ -74,11 +75,11 @@ def run(rounds: int, console: Console, seconds: float = SECONDS) -> Stage:
 def contestant(module: str, windows: Path, seconds: float) -> NetworkResult:
     """Run one contestant in a process of its own."""
     result = windows.with_name("result.json")
-    paths = [str(ROOT)] if module == OURS_MODULE else [str(PACKAGES), str(ROOT)]
+    paths = [str(PROJECT)] if module == OURS_MODULE else [str(PACKAGES), str(PROJECT)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-m", module, str(windows), str(result), str(seconds)]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True)
     if done.returncode != 0:
         raise InferenceDiffers(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
     return msgspec.json.decode(result.read_bytes(), type=NetworkResult)

@@ -1,4 +1,4 @@
-"""`make dashboards`: writes the dashboards' JSON where Grafana's provisioning finds it."""
+"""`make dashboards`: write the dashboards' JSON to the folder that Grafana's provisioning reads."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 
 def dashboards() -> dict[str, str]:
-    """The JSON of each, by its file's name."""
+    """The JSON of each dashboard by file name."""
     return dict(_encoded(build()) for build in (overview, gateway, pipeline, data_quality, model))
 
 
@@ -25,7 +25,7 @@ def _encoded(board: Dashboard) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Write them all, and nothing else of ours stays there."""
+    """Write all dashboards and remove old ones."""
     for old in FOLDER.glob("*.json"):
         old.unlink()
     for name, text in dashboards().items():

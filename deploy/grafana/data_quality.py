@@ -1,4 +1,4 @@
-"""Gaps and their reasons, coverage, clocks, silent devices, late and repeated samples."""
+"""The dashboard of data quality: gaps by reason, coverage, clocks, silent devices, late and repeated samples."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -10,7 +10,7 @@ COVERAGE = "gaitway_features_window_coverage_ratio"
 
 
 def data_quality() -> Dashboard:
-    """What the watches deliver. No metric names a device: watch.gaps does."""
+    """Data quality of the watches. Metrics name no device; watch.gaps does."""
     return board(
         "gaitway-data-quality",
         "What the watches deliver: gaps by reason, coverage, clocks, silent devices. No metric names a user or a "
@@ -20,8 +20,8 @@ def data_quality() -> Dashboard:
                 "How many devices are silent?",
                 "sum(gaitway_features_silent_devices)",
                 "none",
-                "In memory, with no sample of the last 2 min. Watches charge and sleep; many at once is the network or "
-                "an app's release.",
+                "Devices in memory without a sample in the last 2 min. Watches charge and sleep. If many are silent at "
+                "once, look at the network or an app's release.",
                 Limits(100, 1_000),
                 width=6,
             ),
@@ -29,7 +29,8 @@ def data_quality() -> Dashboard:
                 "What share of users' time has no accelerometer?",
                 rate(GAP_SECONDS + '{modality="accelerometer"}') + " / sum(gaitway_features_users)",
                 "percentunit",
-                "Gap seconds per second and user in memory. No accelerometer, no event. The reasons are below.",
+                "Gap seconds per second and user in memory. Without an accelerometer there is no event. The reasons "
+                "are below.",
                 Limits(0.1, 0.3),
                 width=6,
             ),
@@ -37,8 +38,8 @@ def data_quality() -> Dashboard:
                 "How wrong is the worst clock?",
                 "max(gaitway_features_clock_skew_max_seconds)",
                 "s",
-                "Of a device in memory. Samples more than 5 min in the future are refused; a slow clock makes events "
-                "look old. Harmless while it is one device.",
+                "Largest skew of a device in memory. Samples more than 5 min in the future are refused; a slow clock "
+                "makes events look old. A single device is harmless.",
                 Limits(60, 300),
                 width=6,
             ),
@@ -46,8 +47,8 @@ def data_quality() -> Dashboard:
                 "What share of samples comes too late?",
                 share("gaitway_features_late_samples_total", "gaitway_ingest_samples_total"),
                 "percentunit",
-                "For windows that were final already: lost for the model. Raise GAITWAY_GRACE_S when watches often "
-                "send later than it waits.",
+                "Samples of windows that are already final; the model never gets them. Raise GAITWAY_GRACE_S if "
+                "watches often send later.",
                 Limits(0.01, 0.05),
                 width=6,
             ),
@@ -57,15 +58,15 @@ def data_quality() -> Dashboard:
                 "none",
                 "Gap seconds per second, all users. not_sent: watch off or out of reach. dropped_upload: BLE or "
                 "network. sensor_silent: permission or sensor. zero_filled, implausible, frozen, wrong_rate: the app. "
-                "not_worn: nobody's fault.",
+                "not_worn: no fault.",
                 stacked=True,
             ),
             lines(
                 "What is missing?",
                 [Query(rate(GAP_SECONDS, "modality"), "{{modality}}")],
                 "none",
-                "Gap seconds per second, all users. Heart rate and steps alone: events go on with a mask, less "
-                "certain.",
+                "Gap seconds per second, all users. If only heart rate or steps are missing, events continue with a "
+                "mask and less confidence.",
                 stacked=True,
             ),
             lines(
@@ -81,37 +82,37 @@ def data_quality() -> Dashboard:
                     ),
                 ],
                 "cps",
-                "The eight most frequent, and the samples that no body gives. Read watch.gaps for the users and "
-                "devices of a kind: the same device again and again is that device, all of a model are its app.",
+                "The eight most frequent gaps, and the implausible samples. watch.gaps has the users and devices: if "
+                "it is always one device, the device is faulty; if it is all devices of a model, their app is.",
             ),
             lines(
                 "Which modalities do windows have?",
                 [Query(rate("gaitway_features_windows_total", "modalities"), "{{modalities}}")],
                 "cps",
-                "A mask that grows is a modality that fails more often.",
+                "If a mask becomes more frequent, its missing modality fails more often.",
                 stacked=True,
             ),
             lines(
                 "How much of a window is covered? (worst tenth)",
                 [Query(quantile(0.1, COVERAGE, by="modality"), "{{modality}}")],
                 "percentunit",
-                "Nine of ten windows have more. The accelerometer passes at 0.9, the others at 0.5: what sinks towards "
-                "that will soon be gaps.",
+                "Nine of ten windows have more. The accelerometer passes at 0.9, the others at 0.5; a value that sinks "
+                "towards its limit will soon cause gaps.",
                 Limits(0.95, 0.9),
             ),
             lines(
                 "How much of a window is covered? (median)",
                 [Query(quantile(0.5, COVERAGE, by="modality"), "{{modality}}")],
                 "percentunit",
-                "When half of all windows lose coverage it is a sampling rate: an app's release.",
+                "If half of all windows lose coverage, an app's release has probably changed the sampling rate.",
                 Limits(0.95, 0.9),
             ),
             lines(
                 "How wrong are the clocks?",
                 [Query(quantile(q, SKEW_S), name) for q, name in ((0.01, "1 %"), (0.5, "median"), (0.99, "99 %"))],
                 "s",
-                "Gateway's receipt minus the watch's sending, the upload's way included. All shifted: the gateway's "
-                "own clock (NTP). The ends: watches; runbook GaitwayClockSkew.",
+                "Gateway's receipt minus the watch's sending, including network delay. If all lines shift, check the "
+                "gateway's clock (NTP); if only the outer ones do, see runbook GaitwayClockSkew.",
                 signed=True,
             ),
             lines(
@@ -121,8 +122,8 @@ def data_quality() -> Dashboard:
                     Query(rate("gaitway_features_duplicate_samples_total", "modality"), "repeated: {{modality}}"),
                 ],
                 "cps",
-                "Late: for a final window. Repeated: sent again, as a watch does that missed the answer; many with "
-                "slow answers (Gateway) are time-outs, without them an app that sends everything twice.",
+                "Late: for a final window. Repeated: sent again because the watch got no answer. Many repetitions are "
+                "due to slow answers (dashboard Gateway), or to an app that sends everything twice.",
             ),
             lines(
                 "Who is there?",
@@ -131,7 +132,7 @@ def data_quality() -> Dashboard:
                     Query("sum(gaitway_features_silent_devices)", "silent devices"),
                 ],
                 "none",
-                "A step down is a network or a service; a slow wave is day and night.",
+                "A sudden drop is a fault of a network or a service; a slow wave is day and night.",
             ),
             lines(
                 "Which uploads break the format?",
@@ -142,15 +143,14 @@ def data_quality() -> Dashboard:
                     )
                 ],
                 "reqps",
-                "The eight most frequent. Devices that misbehave before any window: the answer told them the field, "
-                "and so does ingest's log.",
+                "The eight most frequent reasons of refusal. The answer to the watch and ingest's log name the field.",
             ),
             lines(
                 "How good are the accelerometer's baselines?",
                 [Query('sum by (state) (gaitway_features_baselines{modality="accelerometer"})', "{{state}}")],
                 "none",
-                "Users by state. cold: less than 5 min of data. All cold at once: Redis was flushed. unavailable: "
-                "Redis is away, and events are less certain.",
+                "Users by state. cold: less than 5 min of data. If all are cold at once, Redis was flushed. "
+                "unavailable: Redis does not answer, and events have less confidence.",
                 stacked=True,
             ),
             lines(

@@ -1,4 +1,4 @@
-"""What the watches send, what they are answered, and why something is refused."""
+"""The dashboard of ingest: uploads, answers, and reasons of refusal."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -19,8 +19,8 @@ def gateway() -> Dashboard:
                 "How many uploads come?",
                 rate(UPLOADS),
                 "reqps",
-                "A watch sends one every few seconds. None at all: the way to the gateway (DNS, TLS, ingress), for the "
-                "canary's come at any hour.",
+                "A watch sends one every few seconds. If there is none at all, check DNS, TLS and ingress: the "
+                "canary sends at any hour.",
                 Limits(0.1, 0.01),
                 width=6,
             ),
@@ -28,7 +28,7 @@ def gateway() -> Dashboard:
                 "How many are accepted?",
                 share(UPLOADS + '{status="202"}', UPLOADS),
                 "percentunit",
-                "Below 95 %: the answers and reasons below say whose fault it is.",
+                "Below 95 %, the answers and reasons below show the cause.",
                 Limits(0.99, 0.95),
                 width=6,
             ),
@@ -36,8 +36,8 @@ def gateway() -> Dashboard:
                 "How long do 99 % of answers take?",
                 quantile(0.99, ANSWER_S),
                 "s",
-                "Watches give up after 4 s and send again later. Most of it is Kafka's acknowledgement: look at the "
-                "brokers.",
+                "Watches give up after 4 s and send again later. Most of the time is Kafka's acknowledgement: look at "
+                "the brokers.",
                 Limits(1, WATCH_GIVES_UP_S),
                 width=6,
             ),
@@ -45,8 +45,7 @@ def gateway() -> Dashboard:
                 "Does Kafka answer?",
                 'min(gaitway_dependency_up{job="ingest",dependency="kafka"})',
                 "none",
-                "As the ingest with the worst view of it says. away: uploads are answered with 503; runbook "
-                "GaitwayBrokerAway.",
+                "The worst state of any ingest. away: uploads are answered with 503; runbook GaitwayBrokerAway.",
                 Limits(1, 0.5),
                 width=6,
                 words="away/there",
@@ -55,17 +54,17 @@ def gateway() -> Dashboard:
                 "What are uploads answered with?",
                 [Query(rate(UPLOADS, "status"), "{{status}}")],
                 "reqps",
-                "202: in Kafka. 4xx: the watch's fault, and it should not send the same again. 429, 503: overload or "
-                "no broker, it will. 500: a bug; its traceback is in the log. Runbooks GaitwayGateway5xx, "
-                "GaitwayUploadsRejected.",
+                "202: in Kafka. 4xx: an error of the watch, which should not send the upload again. 429, 503: "
+                "overload or no broker; the watch sends it again. 500: a bug; the log has the traceback. Runbooks "
+                "GaitwayGateway5xx, GaitwayUploadsRejected.",
                 stacked=True,
             ),
             lines(
                 "How long does an answer take?",
                 quantiles(ANSWER_S),
                 "s",
-                "From the request's headers to the answer, after Kafka's acknowledgement. If the event loop lags as "
-                "well, CPU is short: add ingest workers. If not, Kafka is slow.",
+                "From the request's headers to the answer, which waits for Kafka's acknowledgement. If the event loop "
+                "also lags, CPU is short: add ingest workers. If not, Kafka is slow.",
                 Limits(1, WATCH_GIVES_UP_S),
             ),
             lines(
@@ -75,30 +74,30 @@ def gateway() -> Dashboard:
                     Query(rate("gaitway_http_refused_total", "reason"), "HTTP: {{reason}}"),
                 ],
                 "reqps",
-                "HTTP: ended before it was a whole request, see docs/operations.md. unauthorised: tokens or the key. "
-                "unavailable, too_many_requests: ours. time: clocks. Others: an app that breaks the format; the log "
-                "of ingest and the answer name the field.",
+                "HTTP: an incomplete request, see docs/operations.md. unauthorised: tokens or the key. unavailable, "
+                "too_many_requests: the service. time: clocks. Others: an app with a wrong format; ingest's log and "
+                "the answer name the field.",
                 stacked=True,
             ),
             lines(
                 "Which modality is refused?",
                 [Query(rate("gaitway_ingest_rejected_uploads_total", "modality"), "{{modality}}")],
                 "reqps",
-                "none: the upload as a whole. One modality alone after an app's release: that release.",
+                "none: the whole upload. A single modality after an app's release points to that release.",
                 stacked=True,
             ),
             lines(
                 "How many samples come, of what?",
                 [Query(rate("gaitway_ingest_samples_total", "modality"), "{{modality}}")],
                 "cps",
-                "Accepted. A watch gives 25 of the accelerometer, 1 of heart rate and 1 of steps a second; a modality "
-                "that falls alone is an app's or a firmware's release.",
+                "Accepted samples. A watch sends 25 of the accelerometer, 1 of heart rate and 1 of steps a second. If "
+                "one modality falls alone, suspect an app's or a firmware's release.",
             ),
             lines(
                 "Do the ticks go out?",
                 [Query(rate("gaitway_ingest_ticks_total"), "ticks")],
                 "cps",
-                "Partitions times topics a second for each ingest. At 0 an idle topic holds every window back: "
+                "Partitions times topics a second for each ingest. At 0 an idle topic delays all windows: "
                 "restart ingest.",
             ),
             lines(
@@ -111,7 +110,7 @@ def gateway() -> Dashboard:
                     for q, name in ((0.5, "median"), (0.99, "99 %"))
                 ],
                 "s",
-                "How late a timer of ingest fires. Above 0.25 s something blocks it or CPU is short: add workers.",
+                "Delay of a timer of ingest. Above 0.25 s something blocks the loop or CPU is short: add workers.",
                 Limits(0.1, 0.25),
             ),
             lines(
@@ -119,7 +118,7 @@ def gateway() -> Dashboard:
                 [Query('sum by (instance) (process_open_fds{job="ingest"})', "{{instance}}")],
                 "none",
                 "Open file descriptors, most of them watches' connections, kept for 75 s. At process_max_fds no watch "
-                "gets in: raise the limit or add workers.",
+                "can connect: raise the limit or add workers.",
             ),
         ],
     )

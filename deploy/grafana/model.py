@@ -1,4 +1,4 @@
-"""What the model sees and says, how sure it is, and how fast."""
+"""The dashboard of the model: inputs, answers, confidence, drift and speed."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -11,10 +11,10 @@ PSI = Limits(0.1, 0.25)
 
 
 def model() -> Dashboard:
-    """The fused model in service."""
+    """The model in production."""
     return board(
         "gaitway-model",
-        "What the model sees and says, how sure it is, how far from its training data, and how fast.",
+        "The model's inputs and answers, its confidence, its drift from the training data, and its speed.",
         [
             number(
                 "Has the confidence drifted?",
@@ -30,8 +30,8 @@ def model() -> Dashboard:
                 "What share is unknown?",
                 share(EVENTS + '{activity="unknown"}', EVENTS),
                 "percentunit",
-                "Events for which the model is not sure enough to name a class. A rise: a new kind of device, a "
-                "missing modality (masks below), or people who do what no class is made for.",
+                "Events without a class, because the model's confidence is too low. Causes of a rise: a new kind of "
+                "device, a missing modality (masks below), or activities that have no class.",
                 Limits(0.1, 0.3),
                 width=6,
             ),
@@ -39,8 +39,8 @@ def model() -> Dashboard:
                 "What does one window cost?",
                 f"{rate(MODEL_S + '_sum')} / {rate('gaitway_inference_batch_windows_sum')}",
                 "s",
-                "Model time per window. Compare with docs/performance.md; a rise without a new model is a machine that "
-                "is short of CPU.",
+                "Model time per window. Compare with docs/performance.md; a rise without a new model means a machine "
+                "that is short of CPU.",
                 Limits(0.005, 0.02),
                 width=6,
             ),
@@ -56,7 +56,7 @@ def model() -> Dashboard:
                 "What do people do?",
                 [Query(rate(EVENTS, "activity"), "{{activity}}")],
                 "cps",
-                "Events by activity. A class that vanishes or takes over at once is a model or a sensor, not people.",
+                "Events by activity. If a class suddenly vanishes or dominates, suspect a model or a sensor.",
                 stacked=True,
             ),
             lines(
@@ -66,8 +66,8 @@ def model() -> Dashboard:
                     Query("max(gaitway_inference_confidence_drift_psi)", "confidence"),
                 ],
                 "none",
-                "Population stability index, worst worker. Below 0.1 the same, above 0.25 another population. Classes "
-                "move with the time of day: compare with the same hour a week ago.",
+                "Population stability index, worst worker. Below 0.1: the same population; above 0.25: another. "
+                "Classes move with the time of day: compare with the same hour a week ago.",
                 PSI,
             ),
             lines(
@@ -81,27 +81,27 @@ def model() -> Dashboard:
                 "On which modalities does it decide?",
                 [Query(rate(EVENTS, "modalities"), "{{modalities}}")],
                 "cps",
-                "Accelerometer alone is less certain. A modality that goes missing: Data quality says why.",
+                "Accelerometer alone is less certain. Data quality shows why a modality is missing.",
                 stacked=True,
             ),
             lines(
                 "Which model speaks?",
                 [Query(rate(EVENTS, "model"), "{{model}}")],
                 "cps",
-                "Two at a time only during an upgrade; then compare their activities.",
+                "Two models run together only during an upgrade; compare their activities then.",
                 stacked=True,
             ),
             lines(
                 "How large are the batches?",
                 quantiles("gaitway_inference_batch_windows"),
                 "none",
-                "Windows per batch. They grow with load, by design; at 512 inference works off a backlog.",
+                "Windows per batch. They grow with load, by design; at 512 inference is reducing a backlog.",
             ),
             lines(
                 "How long does the model take?",
                 quantiles(MODEL_S),
                 "s",
-                "One batch. Longer with larger batches is normal; longer with the same ones is CPU: "
+                "Time of one batch. Longer times with larger batches are normal; with equal batches CPU is short: "
                 "GAITWAY_TORCH_THREADS and limits.",
                 Limits(0.25, 1),
             ),
@@ -120,8 +120,7 @@ def model() -> Dashboard:
                     Query(rate('gaitway_canary_uploads_total{outcome="refused"}'), "uploads refused"),
                 ],
                 "cps",
-                "One known recording, over and over. Anything but right: runbooks GaitwayCanaryWrong, "
-                "GaitwayCanarySilent.",
+                "One known recording, repeated. Anything but right: runbooks GaitwayCanaryWrong, GaitwayCanarySilent.",
                 stacked=True,
             ),
             lines(

@@ -1,4 +1,4 @@
-"""Is it healthy, how late are events, how many gaps are there, what does it cost."""
+"""The overview dashboard: health, latency, gaps, cost."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -11,17 +11,18 @@ GAPS = 'gaitway_features_gaps_total{modality="accelerometer",reason!="not_worn"}
 
 
 def overview() -> Dashboard:
-    """The dashboard to begin with."""
+    """The dashboard to start with."""
     return board(
         "gaitway-overview",
-        "Is it healthy, how late are events, how many gaps are there. Begin here; the other dashboards say why.",
+        "Is it healthy, how late are events, how many gaps are there. Start here; the other dashboards show the "
+        "causes.",
         [
             number(
                 "When did the canary last succeed?",
                 "time() - max(gaitway_canary_last_success_timestamp_seconds)",
                 "s",
                 "Time since a known recording, uploaded all day like a watch's, last came back as the right event in "
-                "time. It sees whatever breaks on the way. Red: runbook GaitwayCanarySilent.",
+                "time. It reveals a fault in any part. Red: runbook GaitwayCanarySilent.",
                 Limits(30, 120),
             ),
             number(
@@ -36,7 +37,7 @@ def overview() -> Dashboard:
                 "Do Kafka and Redis answer?",
                 Query("min by (dependency) (gaitway_dependency_up)", "{{dependency}}"),
                 "none",
-                "As the worker with the worst view of it says. away: runbooks GaitwayBrokerAway, GaitwayRedisAway.",
+                "The worst state of any worker. away: runbooks GaitwayBrokerAway, GaitwayRedisAway.",
                 Limits(1, 0.5),
                 words="away/there",
             ),
@@ -78,7 +79,7 @@ def overview() -> Dashboard:
                 "/ sum(gaitway_features_users)",
                 "none",
                 "CPU cores of the three services per 1,000 users in memory, without Kafka and Redis. "
-                "Compare with docs/performance.md; a rise without a release is a worker in trouble.",
+                "Compare with docs/performance.md; a rise without a release means a faulty worker.",
                 Limits(0.5, 1),
             ),
             lines(
@@ -88,8 +89,8 @@ def overview() -> Dashboard:
                     for q, name in ((0.5, "median"), (0.9, "90 %"), (0.99, "99 %"))
                 ],
                 "s",
-                "From the gateway's receipt of a window's last sample to its event. A window with a hole waits for "
-                "data that may still come, a minute and more: the 99 % show that first. Go on with the latency by "
+                "From the gateway's receipt of a window's last sample to its event. An incomplete window waits "
+                "for late data, a minute or more, which the 99 % shows first. Continue with the latency by "
                 "stage on Pipeline.",
                 Limits(0.8, OBJECTIVE_S),
             ),
@@ -101,7 +102,7 @@ def overview() -> Dashboard:
                     Query(rate("gaitway_inference_events_total"), "events"),
                 ],
                 "cps",
-                "Windows and events must lie on each other: one event per window. Uploads without windows: look at "
+                "The lines of windows and events must coincide: one event per window. Uploads without windows: look at "
                 "gaps and lag. Windows without events: runbook GaitwayModelSilent.",
             ),
             lines(
@@ -115,7 +116,7 @@ def overview() -> Dashboard:
                 "Does every partition move on?",
                 [Query("max by (topic) (gaitway_partition_progress_age_seconds)", "{{topic}}")],
                 "s",
-                "Time since the partition that stands still for longest has moved or had nothing to read. At 60 s the "
+                "Longest time in which a partition with unread records has made no progress. At 60 s the "
                 "worker is restarted. Runbook GaitwayPartitionStuck.",
                 Limits(30, 60),
             ),
@@ -156,8 +157,8 @@ def overview() -> Dashboard:
                     )
                 ],
                 "bytes",
-                "Resident. features grows with its users (7 KB each), ingest only while Kafka is slow; what grows on "
-                "steadily is a leak: note the version and restart the worker.",
+                "Resident. features grows with its users (7 KB each), ingest only while Kafka is slow; steady growth "
+                "is a leak: note the version and restart the worker.",
             ),
         ],
     )

@@ -1,4 +1,4 @@
-"""The panels and the frame that all dashboards are made of."""
+"""Panels and layout of all dashboards."""
 
 from typing import NamedTuple, Protocol, Self, TypeVar
 
@@ -16,32 +16,31 @@ UIDS = {
     "gaitway-model": "Model",
 }
 _SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-_WIDTH = 24
 _GREEN, _YELLOW, _RED = "green", "yellow", "red"
 
 
 class Query(NamedTuple):
-    """A PromQL expression, and what Grafana calls its series; `{{label}}` is replaced."""
+    """A PromQL expression, and the name of its series; Grafana replaces `{{label}}`."""
 
     expr: str
     legend: str = ""
 
 
 class Limits(NamedTuple):
-    """Where a value turns yellow and red: upwards, or downwards where ``red`` is below ``yellow``."""
+    """Values from which a panel is yellow and red: upwards, or downwards if ``red`` is below ``yellow``."""
 
     yellow: float
     red: float
 
     def steps(self) -> list[model.Threshold]:
-        """The first holds from minus infinity up."""
+        """Grafana's thresholds; the first applies from minus infinity."""
         if self.red >= self.yellow:
             return [_step(None, _GREEN), _step(self.yellow, _YELLOW), _step(self.red, _RED)]
         return [_step(None, _RED), _step(self.red, _YELLOW), _step(self.yellow, _GREEN)]
 
 
 class _Panel(Protocol):
-    """What the panel builders have in common; the library gives them no base class for it."""
+    """Common methods of the panel builders, for which the library has no base class."""
 
     def title(self, title: str) -> Self: ...
     def description(self, description: str) -> Self: ...
@@ -62,7 +61,7 @@ def rate(selector: str, by: str = "") -> str:
 
 
 def share(part: str, whole: str) -> str:
-    """One rate as a part of another."""
+    """One rate divided by another."""
     return f"{rate(part)} / {rate(whole)}"
 
 
@@ -80,7 +79,7 @@ def quantiles(metric: str, labels: str = "") -> list[Query]:
 def number(
     title: str, expr: str | Query, unit: str, description: str, limits: Limits, *, width: int = 3, words: str = ""
 ) -> stat.Panel:
-    """One figure of now, in the colour of its limits. ``words``: what 0 and 1 are called, `away/there`."""
+    """One current value, coloured by its limits. ``words``: names of 0 and 1, such as `away/there`."""
     query = expr if isinstance(expr, Query) else Query(expr)
     panel = (
         stat.Panel()
@@ -141,7 +140,7 @@ def lines(
 def bars(
     title: str, query: Query, unit: str, description: str, limits: Limits | None = None, *, width: int = 12
 ) -> bargauge.Panel:
-    """Values of now side by side, one bar for each series."""
+    """Current values, one bar per series."""
     panel = (
         bargauge.Panel()
         .with_target(_target(query, "A").instant())
@@ -155,7 +154,7 @@ def bars(
 
 
 def board(uid: str, description: str, panels: list[_Panel]) -> dashboard.Dashboard:
-    """A dashboard of these panels, from left to right and on; links lead to the others."""
+    """A dashboard of these panels, row by row, with links to the others."""
     frame = (
         dashboard.Dashboard(f"Gaitway: {UIDS[uid]}")
         .uid(uid)
@@ -181,7 +180,7 @@ def board(uid: str, description: str, panels: list[_Panel]) -> dashboard.Dashboa
 
 
 class _Numbered(Builder[model.Panel]):
-    """A panel with an id of its own, which links to it keep."""
+    """A panel with a fixed id, so that links to it stay valid."""
 
     def __init__(self, panel: _Panel, number_: int) -> None:
         self._panel, self._number = panel, number_

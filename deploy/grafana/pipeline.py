@@ -1,4 +1,4 @@
-"""From the bus to the event: latency by stage, lag, windows, each partition's progress, Redis."""
+"""The dashboard of features and inference: latency by stage, lag, windows, progress of each partition, Redis."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,38 +17,38 @@ def pipeline() -> Dashboard:
                 "Which stage makes events late? (99 %)",
                 [Query(quantile(0.99, LATENCY_S, by="stage"), "{{stage}}")],
                 "s",
-                "gateway_to_event is the objective, gateway_to_window and window_to_event are its parts: the larger "
-                "says whether features or inference. device_to_gateway and device_to_event hold the watch's clock and "
-                "its way.",
+                "gateway_to_event is the objective. Its parts are gateway_to_window (features) and window_to_event "
+                "(inference). device_to_gateway and device_to_event include the watch's clock error and network "
+                "delay.",
                 Limits(0.8, 1),
             ),
             lines(
                 "What is usual of each stage? (median)",
                 [Query(quantile(0.5, LATENCY_S, by="stage"), "{{stage}}")],
                 "s",
-                "When this moves all events are late, when only 99 % move a few are: one partition, or windows that "
-                "wait.",
+                "If this rises, all events are late. If only 99 % rises, a few are: those of one partition, or of "
+                "incomplete windows.",
             ),
             lines(
                 "How far behind is each topic read, in time?",
                 [Query("max by (topic) (gaitway_consumer_lag_seconds)", "{{topic}}")],
                 "s",
-                "Worst partition. All topics of features: features or its CPU; activity.windows: inference. That "
-                "topic keeps an hour only. Runbook GaitwayLagGrowing.",
+                "Worst partition. If all watch topics lag, look at features and its CPU; for activity.windows, which "
+                "keeps only an hour, look at inference. Runbook GaitwayLagGrowing.",
                 Limits(5, 30),
             ),
             lines(
                 "How far behind, in records?",
                 [Query("sum by (topic) (gaitway_consumer_lag_records)", "{{topic}}")],
                 "none",
-                "Not fetched yet, all partitions. Divided by the records below: the time until it has caught up.",
+                "Records not fetched yet, all partitions. Divided by the rate below it gives the time to catch up.",
             ),
             bars(
                 "Which partition lags?",
                 Query("topk(8, max by (topic, partition) (gaitway_consumer_lag_seconds))", "{{topic}}/{{partition}}"),
                 "s",
-                "The eight worst. One partition alone: its worker, or a user who sends more than all others. All: "
-                "capacity.",
+                "The eight worst. If one partition lags alone, look at its worker, or for a user who sends too much. "
+                "If all do, capacity is short.",
                 Limits(5, 30),
             ),
             bars(
@@ -66,15 +66,16 @@ def pipeline() -> Dashboard:
                 "How many windows close, and why?",
                 [Query(rate("gaitway_features_windows_total", "closed_by"), "{{closed_by}}")],
                 "cps",
-                "complete: all that the uploads announced had come. grace: the wait for the rest was over, which "
-                "makes an event a minute late. More of these: uploads get lost; see Data quality.",
+                "complete: all announced data had arrived. grace: the grace period was over, so the event is about a "
+                "minute late. If these increase, uploads get lost; see Data quality.",
                 stacked=True,
             ),
             lines(
                 "How many records are folded?",
                 [Query(rate("gaitway_features_records_total", "modality"), "{{modality}}")],
                 "cps",
-                "Records of the watch topics that features took in. Lower than what ingest accepts: the lag grows.",
+                "Records of the watch topics that features processed. Below the rate that ingest accepts, the lag "
+                "grows.",
             ),
             lines(
                 "How much waits in features?",
@@ -83,8 +84,8 @@ def pipeline() -> Dashboard:
                     Query("sum(gaitway_features_merge_buffered_records)", "records that wait for another topic"),
                 ],
                 "none",
-                "About three open windows for each watch. Records wait when a topic is behind the others: if they only "
-                "grow, ticks are missing (Gateway) or one partition stands still.",
+                "About three open windows for each watch. Records wait when a topic is behind the others: if they "
+                "only increase, ticks are missing (Gateway) or one partition is stuck.",
             ),
             lines(
                 "Does Redis keep up?",
@@ -94,23 +95,23 @@ def pipeline() -> Dashboard:
                     Query(rate("gaitway_features_unreadable_users_total", "reason"), "users set aside: {{reason}}"),
                 ],
                 "none",
-                "Updates wait while Redis is away: at GAITWAY_MAX_UNSAVED_BASELINES (50,000) consuming waits. Runbook "
-                "GaitwayRedisAway.",
+                "Updates wait while Redis does not answer. At GAITWAY_MAX_UNSAVED_BASELINES (50,000) features stops "
+                "consuming. Runbook GaitwayRedisAway.",
                 Limits(10_000, 50_000),
             ),
             lines(
                 "How long does a transaction take?",
                 quantiles("gaitway_inference_transaction_seconds"),
                 "s",
-                "Begin to commit, of one partition's events. Slower than 0.25 s: look at the brokers; inference "
-                "starts one per partition every 0.25 s at most.",
+                "From begin to commit, for one partition's events. Above 0.25 s look at the brokers: inference starts "
+                "at most one transaction per partition every 0.25 s.",
                 Limits(0.25, 1),
             ),
             lines(
                 "Which records cannot be processed?",
                 [Query(rate("gaitway_rejected_records_total", "service, reason"), "{{service}}: {{reason}}")],
                 "cps",
-                "They lie in watch.rejected, with reason, origin and offset as headers. Runbook "
+                "They are in watch.rejected, with reason, origin and offset as headers. Runbook "
                 "GaitwayRecordsRejected.",
                 stacked=True,
             ),
@@ -118,14 +119,14 @@ def pipeline() -> Dashboard:
                 "Is anything computed twice?",
                 [Query(rate("gaitway_inference_duplicate_windows_total"), "windows dropped")],
                 "cps",
-                "Windows whose event is out already: normal for a minute after features restarted, and without effect. "
-                "All the time: features does not commit; see its log.",
+                "Windows whose event exists already. For a minute after a restart of features this is normal and has "
+                "no effect. If it continues, features does not commit; see its log.",
             ),
             lines(
                 "Are the event loops free? (99 %)",
                 [Query(quantile(0.99, "gaitway_event_loop_lag_seconds", by="job"), "{{job}}")],
                 "s",
-                "How late a timer fires. Above 0.25 s heartbeats to Kafka are at risk: CPU is short, add workers.",
+                "Delay of a timer. Above 0.25 s heartbeats to Kafka are at risk: CPU is short, add workers.",
                 Limits(0.1, 0.25),
             ),
             lines(
@@ -139,7 +140,8 @@ def pipeline() -> Dashboard:
                 "Which version runs where?",
                 [Query("count by (service, version) (gaitway_build_info)", "{{service}} {{version}}")],
                 "none",
-                "Workers by version. Two versions of one service for longer than an upgrade: the roll-out is stuck.",
+                "Workers by version. If two versions of a service run for longer than an upgrade, the roll-out is "
+                "stuck.",
             ),
         ],
     )

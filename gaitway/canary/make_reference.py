@@ -11,6 +11,7 @@ from gaitway.canary.reference import FILE, HOP_MS
 from gaitway.canary.settings import RECORDING
 from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
 from gaitway.load.templates import PERIOD_MS
+from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.labels import decide
 from shared.contracts.modality import MODALITIES
 from shared.contracts.upload import Upload, to_records
@@ -24,25 +25,25 @@ USER, DEVICE = "canary-0", "canary"
 GRACE_MS = 60_000
 CYCLES = 2
 MARGIN = 0.15
-"""An answer is known when its probability stays so far above both the next class and the bundle's `abstain_below`."""
+"""An answer counts as known if its probability exceeds the next class's and `abstain_below` by at least this much."""
 
 
 def make_reference(bundle: LoadedModel, recording: Path = RECORDING) -> dict[str, object]:
-    """What ``bundle`` says of every window of the cycle, cold and warm, whatever the stream began with."""
+    """Classify every window of the cycle; None where the answer depends on the start of the stream or is too close."""
     templates = cycle_of(recording, DEVICE)
     length = len(templates) * PERIOD_MS // HOP_MS
-    said_of: dict[int, set[str | None]] = {}
+    answers: dict[int, set[str | None]] = {}
     for begin in (0, length // 3, 2 * length // 3):
         stream = Stream(templates, HOP_MS, begin * HOP_MS + PHASE_MS)
-        windows = list(window_records(stream, CYCLES * len(templates)))
-        for window, activity in zip(windows, _answers(bundle, windows), strict=True):
-            said_of.setdefault(window.window_start_ms // HOP_MS % length, set()).add(activity)
-    activities = [next(iter(said_of[i])) if len(said_of.get(i, ())) == 1 else None for i in range(length)]
+        windows = list(make_window_records(stream, CYCLES * len(templates)))
+        for window, activity in zip(windows, _classify(bundle, windows), strict=True):
+            answers.setdefault(window.window_start_ms // HOP_MS % length, set()).add(activity)
+    activities = [next(iter(answers[i])) if len(answers.get(i, ())) == 1 else None for i in range(length)]
     return {"recording": recording.name, "model": bundle.name_version, "activities": activities}
 
 
-def window_records(stream: Stream, steps: int) -> Iterator[WindowRecord]:
-    """The windows of a stream as features makes them of a log in which every upload arrives when it is due."""
+def make_window_records(stream: Stream, steps: int) -> Iterator[WindowRecord]:
+    """The windows that features makes of a stream whose uploads all arrive on time."""
     assembler, baselines = Assembler(stream.hop_ms, GRACE_MS), MemoryBaselines()
     topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
     for step in range(steps):
@@ -55,8 +56,8 @@ def window_records(stream: Stream, steps: int) -> Iterator[WindowRecord]:
             yield from (record for _, record in featurise(closed.windows, baselines).windows)
 
 
-def _answers(bundle: LoadedModel, windows: list[WindowRecord]) -> Iterator[str | None]:
-    """Per window the activity, or None where it is close."""
+def _classify(bundle: LoadedModel, windows: list[WindowRecord]) -> Iterator[str | None]:
+    """The activity of each window, or None where the answer is too close."""
     rows = bundle.probabilities(
         [window.features for window in windows],
         [window.mask for window in windows],
@@ -70,8 +71,8 @@ def _answers(bundle: LoadedModel, windows: list[WindowRecord]) -> Iterator[str |
 
 
 def main() -> None:
-    """Write the file."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("models/default")
+    """Write reference.json."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_MODEL
     FILE.write_text(json.dumps(make_reference(load_bundle(folder)), indent=1) + "\n")
 
 

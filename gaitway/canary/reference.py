@@ -1,4 +1,4 @@
-"""What a bundle is known to say of the canary's recording; made by `python -m gaitway.canary.make_reference`."""
+"""The known answers of a bundle for the canary's recording; `python -m gaitway.canary.make_reference` writes them."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ HOP_MS = 10_000
 class Reference:
     """``activities``: one per 10 s of the cycle, None where the answer is too close to call.
 
-    The windows of one cycle follow from their starts (stream.py), so that they are the same whoever sends them.
+    A window's start alone decides its content (stream.py), so the answers are the same for every canary.
     """
 
     recording: str
@@ -21,14 +21,14 @@ class Reference:
     activities: tuple[str | None, ...]
 
     def activity(self, model: str, window_start_ms: int) -> str | None:
-        """What this bundle must say of the window that starts there; None where that is not known."""
+        """The activity that this bundle must give for the window that starts there; None if unknown."""
         if model != self.model:
             return None
         return self.activities[window_start_ms // HOP_MS % len(self.activities)]
 
     @classmethod
     def of(cls, recording: Path) -> Self | None:
-        """The reference of this recording, if it is the one that there is one of."""
+        """Read the reference if it is of this recording, else None."""
         stored = json.loads(FILE.read_text())
         if stored["recording"] != recording.resolve().name:
             return None

@@ -1,4 +1,4 @@
-"""The canary: one task sends, one reads events, one finds the missing ones."""
+"""The canary: one task sends uploads, one reads events, one looks for missing ones."""
 
 import asyncio
 import logging
@@ -42,10 +42,10 @@ TICK_S = 0.1
 
 
 class Canary:
-    """Sends, reads and verifies until it is cancelled; raises when its settings or its recording are wrong.
+    """Sends uploads and verifies events until it is cancelled; raises when its settings or its recording are wrong.
 
-    ``clock`` is the watch's own, and the stream's; ``monotonic`` measures latencies. A clock that runs faster than real
-    time lets a test see an hour in minutes.
+    ``clock`` is the clock of the watch and of the stream; ``monotonic`` measures latencies. Tests use a clock that runs
+    faster than real time.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class Canary:
         self._cycle = cycle_of(settings.recording, self.device)
 
     async def run(self) -> None:
-        """Wait for Kafka, then begin at the next moment that the grid allows; returns only by cancellation."""
-        consumer = await self._connected()
+        """Wait for Kafka, then begin at the next start that the window grid allows; returns only by cancellation."""
+        consumer = await self._connect()
         try:
             begin_ms = begin_after(self._clock(), self._settings.hop_ms)
             verifier = EventVerifier(
@@ -85,15 +85,15 @@ class Canary:
         finally:
             await finish_within(consumer.stop(), CLOSE_S)
 
-    async def _connected(self) -> Any:
-        """A consumer at the end of the user's partition of activity.events, once there is one."""
-        return await retry_until_available(self._connect, self._health, "kafka", log, keep_alive=True)
-
     async def _connect(self) -> Any:
+        """A consumer at the end of the user's partition of activity.events, once there is one."""
+        return await retry_until_available(self._try_to_connect, self._health, "kafka", log, keep_alive=True)
+
+    async def _try_to_connect(self) -> Any:
         topic = self._settings.topic_prefix + TOPIC
         consumer = create_reader(self._settings.kafka, auto_offset_reset="latest")
         try:
-            partition = TopicPartition(topic, partition_of(self.user, await self._partitions(topic)))
+            partition = TopicPartition(topic, partition_of(self.user, await self._count_partitions(topic)))
             await consumer.start()
             consumer.assign([partition])
             # Now, not at the first poll: what is published in between is ours to see.
@@ -106,7 +106,7 @@ class Canary:
         log.info("reads %s, partition %d", topic, partition.partition)
         return consumer
 
-    async def _partitions(self, topic: str) -> int:
+    async def _count_partitions(self, topic: str) -> int:
         async with open_admin(self._settings.kafka) as admin:
             (described,) = await admin.describe_topics([topic])
         if described["error_code"] != 0 or not described["partitions"]:
@@ -125,12 +125,12 @@ class Canary:
                 step += 1
 
     async def _send(self, client: httpx.AsyncClient, verifier: EventVerifier, step: int) -> None:
-        """One upload, until it is accepted or refused for good; as a watch does, the next one waits for it."""
+        """Send one upload until it is accepted or refused for good. The next one waits for it, as on a watch."""
         body = verifier.stream.body(step)
         pause_s = FIRST_RETRY_S
         while True:
             verifier.sent(step, self._monotonic())
-            status, why = await self._answer(client, body)
+            status, why = await self._post(client, body)
             if status == httpx.codes.ACCEPTED:
                 metrics.CANARY_UPLOADS.labels("accepted").inc()
                 self._health.set_ready("gateway")
@@ -144,8 +144,8 @@ class Canary:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_RETRY_S)
 
-    async def _answer(self, client: httpx.AsyncClient, body: bytes) -> tuple[int, str]:
-        """Status and reason; status 0 when there is no answer."""
+    async def _post(self, client: httpx.AsyncClient, body: bytes) -> tuple[int, str]:
+        """Post the upload; returns status and reason, status 0 without an answer."""
         headers = {"Authorization": f"Bearer {self._bearer()}", "Content-Type": "application/json"}
         try:
             answer = await client.post("/v1/uploads", content=body, headers=headers)
@@ -176,7 +176,7 @@ class Canary:
         except msgspec.DecodeError as error:
             self._count(Verdict("wrong", 0, None, f"unreadable: {error}"))
             return
-        # Of a run before this one.
+        # An event of an earlier run.
         if data.device != self.device:
             return
         verdict = verifier.event(data, self._monotonic())
@@ -203,7 +203,7 @@ class Canary:
 
 
 def _user_of(settings: CanarySettings) -> str:
-    """``canary-INSTANCE``, or whom the given token names: its signature is the gateway's to check."""
+    """``canary-INSTANCE``, or the user named by the given token, whose signature only the gateway checks."""
     if settings.token is None:
         return f"canary-{settings.instance}"
     try:

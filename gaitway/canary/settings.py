@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
+from gaitway.paths import RECORDINGS
 from shared.runtime.environment import PREFIX
 from shared.runtime.settings import Port, ServiceSettings
 
-RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "e4-f01"
+RECORDING = RECORDINGS / "e4-f01"
 
 
 class CanarySettings(ServiceSettings):
@@ -24,7 +25,7 @@ class CanarySettings(ServiceSettings):
     health_port: Port = Field(8084, description="port of /metrics, /healthz, /readyz")
 
     def model_post_init(self, context: Any, /) -> None:
-        """Checks that pydantic's field types cannot say."""
+        """Check what pydantic's field types cannot express."""
         super().model_post_init(context)
         if (self.jwt_key is None) == (self.token is None):
             raise ValueError(f"the canary needs {PREFIX}JWT_KEY or {PREFIX}TOKEN, one of the two")

@@ -1,8 +1,7 @@
-"""What the canary sends: one recording, round and round, as a stream without a hole.
+"""The canary's uploads: one recording, repeated for ever, as a stream without gaps.
 
-The recording's whole uploads follow one another for ever, so that the seam where it begins again is a jump of the
-signal and no gap. Which part of it a window holds depends on the window's start alone: the same windows come every
-cycle, whenever the canary was started.
+Only whole uploads are sent, so the signal jumps where the recording begins again, but it has no gap. A window's content
+depends on the window's start alone: every cycle has the same windows, whenever the canary was started.
 """
 
 from collections.abc import Sequence
@@ -10,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaitway.errors import CommandError
-from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.load.templates import PERIOD_MS, make_templates
 from shared.contracts.modality import WINDOW_MS
 from training.datasets import read_recording
 
 PHASE_MS = 2_000
-"""Uploads end 2 s after a whole 5 s, in the midst of the other watches' and off the windows' grid, as theirs do."""
+"""Uploads end 2 s after a whole 5 s: off the window grid, as those of real watches are."""
 GRID_MS = 20_000
-"""A cycle is a multiple of either hop."""
+"""A cycle is a multiple of both hops."""
 SESSION = "1"
 
 
@@ -36,11 +35,11 @@ class Stream:
         return template % (step, self.end_ms(step), t0_ms, t0_ms, t0_ms)
 
     def end_ms(self, step: int) -> int:
-        """Where an upload's samples end: the moment at which it is due."""
+        """End of the upload's samples, which is when it is due."""
         return self.begin_ms + (step + 1) * PERIOD_MS
 
     def completed_by(self, step: int) -> range:
-        """Starts of the windows whose last sample is in this upload, and whose first one is not cut off."""
+        """Starts of the windows that end in this upload and began after the stream did."""
         first = max(_next(self.begin_ms, self.hop_ms), _next(self.end_ms(step - 1) - WINDOW_MS + 1, self.hop_ms))
         return range(first, self.end_ms(step) - WINDOW_MS + 1, self.hop_ms)
 
@@ -50,23 +49,23 @@ def _next(t_ms: int, hop_ms: int) -> int:
 
 
 def begin_after(now_ms: int, hop_ms: int) -> int:
-    """The next moment at which a stream may begin: 2 s after a window's start, so that this window is not to be."""
+    """The next time at which a stream may begin: 2 s after the start of a window, which is then incomplete."""
     return _next(now_ms - PHASE_MS, hop_ms) + PHASE_MS
 
 
 def device_of(now_ms: int) -> str:
-    """A device for each run: the time between two runs is no gap of anybody's."""
+    """A new device id for each run, so that the time between two runs is not a gap."""
     return f"canary-{now_ms // 1000:x}"
 
 
 def cycle_of(recording: Path, device: str) -> list[bytes]:
-    """The uploads of one cycle; see ``upload_templates``.
+    """The uploads of one cycle; see ``make_templates``.
 
     Raises:
         DatasetError: the recording cannot be read.
         CommandError: it has no 20 s of all three modalities.
     """
-    templates = upload_templates([read_recording(recording)], session=SESSION, device=device)
+    templates = make_templates([read_recording(recording)], session=SESSION, device=device)
     whole = len(templates) * PERIOD_MS // GRID_MS * GRID_MS // PERIOD_MS
     if not whole:
         raise CommandError(f"{recording}: no 20 s of all three modalities")

@@ -1,4 +1,4 @@
-"""Is each window's event there, right and in time? A pure object: times are given to it."""
+"""Verify that each window's event arrives, right and in time. No I/O and no clock: callers pass the times."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,11 +11,11 @@ from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 
 Outcome = Literal["right", "wrong", "late", "missing"]
 KEEP_MS = 3_600_000
-"""How long a window's verdict is kept, on the device's clock, to see a second event of it."""
+"""How long a window's verdict is kept, on the device's clock, to recognise a duplicate event."""
 
 
 class EventData(msgspec.Struct):
-    """What is looked at of an event's data."""
+    """The verified part of an event's data."""
 
     device: str
     window_start_ms: int
@@ -30,7 +30,7 @@ class EventData(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``why`` is empty for what is right; ``latency_s`` None for what never came."""
+    """``why`` is empty for a right event; ``latency_s`` is None for a missing one."""
 
     outcome: Outcome
     window_start_ms: int
@@ -39,35 +39,34 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class _Awaited:
+class _PendingWindow:
     due_s: float
     sent_s: float
 
 
 @dataclass(slots=True, eq=False)
 class EventVerifier:
-    """One verdict for every window of a stream; a second event of a window is a wrong one more.
+    """One verdict for every window of a stream; a second event of a window counts as another wrong one.
 
-    Latency counts from the latest sending of the upload that completes a window: an upload that the gateway refused has
-    told nobody anything. A window is missing when ``missing_after_s`` have passed since its upload was first sent,
-    accepted or not.
+    Latency counts from the last time that the window's final upload was sent: a refused upload has reached nobody. A
+    window is missing when ``missing_after_s`` have passed since its upload was first sent, accepted or not.
     """
 
     stream: Stream
     reference: Reference | None
     late_after_s: float
     missing_after_s: float
-    _awaited: dict[int, _Awaited] = field(default_factory=dict)
+    _awaited: dict[int, _PendingWindow] = field(default_factory=dict)
     _done: dict[int, Outcome] = field(default_factory=dict)
 
     def sent(self, step: int, at_s: float) -> None:
-        """The ``step``-th upload goes out now, for the first time or again."""
+        """Record that the ``step``-th upload is sent now, for the first time or again."""
         for start in self.stream.completed_by(step):
             if start not in self._done:
-                self._awaited.setdefault(start, _Awaited(at_s, at_s)).sent_s = at_s
+                self._awaited.setdefault(start, _PendingWindow(at_s, at_s)).sent_s = at_s
 
     def event(self, data: EventData, at_s: float) -> Verdict | None:
-        """The verdict on an event; None for one whose window was given up as missing."""
+        """Return the verdict on an event; None if its window already counts as missing."""
         start = data.window_start_ms
         awaited = self._awaited.pop(start, None)
         if awaited is None:
@@ -86,7 +85,7 @@ class EventVerifier:
         return verdict
 
     def overdue(self, at_s: float) -> list[Verdict]:
-        """Windows that are now given up."""
+        """Return the windows that count as missing from now on."""
         late = [start for start, one in self._awaited.items() if at_s - one.due_s > self.missing_after_s]
         verdicts = [Verdict("missing", start, None, f"no event within {self.missing_after_s:g} s") for start in late]
         for verdict in verdicts:
@@ -100,7 +99,7 @@ class EventVerifier:
         self._done = {start: outcome for start, outcome in self._done.items() if start >= oldest}
 
     def _mismatch(self, data: EventData) -> str:
-        """What is wrong with the event of a window that the stream fills; empty when nothing is."""
+        """Say what is wrong with the event of a complete window; empty if nothing is."""
         if (data.hop_ms, data.window_end_ms - data.window_start_ms) != (self.stream.hop_ms, WINDOW_MS):
             return f"hop {data.hop_ms} ms, end {data.window_end_ms}"
         if data.modalities != list(MODALITY_NAMES) or any(data.coverage.get(name) != 1.0 for name in MODALITY_NAMES):

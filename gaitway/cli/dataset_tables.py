@@ -1,19 +1,19 @@
-"""What `gaitway datasets inspect` prints: tables that fit a terminal of 80 columns."""
+"""The output of `gaitway datasets inspect`: tables that fit a terminal of 80 columns."""
 
 from collections.abc import Iterator
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
+from gaitway.tables import PLAIN_TABLE
 from shared.contracts.modality import MODALITY_NAMES
-from training.inspect import Inspected, Inspection
+from training.inspect import DataSummary, Inspection
 
 TOTAL = "total"
 
 
 def render(inspection: Inspection) -> Iterator[RenderableType]:
-    """Facts, then minutes, coverage and gaps."""
+    """Yield the facts, then minutes, coverage and gaps."""
     total = inspection.total
     if inspection.synthetic:
         yield "SYNTHETIC: no person was measured"
@@ -27,14 +27,14 @@ def render(inspection: Inspection) -> Iterator[RenderableType]:
         for value in sorted(values):
             yield f"{name}: {value}"
     yield ""
-    yield _minutes(inspection, total)
+    yield _make_minutes_table(inspection, total)
     yield ""
-    yield _coverage(inspection, total)
+    yield _make_coverage_table(inspection, total)
     yield ""
-    yield _gaps(total) if total.gap_count else "no gaps"
+    yield _make_gaps_table(total) if total.gap_count else "no gaps"
 
 
-def _minutes(inspection: Inspection, total: Inspected) -> Table:
+def _make_minutes_table(inspection: Inspection, total: DataSummary) -> Table:
     table = Table(title="Labelled minutes", **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
     _add_person_column(table, inspection)
     for name in [*(name.replace("_", " ") for name in inspection.activities), "all"]:
@@ -46,11 +46,11 @@ def _minutes(inspection: Inspection, total: Inspected) -> Table:
 
 
 def _add_person_column(table: Table, inspection: Inspection) -> None:
-    """Names whole, however narrow the terminal is."""
+    """Add the column of names, which a narrow terminal must not cut."""
     table.add_column("person", min_width=max(map(len, [*inspection.people, TOTAL]), default=0))
 
 
-def _coverage(inspection: Inspection, total: Inspected) -> Table:
+def _make_coverage_table(inspection: Inspection, total: DataSummary) -> Table:
     table = Table(
         title="Recorded minutes, 20 s windows, share of them that reach the model with a modality", **PLAIN_TABLE
     )
@@ -66,7 +66,7 @@ def _coverage(inspection: Inspection, total: Inspected) -> Table:
     return table
 
 
-def _gaps(total: Inspected) -> Table:
+def _make_gaps_table(total: DataSummary) -> Table:
     table = Table(title="Gaps", **PLAIN_TABLE)
     for name in ("modality", "reason", "count", "seconds"):
         table.add_column(name, justify="right" if name in ("count", "seconds") else "left")

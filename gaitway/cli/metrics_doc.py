@@ -1,4 +1,4 @@
-"""docs/metrics.md, made of the catalogue: `gaitway metrics`."""
+"""docs/metrics.md, generated from the catalogue: `gaitway metrics`."""
 
 from collections.abc import Iterable, Iterator
 
@@ -23,7 +23,7 @@ _PARTS = {
 }
 
 
-def page() -> str:
+def make_page() -> str:
     """The page as Markdown."""
     parts = [_HEAD]
     for services, title in _PARTS.items():

@@ -1,4 +1,4 @@
-"""The command line: every command parses its options here and does its work in a module of its own."""
+"""The command line of operators. Commands only parse their options here; each has a module that does its work."""
 
 import json
 import math
@@ -14,9 +14,10 @@ from rich.console import Console
 
 from gaitway.cli import options
 from gaitway.cli.options import between
-from gaitway.cli.research import Dataset, People, names_of
+from gaitway.cli.research import Dataset, People, split_names
 from gaitway.cli.research import app as research_app
 from gaitway.errors import CommandError
+from gaitway.paths import DEFAULT_MODEL, RECORDINGS
 
 app = typer.Typer(
     name="gaitway",
@@ -25,13 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-serve_app = typer.Typer(help="Run one service; its settings are GAITWAY_* variables.", no_args_is_help=True)
+serve_app = typer.Typer(help="Run one service. Its settings are GAITWAY_* variables.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
 app.add_typer(research_app)
 
-PROJECT = Path(__file__).resolve().parents[2]
-RECORDINGS = PROJECT / "examples" / "recordings"
-MODEL = PROJECT / "models" / "default"
 MIN_SPEED = 0.01
 MAX_MINUTES = 7 * 24 * 60
 MAX_HOURS = 10 * 365 * 24
@@ -43,11 +41,11 @@ Prefix = Annotated[
     str, typer.Option(help="Prefix of all topics.", envvar="GAITWAY_TOPIC_PREFIX", callback=options.topic_prefix)
 ]
 Model = Annotated[Path, typer.Option(help="Folder of a model bundle.")]
-SpeedText = Annotated[str, typer.Option(help="1 is real time, 20 twenty times as fast, max as fast as it goes.")]
+SpeedText = Annotated[str, typer.Option(help="1 is real time, 20 is twenty times as fast, max is as fast as possible.")]
 Summary = Annotated[
     Path | None, typer.Option(help="Write the summary as JSON to this file.", callback=options.output_file)
 ]
-JwtKey = Annotated[str, typer.Option(help="HS256 key of the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
+JwtKey = Annotated[str, typer.Option(help="HS256 key that signs the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
 
 
 def _speed(text: str) -> float:
@@ -89,31 +87,32 @@ def serve_inference() -> None:
     from services.inference.settings import InferenceSettings
     from shared.runtime.service import run_service
 
-    default = {} if "GAITWAY_MODEL" in os.environ else {"model": MODEL}
+    default = {} if "GAITWAY_MODEL" in os.environ else {"model": DEFAULT_MODEL}
     run_service("inference", InferenceSettings.read(**default), InferenceService)
 
 
 @app.command()
 def demo(
     watches: Annotated[
-        int | None, typer.Option(help="How many recordings to replay; all by default.", callback=between(1, 10**6))
+        int | None, typer.Option(help="Number of recordings to replay; all by default.", callback=between(1, 10**6))
     ] = None,
     speed: SpeedText = "20",
     broker: Annotated[
-        str, typer.Option(help="embedded, or HOST:PORT of a Kafka.", callback=options.brokers)
+        str, typer.Option(help="embedded, or HOST:PORT of a Kafka broker.", callback=options.brokers)
     ] = "embedded",
     redis: Annotated[
-        str, typer.Option(help="embedded, or the URL of a Redis.", callback=options.redis_url)
+        str, typer.Option(help="embedded, or the URL of a Redis server.", callback=options.redis_url)
     ] = "embedded",
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     summary: Summary = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
 ) -> None:
-    """Start the whole pipeline here, replay real people as watches, check every event."""
-    from gaitway.demo.run import DemoOptions, run_demo
+    """Start the whole pipeline on this machine, replay recordings as watches, check every event."""
+    from gaitway.demo.run import run_demo
 
-    chosen = DemoOptions(
+    passed = run_demo(
+        Console(),
         watches=watches,
         speed=_speed(speed),
         broker=broker,
@@ -123,7 +122,7 @@ def demo(
         summary=summary,
         keep=keep,
     )
-    if not run_demo(chosen, Console()):
+    if not passed:
         raise typer.Exit(1)
 
 
@@ -131,7 +130,7 @@ def demo(
 def replay(
     dataset: Dataset = f"recordings={RECORDINGS}",
     people: People = None,
-    url: Annotated[str, typer.Option(help="The gateway.", callback=options.http_url)] = "http://127.0.0.1:8080",
+    url: Annotated[str, typer.Option(help="URL of the gateway.", callback=options.http_url)] = "http://127.0.0.1:8080",
     speed: SpeedText = "1",
     jwt_key: JwtKey = "",
 ) -> None:
@@ -142,8 +141,8 @@ def replay(
     from training.datasets import find_sources
 
     pace = _speed(speed)
-    sources = find_sources(dataset, names_of(people))
-    make_token(jwt_key, "nobody")  # a key that is wrong is told before anything is read
+    sources = find_sources(dataset, split_names(people))
+    make_token(jwt_key, "nobody")  # reject a wrong key before anything is read
     recordings = [source.read() for source in sources]
     now_ms = system_clock()
     fleet = [
@@ -162,44 +161,56 @@ def replay(
 @app.command()
 def load(
     watches: Annotated[
-        int, typer.Option(help="How many, each uploading every 5 s.", callback=between(1, 10**6))
+        int, typer.Option(help="Number of watches; each uploads every 5 s.", callback=between(1, 10**6))
     ] = 1000,
-    minutes: Annotated[float, typer.Option(help="How long each uploads.", callback=between(0.1, MAX_MINUTES))] = 1.0,
-    ramp_s: Annotated[float, typer.Option(help="Time over which they join, in s.", callback=between(0, 86_400))] = 0.0,
+    minutes: Annotated[
+        float, typer.Option(help="How long each watch uploads.", callback=between(0.1, MAX_MINUTES))
+    ] = 1.0,
+    ramp_s: Annotated[
+        float, typer.Option(help="Time over which the watches join, in s.", callback=between(0, 86_400))
+    ] = 0.0,
     url: Annotated[
-        str | None, typer.Option(help="A running gateway; else everything is started here.", callback=options.http_url)
+        str | None,
+        typer.Option(
+            help="URL of a running gateway; by default the pipeline is started on this machine.",
+            callback=options.http_url,
+        ),
     ] = None,
     kafka: Annotated[
         str | None,
-        typer.Option(help="Where that gateway's events come out; else none are checked.", callback=options.brokers),
+        typer.Option(
+            help="Kafka that has the gateway's events; without it events are not checked.", callback=options.brokers
+        ),
     ] = None,
     topic_prefix: Prefix = "",
-    features_workers: Annotated[int, typer.Option(help="Of what is started here.", callback=between(1, 4))] = 1,
+    features_workers: Annotated[
+        int, typer.Option(help="Number of features workers to start, without --url.", callback=between(1, 4))
+    ] = 1,
     connections: Annotated[
-        int, typer.Option(help="Kept to the gateway, as a load balancer does.", callback=between(1, 65_535))
+        int, typer.Option(help="Number of keep-alive connections to the gateway.", callback=between(1, 65_535))
     ] = 256,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     summary: Summary = None,
     jwt_key: JwtKey = "",
 ) -> None:
-    """Replay real recordings as thousands of watches, in open loop; check that every window gets one event."""
+    """Replay recordings as thousands of watches in open loop; check that every window gets one event."""
     from gaitway.demo.stack import EMBEDDED, running_stack
     from gaitway.load.run import LoadOptions, passed, run_load
 
     console = Console()
 
-    def sent_to(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
+    def run_on(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
         chosen = LoadOptions(
             url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, ramp_s, summary
         )
         return run_load(chosen, console)
 
     if url is not None:
-        result = sent_to(url, jwt_key, kafka)
+        result = run_on(url, jwt_key, kafka)
     else:
         with running_stack(EMBEDDED, EMBEDDED, model=model, grace_s=60.0, features_workers=features_workers) as stack:
-            result = sent_to(stack.url, stack.jwt_key, stack.kafka)
+            result = run_on(stack.url, stack.jwt_key, stack.kafka)
     typer.echo(json.dumps(result, indent=2))
     if not passed(result):
         raise typer.Exit(1)
@@ -208,27 +219,36 @@ def load(
 @app.command()
 def monitor(
     watches: Annotated[
-        int, typer.Option(help="Of a fleet without holes, beside the demo's people.", callback=between(1, 10**6))
+        int,
+        typer.Option(
+            help="Number of watches without gaps, besides those of the recordings.", callback=between(1, 10**6)
+        ),
     ] = 200,
-    minutes: Annotated[float, typer.Option(help="How long everybody sends.", callback=between(0.5, MAX_MINUTES))] = 4.0,
+    minutes: Annotated[
+        float, typer.Option(help="How long all watches send.", callback=between(0.5, MAX_MINUTES))
+    ] = 4.0,
     pictures: Annotated[
         Path | None,
-        typer.Option(help="Draw what Prometheus has seen into this folder.", callback=options.output_folder),
+        typer.Option(help="Write graphs of Prometheus's data to this folder.", callback=options.output_folder),
     ] = None,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
 ) -> None:
-    """Start everything here with a Prometheus beside it, and answer an operator's five questions from that."""
-    from gaitway.monitor.run import MonitorOptions, run_monitor
+    """Start the whole pipeline and a Prometheus on this machine; answer five questions of an operator from it."""
+    from gaitway.monitor.run import run_monitor
 
-    chosen = MonitorOptions(watches, minutes, recordings, model, pictures)
-    if not run_monitor(chosen, Console()):
+    if not run_monitor(
+        Console(), watches=watches, minutes=minutes, recordings=recordings, model=model, pictures=pictures
+    ):
         raise typer.Exit(1)
 
 
 @app.command()
 def canary() -> None:
-    """A watch with a known recording, all day: are its events right and in time? Settings are GAITWAY_* variables."""
+    """Send a known recording all day and check that its events arrive, right and in time.
+
+    Settings are GAITWAY_* variables.
+    """
     from gaitway.canary.run import CanaryService
     from gaitway.canary.settings import CanarySettings
     from shared.runtime.service import run_service
@@ -239,21 +259,23 @@ def canary() -> None:
 @app.command()
 def predict(
     dataset: Dataset,
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     people: People = None,
     summary: Summary = None,
     windows: Annotated[
-        Path | None, typer.Option(help="Write a line per window to this CSV file.", callback=options.output_file)
+        Path | None, typer.Option(help="Write one line per window to this CSV file.", callback=options.output_file)
     ] = None,
 ) -> None:
     """Classify recordings offline: minutes per activity and person; UAR and a confusion matrix where labels exist.
 
-    Exit code 1 when there is not one window, which has its reason told.
+    Exit code 1 if there is no window at all; the reason is printed.
     """
-    from gaitway.predict.classify import PredictOptions, run_predict
+    from gaitway.predict.run import run_predict
 
-    chosen = PredictOptions(dataset, model, names_of(people), summary, windows)
-    if not run_predict(chosen, Console(markup=False, emoji=False, highlight=False)):
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not run_predict(
+        console, dataset=dataset, model=model, people=split_names(people), summary=summary, windows=windows
+    ):
         raise typer.Exit(1)
 
 
@@ -262,10 +284,10 @@ def events(
     kafka: Kafka = "127.0.0.1:9092",
     topic_prefix: Prefix = "",
     user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
-    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest event.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest event in the topic.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Show activity events as they come; Ctrl-C ends."""
+    """Print activity events as they come, until Ctrl-C."""
     from gaitway.cli.tail import tail
 
     uvloop.run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json))
@@ -276,19 +298,23 @@ def explain(
     event_id: Annotated[str, typer.Argument(help="The event's CloudEvents id (ce_id).")],
     kafka: Kafka = "127.0.0.1:9092",
     topic_prefix: Prefix = "",
-    model: Model = MODEL,
+    model: Model = DEFAULT_MODEL,
     grace_s: Annotated[
-        float, typer.Option(help="GAITWAY_GRACE_S of the features service.", callback=between(0.1, 86_400))
+        float, typer.Option(help="GAITWAY_GRACE_S of the features service, in s.", callback=between(0.1, 86_400))
     ] = 60.0,
     hours: Annotated[
         float | None,
         typer.Option(
-            help="Read this much of the log before the window's receipt; else all.", callback=between(0, MAX_HOURS)
+            help="Read only this much of the log before the window's receipt; all by default.",
+            callback=between(0, MAX_HOURS),
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Recompute one event from the log: its records, samples, baseline, probabilities; 0 when equal, else 1."""
+    """Recompute one event from the log: records, samples, baseline, probabilities.
+
+    Exit code 0 if the event equals its recomputation, else 1.
+    """
     from gaitway.explain.run import explain as explain_event
     from shared.model.bundle import load_bundle
 
@@ -310,10 +336,12 @@ def broker(
     redis_port: Annotated[int, typer.Option(help="Port of Valkey.", callback=options.port)] = 6379,
     data: Annotated[
         Path | None,
-        typer.Option(help="Keep the data in this folder; else it goes at the end.", callback=options.output_folder),
+        typer.Option(
+            help="Keep the data in this folder; by default it is deleted at the end.", callback=options.output_folder
+        ),
     ] = None,
 ) -> None:
-    """Run the embedded Kafka and Valkey alone, until Ctrl-C."""
+    """Run only the embedded Kafka and Valkey, until Ctrl-C."""
     from gaitway.embedded import KafkaBroker, ValkeyServer
 
     if kafka_port == redis_port:
@@ -331,26 +359,26 @@ def broker(
 
 @app.command()
 def metrics() -> None:
-    """Print every metric: name, kind, unit, meaning, and what to do when it moves (docs/metrics.md)."""
-    from gaitway.cli.metrics_doc import page
+    """Print every metric: name, kind, unit, meaning, and what to do when it changes (docs/metrics.md)."""
+    from gaitway.cli.metrics_doc import make_page
 
-    typer.echo(page(), nl=False)
+    typer.echo(make_page(), nl=False)
 
 
 @app.command()
 def settings() -> None:
     """Print every setting: variable, default, range and meaning (docs/configuration.md)."""
-    from gaitway.cli.settings_doc import page
+    from gaitway.cli.settings_doc import make_page
 
-    typer.echo(page(), nl=False)
+    typer.echo(make_page(), nl=False)
 
 
 @app.command()
 def token(
-    user: Annotated[str, typer.Argument(help="The pseudonymous user id.")],
+    user: Annotated[str, typer.Argument(help="Pseudonymous user id.")],
     jwt_key: JwtKey = "",
     hours: Annotated[
-        float, typer.Option(help="How long the token holds.", callback=between(1 / 3600, MAX_HOURS))
+        float, typer.Option(help="Hours until the token expires.", callback=between(1 / 3600, MAX_HOURS))
     ] = 24.0,
 ) -> None:
     """Print a bearer token for a user, signed with the gateway's development key."""

@@ -1,4 +1,4 @@
-"""What the values of options may be, checked before any work; a failure is one line that names the option."""
+"""Checks of option values before any work; a failure is one line that names the option."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from gaitway.errors import CommandError
 
 
 def between(low: float, high: float) -> Callable[[typer.CallbackParam, float | None], float | None]:
-    """A number from ``low`` to ``high``; NaN is none."""
+    """A number from ``low`` to ``high``; NaN is refused."""
 
     def check(param: typer.CallbackParam, value: float | None) -> float | None:
         if value is not None and not low <= value <= high:
@@ -23,36 +23,36 @@ def between(low: float, high: float) -> Callable[[typer.CallbackParam, float | N
 
 
 port = between(1, 65_535)
-"""A port that something can listen on."""
+"""A port number."""
 
 
 def output_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
-    """A file that can be written once the work is done: its folder is there."""
+    """A file that can be written: its folder exists."""
     if path is None:
         return None
     if path.is_dir():
         raise CommandError(f"{_name(param)}: {path} is a folder")
     if not path.parent.is_dir():
-        raise CommandError(f"{_name(param)}: there is no folder {path.parent}")
+        raise CommandError(f"{_name(param)}: there is not a folder {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise CommandError(f"{_name(param)}: {path} cannot be written")
     return path
 
 
 def output_folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
-    """A folder that is there or can be made."""
+    """A folder that exists or can be created."""
     if path is None:
         return None
     there = next(part for part in (path, *path.absolute().parents) if part.exists())
     if not there.is_dir():
-        raise CommandError(f"{_name(param)}: {there} is no folder")
+        raise CommandError(f"{_name(param)}: {there} is not a folder")
     if not os.access(there, os.W_OK):
         raise CommandError(f"{_name(param)}: {there} cannot be written")
     return path
 
 
 def brokers(param: typer.CallbackParam, value: str | None) -> str | None:
-    """Kafka's bootstrap servers, HOST:PORT[,HOST:PORT]; "embedded" is for who takes it."""
+    """Kafka's bootstrap servers, HOST:PORT[,HOST:PORT] or "embedded"."""
     from shared.runtime.settings import is_broker
 
     for server in [] if value is None else value.split(","):
@@ -62,28 +62,28 @@ def brokers(param: typer.CallbackParam, value: str | None) -> str | None:
 
 
 def topic_prefix(param: typer.CallbackParam, value: str) -> str:
-    """What Kafka takes in a topic's name."""
+    """Characters that Kafka allows in topic names."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,200}", value):
         raise CommandError(f"{_name(param)}: {value!r} is not made of A-Z a-z 0-9 . _ -")
     return value
 
 
 def http_url(param: typer.CallbackParam, value: str | None) -> str | None:
-    """http://HOST:PORT or https://HOST:PORT, with a path at most."""
+    """http://HOST:PORT or https://HOST:PORT, and at most a path."""
     if value is None or _is_url(value, ("http", "https")):
         return value
     raise CommandError(f"{_name(param)}: {value!r} is not http://HOST:PORT")
 
 
 def redis_url(param: typer.CallbackParam, value: str) -> str:
-    """A Redis URL; "embedded" is for who takes it."""
+    """A Redis URL or "embedded"."""
     if value == "embedded" or _is_url(value, ("redis", "rediss")) or value.startswith("unix://"):
         return value
     raise CommandError(f"{_name(param)}: {value!r} is not redis://HOST:PORT/DATABASE")
 
 
 def names(param: typer.CallbackParam, value: str | None) -> str | None:
-    """A comma-separated list that names something, where it was given."""
+    """A comma-separated list with at least one name, if given."""
     if value is not None and not [name for name in value.split(",") if name.strip()]:
         raise CommandError(f"{_name(param)}: {value!r} names nothing")
     return value

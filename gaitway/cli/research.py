@@ -1,4 +1,4 @@
-"""The commands of researchers: data sets in, models and result pages out; no Kafka, no Redis."""
+"""The command line of researchers: inspect data sets, train and evaluate models; without Kafka and Redis."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from gaitway.cli.options import between
 from gaitway.errors import CommandError
 
 app = typer.Typer()
-datasets_app = typer.Typer(help="What data sets hold.", no_args_is_help=True)
+datasets_app = typer.Typer(help="Contents of data sets.", no_args_is_help=True)
 app.add_typer(datasets_app, name="datasets")
 
 KIND_HELP = "KIND=DIR; KIND is recordings, wisdm, e4, dsads, selfback, stress_predict, harage or garmin."
@@ -24,21 +24,22 @@ People = Annotated[
 LabelSet = Annotated[Literal["har2", "har7", "har10"], typer.Option()]
 Seed = Annotated[int, typer.Option(callback=between(0, 2**31 - 1))]
 Processes = Annotated[
-    int, typer.Option(help="How many networks are trained at a time, one thread each.", callback=between(1, 1024))
+    int,
+    typer.Option(help="Number of networks to train at the same time, with one thread each.", callback=between(1, 1024)),
 ]
 
 
-def names_of(text: str | None) -> list[str] | None:
-    """What a comma-separated option names; None where it was not given."""
+def split_names(text: str | None) -> list[str] | None:
+    """Split a comma-separated option; None if it was not given."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _modalities(text: str) -> set[str]:
     from shared.contracts.modality import MODALITY_NAMES
 
-    wanted = set(names_of(text) or [])
+    wanted = set(split_names(text) or [])
     if not wanted or wanted - set(MODALITY_NAMES):
-        raise CommandError(f"--modalities: {text!r} is no list of {', '.join(MODALITY_NAMES)}")
+        raise CommandError(f"--modalities: {text!r} is not a list of {', '.join(MODALITY_NAMES)}")
     return wanted
 
 
@@ -47,17 +48,18 @@ def inspect_dataset(
     dataset: Annotated[str, typer.Argument(help=KIND_HELP, metavar="KIND=DIR")],
     people: People = None,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write it as JSON to this file, too.", callback=options.output_file)
+        Path | None,
+        typer.Option("--json", help="Also write the result as JSON to this file.", callback=options.output_file),
     ] = None,
 ) -> None:
-    """People, minutes per activity, modalities, coverage and gaps of a data set."""
+    """Show people, minutes per activity, modalities, coverage and gaps of a data set."""
     from rich.progress import Progress
 
     from gaitway.cli.dataset_tables import render
     from training.datasets import find_sources
     from training.inspect import inspect
 
-    sources = find_sources(dataset, names_of(people))
+    sources = find_sources(dataset, split_names(people))
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{len(sources)} recordings", total=len(sources))
         inspection = inspect(dataset, sources, on_read=lambda: progress.advance(task))
@@ -70,7 +72,7 @@ def inspect_dataset(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the bundle.", callback=options.output_folder)],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to.", callback=options.output_folder)],
     datasets: Datasets,
     label_set: LabelSet = "har7",
     modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer,heart_rate,steps",
@@ -81,7 +83,7 @@ def train(
     evaluation_report: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a page: calibration, damaged input, cold start.",
+            help="Also write an evaluation report to this folder: calibration, damaged input, cold start.",
             metavar="DIR",
             callback=options.output_folder,
         ),
@@ -89,7 +91,7 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the model.")] = "gaitway-default",
     version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
 ) -> None:
-    """Train a model bundle: five folds by person for the numbers of its card, then one network for everybody."""
+    """Train a model bundle: five folds by person for the model card, then one network on all people."""
     from shared.contracts.modality import MODALITY_NAMES
     from training.train import train_bundle
 
@@ -116,23 +118,26 @@ def experiment(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder of the result files; a run that is there is gone on with.", callback=options.output_folder
+            help="Folder of the result files; an unfinished run in it is continued.", callback=options.output_folder
         ),
     ],
     encoder: Annotated[Literal["cnn", "gru", "both"], typer.Option()] = "both",
-    variants: Annotated[list[str] | None, typer.Option(help="May be repeated; all by default.", metavar="NAME")] = None,
-    outer_folds: Annotated[str, typer.Option(help="loso (leave one subject out) or how many folds.")] = "loso",
+    variants: Annotated[
+        list[str] | None, typer.Option(help="May be repeated; all variants by default.", metavar="NAME")
+    ] = None,
+    outer_folds: Annotated[str, typer.Option(help="loso (leave one subject out) or a number of folds.")] = "loso",
     baseline: Annotated[
-        Literal["transductive", "causal"], typer.Option(help="From all of a person's data, or as live.")
+        Literal["transductive", "causal"],
+        typer.Option(help="Computed from all data of a person, or causally as in the live stream."),
     ] = "transductive",
     minutes_per_activity: Annotated[
         float | None,
-        typer.Option(help="Keep at most so much of each person's data; all by default.", callback=between(0.1, 1e6)),
+        typer.Option(help="Use at most this much of each person's data; all by default.", callback=between(0.1, 1e6)),
     ] = None,
     seed: Seed = 0,
     processes: Processes = 1,
 ) -> None:
-    """The paper's networks on one data set by nested folds: 22 variants, and it can be interrupted at any time."""
+    """Train the paper's networks in 22 variants on one data set with nested folds; a run can be continued."""
     from training.experiment.run import Experiment, run_experiment
     from training.experiment.variants import ENCODERS
 
@@ -155,13 +160,13 @@ def experiment(
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(help="Folder of the result files of an experiment.", metavar="DIR")],
+    directory: Annotated[Path, typer.Argument(help="Folder with the result files of an experiment.", metavar="DIR")],
     out: Annotated[
         Path | None,
-        typer.Option(help="The page, in a folder that may be new [default: README.md in DIR].", metavar="FILE.md"),
+        typer.Option(help="Page to write; its folder is created [default: README.md in DIR].", metavar="FILE.md"),
     ] = None,
 ) -> None:
-    """Tables and confusion matrices of an experiment, finished or not, as Markdown with pictures beside it."""
+    """Write tables and confusion matrices of an experiment, finished or not, as Markdown with pictures."""
     from training.report.write import write_report
 
     typer.echo(write_report(directory, out))
@@ -172,21 +177,21 @@ def ablation(
     datasets: Datasets,
     out: Annotated[
         Path,
-        typer.Option(help="File of JSON lines; a run that is there is gone on with.", callback=options.output_file),
+        typer.Option(help="File of JSON lines; an unfinished run in it is continued.", callback=options.output_file),
     ],
     label_set: LabelSet = "har7",
-    seeds: Annotated[int, typer.Option(help="How many, from 0 on.", callback=between(1, 1000))] = 3,
-    steps: Annotated[int, typer.Option(help="Of each training.", callback=between(10, 10**6))] = 600,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.", callback=between(1, 1000))] = 3,
+    steps: Annotated[int, typer.Option(help="Training steps of each network.", callback=between(10, 10**6))] = 600,
     arms: Annotated[
-        str | None, typer.Option(help="Only these, comma-separated.", metavar="A,B", callback=options.names)
+        str | None, typer.Option(help="Only these arms, comma-separated.", metavar="A,B", callback=options.names)
     ] = None,
     processes: Processes = 1,
 ) -> None:
-    """What each step of the default model brings, paired by person; prints the table."""
+    """Measure what each step of the default model adds, paired by person; prints the table."""
     from training.corpus import classes_of, read_datasets, split_held_out
     from training.evaluation.ablation import ARMS, WHOLE, read_outcomes, run_ablation, table
 
-    chosen = names_of(arms) or list(ARMS)
+    chosen = split_names(arms) or list(ARMS)
     if unknown := [name for name in chosen if name not in ARMS]:
         raise CommandError(f"--arms: {unknown[0]!r} is none of {', '.join(ARMS)}")
     chosen = [WHOLE, *(name for name in chosen if name != WHOLE)]
@@ -200,7 +205,7 @@ def ablation(
         steps=steps,
         processes=processes,
         arms=chosen,
-        tell=lambda found: console.print(
+        on_outcome=lambda found: console.print(
             f"{found.arm}, seed {found.seed}: pooled {found.pooled:.3f}, {found.seconds} s"
         ),
     )
@@ -215,7 +220,7 @@ def tree_baseline(
     modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer",
     seed: Seed = 0,
 ) -> None:
-    """Trees on hand-crafted features, on the folds that `gaitway train` uses: what a network has to beat."""
+    """Trees on hand-crafted features, on the folds that `gaitway train` uses: the baseline for a network."""
     from shared.contracts.modality import MODALITY_NAMES
     from training.corpus import classes_of, read_datasets, split_held_out
     from training.evaluation.tree_baseline import evaluate_trees

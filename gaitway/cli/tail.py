@@ -9,19 +9,19 @@ from gaitway.events import EventReader
 
 
 async def tail(kafka: str, topic_prefix: str, *, user: str | None, from_start: bool, as_json: bool) -> None:
-    """Print events for ever; raises EventsError."""
+    """Print events until it is cancelled; raises EventsError."""
     async with EventReader(kafka, topic_prefix=topic_prefix, from_start=from_start) as events:
         async for event in events:
             if user is None or event.data["user"] == user:
                 print(
-                    json.dumps({"id": event.id, **event.data}) if as_json else line(event.data),
+                    json.dumps({"id": event.id, **event.data}) if as_json else format_event(event.data),
                     file=sys.stdout,
                     flush=True,
                 )
 
 
-def line(data: dict[str, Any]) -> str:
-    """One event in one line."""
+def format_event(data: dict[str, Any]) -> str:
+    """Format one event as one line."""
     start = datetime.fromtimestamp(data["window_start_ms"] / 1000, UTC)
     latency_s = (data["published_at_ms"] - data["source_received_at_ms"]) / 1000
     modalities = "+".join(data["modalities"])

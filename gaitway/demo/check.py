@@ -1,4 +1,4 @@
-"""What the demo's events are worth: none missing, none twice, none wrong, how good, how late."""
+"""Check the demo's events: missing, duplicate and wrong ones, accuracy and latency."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ import numpy as np
 
 from gaitway.events import Event
 from gaitway.explain.run import TOLERANCE
-from gaitway.predict.run import Score
+from gaitway.predict.classify import Score
 from gaitway.replay import Watch
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.window import Baseline
@@ -31,12 +31,12 @@ class ReceivedEvent:
 
     @property
     def key(self) -> WindowKey:
-        """Which window it is."""
+        """The window of the event."""
         return self.event.data["user"], self.event.data["window_start_ms"]
 
 
 def count_events(expected: Iterable[WindowKey], seen: Iterable[ReceivedEvent]) -> dict[str, int]:
-    """Expected windows without an event, events of windows that have one, events of windows nobody expects."""
+    """Count expected windows without an event, duplicate events, and windows with an event that nobody expects."""
     wanted = set(expected)
     counts = Counter(item.key for item in seen)
     return {
@@ -47,14 +47,14 @@ def count_events(expected: Iterable[WindowKey], seen: Iterable[ReceivedEvent]) -
 
 
 def count_wrong(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], model: LoadedModel) -> int:
-    """Events whose probabilities are not the model's on f(samples, baseline in the event)."""
+    """Count events whose probabilities differ from those recomputed from the recording and the event's baseline."""
     events: dict[str, list[dict[str, Any]]] = {}
     for item in seen:
         events.setdefault(item.event.data["user"], []).append(item.event.data)
-    return sum(_wrong_of(watch, events.get(watch.name, []), model) for watch in watches)
+    return sum(_count_wrong_of(watch, events.get(watch.name, []), model) for watch in watches)
 
 
-def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) -> int:
+def _count_wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) -> int:
     windows = {raw.window_start_ms + watch.shift_ms: raw for raw in assemble(watch.recording).windows}
     known = [data for data in events if data["window_start_ms"] in windows]
     if not known:
@@ -66,14 +66,14 @@ def _wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) ->
     baselines = [msgspec.convert(data["baseline"], Baseline) for data in known]
     masks = [{name: signal.passes for name, signal in window.signals.items()} for window in raw]
     truth = model.probabilities(window_features(raw, baselines), masks, [b.accelerometer.mg for b in baselines])
-    told = np.array([[data["probabilities"].get(name, np.nan) for name in model.classes] for data in known])
-    # Written so that a NaN, a class that is missing, counts as wrong.
-    right = np.abs(truth - told).max(axis=1) <= TOLERANCE
+    sent = np.array([[data["probabilities"].get(name, np.nan) for name in model.classes] for data in known])
+    # Written so that NaN (a missing class) counts as wrong.
+    right = np.abs(truth - sent).max(axis=1) <= TOLERANCE
     return len(events) - int(np.count_nonzero(right))
 
 
-def score(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], label_set: str) -> Score:
-    """The events' activities against the recordings' labels."""
+def score_events(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], label_set: str) -> Score:
+    """Compare the events' activities with the recordings' labels."""
     by_name = {watch.name: watch for watch in watches}
     result = Score(label_set)
     for item in seen:
@@ -83,8 +83,8 @@ def score(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], label_set: st
     return result
 
 
-def latency_s(seen: Iterable[ReceivedEvent]) -> Mapping[str, float] | None:
-    """Percentiles of the gateway's receipt of a window's last sample to the event in a consumer's hands, in s."""
+def compute_latency_s(seen: Iterable[ReceivedEvent]) -> Mapping[str, float] | None:
+    """Percentiles, in s, of the time from the gateway's receipt of a window's last sample to the consumer's read."""
     values = [(item.read_at_ms - item.event.data["source_received_at_ms"]) / 1000 for item in seen]
     if not values:
         return None

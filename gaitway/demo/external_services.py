@@ -1,4 +1,4 @@
-"""A broker and a Redis that are not ours: do they answer, and leaving no trace in them."""
+"""A broker and a Redis that the demo does not start: check that they answer, and delete the demo's data at the end."""
 
 import asyncio
 
@@ -12,8 +12,8 @@ from shared.contracts.errors import RetryLater
 from shared.contracts.topics import ALL_TOPICS
 
 
-def check_outside(broker: str, redis: str) -> None:
-    """Raises CommandError, in one line, when one of them does not answer."""
+def check_services(broker: str, redis: str) -> None:
+    """Raise CommandError when one of them does not answer."""
     if broker != EMBEDDED:
         asyncio.run(_check_kafka(broker))
     if redis != EMBEDDED:
@@ -43,8 +43,8 @@ async def _check_redis(redis: str) -> None:
         await store.close()
 
 
-def clean_up(broker: str, redis: str, stack: Stack) -> None:
-    """Delete the demo's topics and keys where they would outlive it."""
+def delete_data(broker: str, redis: str, stack: Stack) -> None:
+    """Delete the demo's topics and keys from servers that outlive it."""
     if broker != EMBEDDED:
         asyncio.run(_delete_topics(stack))
     if redis != EMBEDDED:

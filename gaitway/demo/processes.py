@@ -1,4 +1,4 @@
-"""A service, or the canary, as a child process, exactly as an operator starts it: a command and an environment."""
+"""A service, or the canary, as a child process, started as an operator does: with a command and an environment."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gaitway.embedded.process import ServerProcess
 
-# What each service logs once it takes part.
+# A service is ready when this is in its log.
 _READY = {
     "ingest": "connected to Kafka",
     "features": " partitions ",
@@ -40,5 +40,5 @@ class ServiceProcess(ServerProcess):
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GAITWAY_")}
-        # Three services share the machine with a broker: a pool of BLAS threads in each only gets in the way.
+        # One BLAS thread each: the services share the machine with a broker.
         return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **inherited, **self._variables}

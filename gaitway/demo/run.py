@@ -1,4 +1,4 @@
-"""One demo from start to summary."""
+"""`gaitway demo` from start to summary."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from gaitway.demo.check import ReceivedEvent, WindowKey, count_events, count_wrong, latency_s, score
-from gaitway.demo.external_services import check_outside, clean_up
+from gaitway.demo.check import ReceivedEvent, WindowKey, compute_latency_s, count_events, count_wrong, score_events
+from gaitway.demo.external_services import check_services, delete_data
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
-from gaitway.demo.table import live_table
+from gaitway.demo.table import make_table
 from gaitway.embedded import KAFKA_VERSION
 from gaitway.events import EventReader
 from gaitway.expected import expected_windows
@@ -31,30 +31,11 @@ from training.datasets import find_sources
 GRACE_S = 60.0
 MIN_GRACE_S = 2.0
 SILENCE_S = 20.0
-"""With the replay over and no event for this long after the last window had to close, the rest counts as missing."""
+"""If no event comes for this long after the last window must have closed, the rest counts as missing."""
 SETTLE_S = 1.5
-"""How long the demo looks for events that come twice once all are there."""
+"""How long the demo waits for duplicates after the last expected event."""
 REFRESH_S = 0.25
 LINES_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
-    """What the command line asked for; ``speed`` may be infinite."""
-
-    watches: int | None
-    speed: float
-    broker: str
-    redis: str
-    recordings: Path
-    model: Path
-    summary: Path | None
-    keep: bool
-
-    @property
-    def grace_s(self) -> float:
-        """Log time runs with the replay, so the grace period shrinks with it."""
-        return max(MIN_GRACE_S, GRACE_S / self.speed)
 
 
 @dataclass(slots=True)
@@ -81,47 +62,60 @@ class _DemoState:
         return self.expected <= {item.key for item in self.seen}
 
 
-def run_demo(options: DemoOptions, console: Console) -> bool:
-    """Run it; True when no event is missing, twice, unexpected or wrong.
+def run_demo(
+    console: Console,
+    *,
+    watches: int | None,
+    speed: float,
+    broker: str,
+    redis: str,
+    recordings: Path,
+    model: Path,
+    summary: Path | None,
+    keep: bool,
+) -> bool:
+    """Run it; True when no event is missing, duplicated, unexpected or wrong. ``speed`` may be infinite.
 
     Raises:
-        GaitwayError, CommandError, DatasetError: something outside is wrong, in one line.
+        GaitwayError, CommandError, DatasetError: an input or a dependency is wrong; the message is one line.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began_s = time.monotonic()
-    model = load_bundle(options.model)
-    sources = find_sources(f"recordings={options.recordings}")[: options.watches]
-    recordings = [(source.name, source.read()) for source in sources]
-    console.print(
-        f"Kafka: {_broker_name(options)}; model: {model.name_version}; {len(recordings)} people to replay",
-        soft_wrap=True,
-    )
-    check_outside(options.broker, options.redis)
-    with running_stack(options.broker, options.redis, model=options.model, grace_s=options.grace_s) as stack:
+    bundle = load_bundle(model)
+    sources = find_sources(f"recordings={recordings}")[:watches]
+    people = [source.read() for source in sources]
+    broker_name = f"embedded Apache Kafka {KAFKA_VERSION}" if broker == EMBEDDED else broker
+    console.print(f"Kafka: {broker_name}; model: {bundle.name_version}; {len(people)} people to replay", soft_wrap=True)
+    check_services(broker, redis)
+    # Log time runs at the speed of the replay, so the grace period shrinks with it.
+    grace_s = max(MIN_GRACE_S, GRACE_S / speed)
+    with running_stack(broker, redis, model=model, grace_s=grace_s) as stack:
         console.print(f"gateway {stack.url}, Kafka {stack.kafka}, Redis {stack.redis}: all up", soft_wrap=True)
         now_ms = system_clock()
-        watches = [
-            make_watch(recording, make_token(stack.jwt_key, user), now_ms, options.speed, user)
-            for (_, recording), user in zip(recordings, users_of(r for _, r in recordings), strict=True)
+        fleet = [
+            make_watch(recording, make_token(stack.jwt_key, user), now_ms, speed, user)
+            for recording, user in zip(people, users_of(people), strict=True)
         ]
-        play = _DemoState(watches, _expected(options.recordings, [name for name, _ in recordings], watches))
-        asyncio.run(_replay_and_watch(play, stack, options, console))
-        result = _summary(play, options, model, time.monotonic() - began_s)
-        _print_summary(console, play, result, model)
-        if options.summary is not None:
-            options.summary.write_text(json.dumps(result, indent=2) + "\n")
-        if options.keep:
-            _keep(console, stack)
-        clean_up(options.broker, options.redis, stack)
+        state = _DemoState(fleet, _find_expected(recordings, [source.name for source in sources], fleet))
+        asyncio.run(_replay(state, stack, speed, grace_s, console))
+        result = _summarise(state, bundle) | {
+            "speed": "max" if math.isinf(speed) else speed,
+            "grace_s": grace_s,
+            "broker": broker_name,
+            "model": bundle.name_version,
+            "seconds": round(time.monotonic() - began_s, 1),
+        }
+        _print_summary(console, state, result, bundle)
+        if summary is not None:
+            summary.write_text(json.dumps(result, indent=2) + "\n")
+        if keep:
+            _wait_for_interrupt(console, stack)
+        delete_data(broker, redis, stack)
     return not any(result[name] for name in ("missing", "duplicates", "unexpected", "wrong"))
 
 
-def _broker_name(options: DemoOptions) -> str:
-    return f"embedded Apache Kafka {KAFKA_VERSION}" if options.broker == EMBEDDED else options.broker
-
-
-def _expected(root: Path, names: list[str], watches: list[Watch]) -> set[WindowKey]:
-    """From the files and the contract alone, by code that shares nothing with the services."""
+def _find_expected(root: Path, names: list[str], watches: list[Watch]) -> set[WindowKey]:
+    """Compute the expected windows from the files alone, with code that shares nothing with the services."""
     folders = [root / name if (root / name).is_dir() else root for name in names]
     return {
         (watch.name, start)
@@ -130,78 +124,73 @@ def _expected(root: Path, names: list[str], watches: list[Watch]) -> set[WindowK
     }
 
 
-async def _replay_and_watch(play: _DemoState, stack: Stack, options: DemoOptions, console: Console) -> None:
+async def _replay(state: _DemoState, stack: Stack, speed: float, grace_s: float, console: Console) -> None:
     async with (
         EventReader(stack.kafka, topic_prefix=stack.topic_prefix, from_start=True) as reader,
         asyncio.TaskGroup() as group,
     ):
-        sending = group.create_task(replay(play.watches, stack.url, options.speed))
-        reading = group.create_task(_read(reader, play))
-        showing = group.create_task(_show(play, console))
+        sending = group.create_task(replay(state.watches, stack.url, speed))
+        reading = group.create_task(_read(reader, state))
+        showing = group.create_task(_show(state, console))
         await sending
-        await _all_events(play, options.grace_s)
+        await _wait_for_events(state, grace_s)
         reading.cancel()
         showing.cancel()
 
 
-async def _read(reader: EventReader, play: _DemoState) -> None:
+async def _read(reader: EventReader, state: _DemoState) -> None:
     while True:
         for event in await reader.poll():
-            play.seen.append(ReceivedEvent(event, system_clock()))
+            state.seen.append(ReceivedEvent(event, system_clock()))
             user = event.data["user"]
-            play.counts[user] += 1
-            play.last_event_s = time.monotonic()
-            if event.data["window_start_ms"] >= play.latest.get(user, event.data)["window_start_ms"]:
-                play.latest[user] = event.data
+            state.counts[user] += 1
+            state.last_event_s = time.monotonic()
+            if event.data["window_start_ms"] >= state.latest.get(user, event.data)["window_start_ms"]:
+                state.latest[user] = event.data
 
 
-async def _all_events(play: _DemoState, grace_s: float) -> None:
+async def _wait_for_events(state: _DemoState, grace_s: float) -> None:
     sent_s = time.monotonic()
-    while not play.complete:
-        quiet_since_s = max(play.last_event_s, sent_s + grace_s)
+    while not state.complete:
+        quiet_since_s = max(state.last_event_s, sent_s + grace_s)
         if time.monotonic() - quiet_since_s > SILENCE_S:
             return
         await asyncio.sleep(REFRESH_S)
     await asyncio.sleep(SETTLE_S)
 
 
-async def _show(play: _DemoState, console: Console) -> None:
-    """A live table on a terminal; elsewhere a line from time to time."""
+async def _show(state: _DemoState, console: Console) -> None:
+    """Show a live table on a terminal, else print a line every ``LINES_S``."""
     if not console.is_terminal:
         while True:
             await asyncio.sleep(LINES_S)
-            console.print(f"{play.sent} of {play.uploads} uploads, {len(play.seen)} of {len(play.expected)} events")
+            console.print(f"{state.sent} of {state.uploads} uploads, {len(state.seen)} of {len(state.expected)} events")
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(live_table(play.watches, play.latest, play.counts), refresh=True)
+            live.update(make_table(state.watches, state.latest, state.counts), refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
-def _summary(play: _DemoState, options: DemoOptions, model: LoadedModel, seconds: float) -> dict[str, Any]:
-    scored = score(play.watches, play.seen, model.label_set).summary()
+def _summarise(state: _DemoState, model: LoadedModel) -> dict[str, Any]:
+    scored = score_events(state.watches, state.seen, model.label_set).summary()
     return {
-        "watches": len(play.watches),
-        "uploads": play.sent,
-        "retries": sum(watch.retries for watch in play.watches),
-        "windows_expected": len(play.expected),
-        "events": len(play.seen),
-        **count_events(play.expected, play.seen),
-        "wrong": count_wrong(play.watches, play.seen, model),
+        "watches": len(state.watches),
+        "uploads": state.sent,
+        "retries": sum(watch.retries for watch in state.watches),
+        "windows_expected": len(state.expected),
+        "events": len(state.seen),
+        **count_events(state.expected, state.seen),
+        "wrong": count_wrong(state.watches, state.seen, model),
         "uar": scored["uar"],
         "uar_by_person": scored["uar_by_person"],
-        "latency_s": latency_s(play.seen),
-        "speed": "max" if math.isinf(options.speed) else options.speed,
-        "grace_s": options.grace_s,
-        "broker": _broker_name(options),
-        "model": model.name_version,
-        "seconds": round(seconds, 1),
+        "latency_s": compute_latency_s(state.seen),
     }
 
 
-def _print_summary(console: Console, play: _DemoState, result: dict[str, Any], model: LoadedModel) -> None:
-    if not console.is_terminal:  # there the live table stays as it ended
-        console.print(live_table(play.watches, play.latest, play.counts))
-    console.print(score(play.watches, play.seen, model.label_set).table())
+def _print_summary(console: Console, state: _DemoState, result: dict[str, Any], model: LoadedModel) -> None:
+    if not console.is_terminal:  # on a terminal the live table is still there
+        console.print(make_table(state.watches, state.latest, state.counts))
+    console.print(score_events(state.watches, state.seen, model.label_set).table())
     latency = result["latency_s"]
     times = " ".join(f"{name} {value:.2f} s" for name, value in latency.items()) if latency else "no event"
     uar = "no labels" if result["uar"] is None else f"{result['uar']:.3f}"
@@ -217,7 +206,7 @@ def _print_summary(console: Console, play: _DemoState, result: dict[str, Any], m
     )
 
 
-def _keep(console: Console, stack: Stack) -> None:
+def _wait_for_interrupt(console: Console, stack: Stack) -> None:
     console.print(f"gateway    {stack.url}  (GAITWAY_JWT_KEY={stack.jwt_key})")
     console.print(f"Kafka      {stack.kafka}  (topic prefix {stack.topic_prefix!r})")
     console.print(f"Redis      {stack.redis}")

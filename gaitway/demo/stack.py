@@ -1,4 +1,4 @@
-"""The pipeline's parts for the demo: broker, Redis, the three services; what it starts, it ends."""
+"""A running pipeline on this machine: broker, Redis and the three services."""
 
 import contextlib
 import secrets
@@ -27,16 +27,16 @@ class Stack:
     health: dict[str, str]
     jwt_key: str
     pids: dict[str, int]
-    """Of the services, and of what is embedded."""
+    """Process ids of the services and the embedded servers."""
 
 
 @contextlib.contextmanager
 def running_stack(
     broker: str, redis: str, *, model: Path, grace_s: float, features_workers: int = 1
 ) -> Iterator[Stack]:
-    """Start what is to be embedded, then the services on free ports; stop all of it in reverse order.
+    """Start the embedded servers, then the services on free ports; stop them in reverse order.
 
-    On a broker or a Redis that is not ours everything gets a prefix of its own, so that nothing of others is touched.
+    On an external broker or Redis all names get a prefix of their own, so that no other data is touched.
 
     Raises:
         StackError: a part cannot start.

@@ -1,4 +1,4 @@
-"""The demo's live table: who does what with what confidence, and what was true."""
+"""The demo's live table: each watch's latest activity, its confidence and the true activity."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.replay import Watch
+from gaitway.tables import PLAIN_TABLE
 from training.offline import label_at
 
 _SHORT = {"accelerometer": "acc", "heart_rate": "hr", "steps": "steps"}
 
 
-def live_table(watches: Iterable[Watch], latest: Mapping[str, dict[str, Any]], counts: Mapping[str, int]) -> Table:
+def make_table(watches: Iterable[Watch], latest: Mapping[str, dict[str, Any]], counts: Mapping[str, int]) -> Table:
     """One row per watch; ``latest``: the newest event's data by user; ``counts``: events by user."""
     table = Table(**PLAIN_TABLE)
     for column in ("watch", "replayed", "activity", "", "truth", "modalities"):

@@ -3,7 +3,7 @@
     with KafkaBroker() as kafka, ValkeyServer() as valkey:
         print(kafka.bootstrap_servers, valkey.url)
 
-Needs the extra `embedded` and Linux. Every failure is a StackError of one clear line.
+Needs the extra `embedded` and Linux. Every failure is a StackError with a message of one line.
 """
 
 from gaitway.embedded.errors import StackError

@@ -1,4 +1,4 @@
-"""`python -m gaitway.embedded` fetches Kafka's jars ahead of their first use; with --lock it rewrites their lock."""
+"""`python -m gaitway.embedded` downloads Kafka's jars before their first use; with --lock it rewrites their lock."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ from gaitway.embedded.lock import LOCK_PATH, write_lock
 def main() -> None:
     """Fetch the jars and print their folder, or write the lock."""
     parser = argparse.ArgumentParser(prog="python -m gaitway.embedded", description="The jars of Apache Kafka.")
-    parser.add_argument("--lock", action="store_true", help=f"resolve the jars anew and rewrite {LOCK_PATH.name}")
+    parser.add_argument("--lock", action="store_true", help=f"resolve the jars again and rewrite {LOCK_PATH.name}")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -1,9 +1,9 @@
-"""Several Apache Kafka nodes that replicate: what one broker cannot show, the death of one of three."""
+"""Three Apache Kafka nodes that replicate, to test the loss of one of them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gaitway.embedded.kafka import KafkaBroker, new_cluster_id
+from gaitway.embedded.kafka import KafkaBroker, make_cluster_id
 from gaitway.embedded.ports import free_port
 
 REPLICATED = {
@@ -16,7 +16,7 @@ REPLICATED = {
 
 
 class KafkaNode(KafkaBroker):
-    """One node, broker and controller, of a cluster whose members know each other's controllers from the start."""
+    """One node, broker and controller, of a cluster whose members know all controllers from the start."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class KafkaNode(KafkaBroker):
 def three_nodes(folder: Path, properties: Mapping[str, str]) -> list[KafkaNode]:
     """Three nodes with topics in three replicas, two of which must have a record before it is acknowledged.
 
-    They become ready together: start them side by side.
+    They become ready together: start them concurrently.
     """
-    cluster_id, ports = new_cluster_id(), [free_port() for _ in range(3)]
+    cluster_id, ports = make_cluster_id(), [free_port() for _ in range(3)]
     return [
         KafkaNode(
             folder / f"node-{node_id}",

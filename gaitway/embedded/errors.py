@@ -1,10 +1,10 @@
-"""What goes wrong in the embedded stack."""
+"""Errors of the embedded stack."""
 
 from gaitway.errors import CommandError
 
 
 class StackError(CommandError):
-    """A server of the embedded stack cannot run; the message is one line, a log's last lines are its notes."""
+    """A server of the embedded stack cannot run; the message is one line, the log's last lines are its notes."""
 
 
 def missing_package(name: str) -> StackError:

@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka in the user's cache: fetched once, verified against the lock at every use."""
+"""The jars of Apache Kafka in the user's cache: downloaded once, verified against the lock at every use."""
 
 import fcntl
 import logging
@@ -28,7 +28,7 @@ def jar_folder() -> Path:
 
 
 def kafka_jars() -> list[Path]:
-    """Return the paths of all locked jars, each verified; what is missing is fetched (44 MB in all).
+    """Return the paths of all locked jars, each verified; what is missing is fetched (44 MB).
 
     StackError: a jar differs from the lock or cannot be fetched, jgo is missing. Safe for concurrent processes.
     """
@@ -60,15 +60,15 @@ def _fetch(jars: list[Jar], folder: Path) -> None:
         raise missing_package("jgo") from error
     _log.info("fetching %d jars of Apache Kafka %s into %s, once", len(jars), KAFKA_VERSION, folder)
     part = folder / ".part"
-    shutil.rmtree(part, ignore_errors=True)  # of a process that died here
-    # The repositories of a jgo configuration file, a company's mirror say, are asked first.
+    shutil.rmtree(part, ignore_errors=True)  # left by a process that died
+    # Repositories from a jgo configuration file, such as a company's mirror, come first.
     repositories = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}
     context = MavenContext(repo_cache=part, remote_repos=repositories)
 
     def fetch(jar: Jar) -> None:
         file = _download(jar, context)
         _verify(file, jar)
-        file.replace(folder / jar.file_name)  # atomic: a jar under its name is whole and was verified
+        file.replace(folder / jar.file_name)  # atomic: a file with this name is complete and verified
 
     try:
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
@@ -84,8 +84,8 @@ def _download(jar: Jar, context: "MavenContext") -> Path:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return artifact.resolve()
-        except (OSError, RuntimeError) as error:  # the network's errors, and jgo's for a jar that no repository has
-            file.unlink(missing_ok=True)  # jgo leaves the part that it got
+        except (OSError, RuntimeError) as error:  # network errors, and jgo's for a jar that no repository has
+            file.unlink(missing_ok=True)  # jgo leaves partial files
             if attempt == _ATTEMPTS:
                 raise StackError(f"cannot fetch {jar.file_name} of Apache Kafka: {error}") from error
     raise AssertionError
@@ -99,5 +99,5 @@ def _verify(file: Path, jar: Jar) -> None:
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)  # ends with the file, and so with a process that dies
+        fcntl.flock(stream, fcntl.LOCK_EX)  # released when the file is closed, also by the death of the process
         yield

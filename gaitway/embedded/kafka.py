@@ -16,10 +16,10 @@ _JVM = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",  # C1 alone: less to compile, and a demo is too short to miss C2
-    "--enable-native-access=ALL-UNNAMED",  # no warnings about zstd's and snappy's native code,
-    "--sun-misc-unsafe-memory-access=allow",  # nor about Kafka's own
+    "--enable-native-access=ALL-UNNAMED",  # no warnings about native code of zstd and snappy
+    "--sun-misc-unsafe-memory-access=allow",  # nor of Kafka
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # says that the server has started
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # logs that the server has started
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
 )
@@ -41,14 +41,15 @@ _FORMAT_TIMEOUT_S = 60.0
 
 
 class KafkaBroker(ServerProcess):
-    """An Apache Kafka node on loopback with transactions, groups and compaction; topics are not made by themselves.
+    """An Apache Kafka node on loopback with transactions, groups and compaction, without automatic topic creation.
 
-    properties: more settings of server.properties; they win. Raises StackError: port in use, a wheel or a jar missing.
+    properties: settings of server.properties that override the defaults. Raises StackError: port in use, a wheel or a
+    jar missing.
 
-    After kill(), start() takes broker.session.timeout.ms longer: 9 s, in which the controller still takes the dead
-    broker for alive. FAST_RESTART makes it 3 s, for fault tests only: a broker that is starved for that long is fenced.
-    And a transaction in the very act of being completed when its only broker dies or is fenced may never be: its
-    partitions then stay closed to read_committed consumers (KAFKA-20734, seen with 4.3.1).
+    After kill(), start() takes broker.session.timeout.ms longer (9 s): until then the controller believes that the dead
+    broker is alive. FAST_RESTART shortens it to 3 s, for fault tests only: a broker without CPU for that long is
+    fenced. If the only broker dies or is fenced while it completes a transaction, the transaction may stay open for
+    ever. read_committed consumers are then stuck on its partitions (KAFKA-20734, seen with 4.3.1).
     """
 
     name = "Apache Kafka"
@@ -82,14 +83,14 @@ class KafkaBroker(ServerProcess):
         return [*java, "kafka.Kafka", str(settings)]
 
     def _listeners(self) -> dict[str, str]:
-        controller = f"{self.host}:{free_port(self.host)}"  # nobody's business: another one at every start
+        controller = f"{self.host}:{free_port(self.host)}"  # for internal use only: a new port at every start
         return {
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "controller.quorum.bootstrap.servers": controller,
         }
 
     def _format_options(self) -> list[str]:
-        return ["--standalone", "-t", new_cluster_id()]
+        return ["--standalone", "-t", make_cluster_id()]
 
     def _format(self, java: list[str], settings: Path) -> None:
         tool = ["kafka.tools.StorageTool", "format", *self._format_options(), "-c", str(settings)]
@@ -103,8 +104,8 @@ class KafkaBroker(ServerProcess):
             raise self._failure("cannot format its folder", done.stdout + done.stderr)
 
 
-def new_cluster_id() -> str:
-    """An id that no other cluster has."""
+def make_cluster_id() -> str:
+    """Make a unique cluster id."""
     return base64.b64encode(uuid.uuid4().bytes, altchars=b"AB").decode().rstrip("=")  # no leading dash
 
 

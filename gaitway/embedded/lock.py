@@ -1,6 +1,6 @@
 """The lock of Apache Kafka's jars: kafka.lock beside this file, one `group:artifact:version sha512:HEX` a line.
 
-`python -m gaitway.embedded --lock` rewrites it: do that after a change of KAFKA_VERSION, and review the difference.
+`python -m gaitway.embedded --lock` rewrites it: do that after a change of KAFKA_VERSION, and review the diff.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def read_lock(path: Path = LOCK_PATH) -> list[Jar]:
 
 
 def write_lock(path: Path = LOCK_PATH) -> None:
-    """Resolve ROOTS with all that they need, fetch every jar into the Maven cache and write the lock."""
+    """Resolve ROOTS with all their dependencies, fetch every jar into the Maven cache and write the lock."""
     import jgo
 
     artifacts = jgo.resolve("+".join(ROOTS))

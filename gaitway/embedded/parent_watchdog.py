@@ -1,7 +1,7 @@
-"""Ends a server when the process that started it is gone, however it went: `guard.py PARENT_PID CHILD_PID [FOLDER]`.
+"""End a server when its parent process ends for any reason: `parent_watchdog.py PARENT_PID CHILD_PID [FOLDER]`.
 
-A process of its own because the kernel's way, PR_SET_PDEATHSIG, fires when the *thread* that started the child ends.
-The folder, a temporary one, is removed with the server. The guard ends when the server does.
+This is a separate process because PR_SET_PDEATHSIG fires when the *thread* that started the child ends.
+The temporary FOLDER is then removed. The watchdog also ends when the server does.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ import signal
 import sys
 
 
-def guard(parent_pid: int, child_pid: int, folder: str | None) -> None:
+def watch(parent_pid: int, child_pid: int, folder: str | None) -> None:
     """Wait until either process ends; if it is the parent, kill the child and remove the folder."""
-    with contextlib.suppress(ProcessLookupError):  # one of them is gone already
+    with contextlib.suppress(ProcessLookupError):  # one of them has ended already
         child = os.pidfd_open(child_pid)
         if _ended_alone(child, parent_pid):
             return
@@ -29,11 +29,11 @@ def _ended_alone(child: int, parent_pid: int) -> bool:
         parent = os.pidfd_open(parent_pid)
     except ProcessLookupError:
         return False
-    if os.getppid() != parent_pid:  # the parent went before it could be watched, its number may be another's now
+    if os.getppid() != parent_pid:  # the parent ended before it could be watched; its pid may be reused
         return False
     ended, _, _ = select.select([parent, child], [], [])
     return parent not in ended
 
 
 if __name__ == "__main__":
-    guard(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
+    watch(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 from gaitway.embedded.errors import StackError
 
-# Below the range from which Linux takes the ports of outgoing connections (32768 and up): nobody's connection can
-# occupy such a port before its server binds it, and a client that retries a dead server cannot connect to itself.
+# Below the range from which Linux takes the ports of outgoing connections (32768 and up): no connection can occupy
+# such a port before its server binds it, and a client that retries a dead server cannot connect to itself.
 FIRST, LAST = 20_000, 29_999
 BLOCK = 100
-"""Ports that a process claims together: one file descriptor for all of them."""
+"""Ports that a process claims at once, with one file descriptor."""
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Say whether a server could listen on this port now."""
+    """Whether a server could listen on this port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections of the last server in TIME_WAIT do not count, a listening one does.
+        # As servers do: a listening socket blocks the port, old connections in TIME_WAIT do not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -27,10 +27,10 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port on which nothing listens; it is given out once, to one process as long as that one lives.
+    """Return a port on which nothing listens; no other process gets it while this one lives.
 
-    So another process takes neither a port whose server is about to start nor that of a server that is killed to be
-    started again. Raises StackError when there is none left.
+    So nobody else takes the port of a server that is about to start, or that a test kills and starts again. Raises
+    StackError when none is left.
     """
     for port in _CANDIDATES:
         if port_is_free(port, host):
@@ -45,12 +45,12 @@ def _claimed_ports() -> Iterator[int]:
 
 
 def _claim(first: int) -> bool:
-    """Whether the block is this process's from now on; the kernel gives it back when the process ends."""
+    """Claim a block of ports; False if another process has it. The kernel releases it when this process ends."""
     if sys.platform != "linux":
         return True
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        claim.bind(f"\0gaitway-ports-{first}")  # an abstract name: of this network namespace, as ports are, and no file
+        claim.bind(f"\0gaitway-ports-{first}")  # an abstract socket: belongs to the network namespace, as ports do
     except OSError:
         claim.close()
         return False

@@ -1,4 +1,4 @@
-"""A server as a child process: started, awaited, stopped, and never outliving the process that started it."""
+"""A server as a child process, which never outlives the process that started it."""
 
 import fcntl
 import os
@@ -24,14 +24,14 @@ _TAIL_LINES = 20
 class ServerProcess(ABC):
     """One server on one port, its files in one folder; a context manager that starts and stops it.
 
-    data_dir: kept when given; by default a temporary folder that stop() removes. port: by default a free one, chosen at
-    once and kept for life, so that kill() and start() again give the same address and the same data.
+    data_dir: kept when given; by default a temporary folder that stop() removes. port: by default a free one. It is
+    chosen once, so kill() and start() keep the address and the data.
     """
 
     name: str
     log_name: str
     ready_line: str
-    """What the server logs once it serves; unlike an open port it cannot be somebody else's."""
+    """Text that the server logs once it serves; an open port could be another process's."""
     start_timeout_s: ClassVar[float] = 120.0
 
     def __init__(self, data_dir: Path | str | None = None, *, port: int | None = None, host: str = "127.0.0.1") -> None:
@@ -40,15 +40,15 @@ class ServerProcess(ABC):
         self._given_dir = None if data_dir is None else Path(data_dir).absolute()
         self._dir: Path | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
     @abstractmethod
     def _command(self, data_dir: Path) -> list[str]:
-        """Prepare the folder and return the command line of the server."""
+        """Prepare the folder; returns the command line of the server."""
 
     def _environment(self) -> dict[str, str] | None:
-        """The server's environment; None is this process's own."""
+        """The server's environment; None: that of this process."""
         return None
 
     @property
@@ -137,8 +137,8 @@ class ServerProcess(ABC):
         return self._given_dir
 
     def _open_log(self) -> BinaryIO:
-        # The server inherits the lock with its output and holds it as long as it lives, whoever dies before: a second
-        # Kafka on the same folder would damage its data.
+        # The server inherits the lock with its output and holds it as long as it lives, even if this process dies: a
+        # second Kafka on the same folder would damage its data.
         log = self.log_path.open("ab")
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,7 +149,7 @@ class ServerProcess(ABC):
         return log
 
     def _launch(self, command: list[str], folder: Path, log: BinaryIO) -> None:
-        # Sessions of their own: Ctrl-C in a terminal reaches the parent alone, which stops its servers last.
+        # A session of its own: Ctrl-C in a terminal reaches only the parent, which stops its servers last.
         self._child = subprocess.Popen(  # noqa: S603 - a command line of our own making
             command,
             cwd=folder,
@@ -159,12 +159,12 @@ class ServerProcess(ABC):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        watch = [sys.executable, "-I", "-S", parent_watchdog.__file__, str(os.getpid()), str(self._child.pid)]
-        self._guard = subprocess.Popen(  # noqa: S603
-            watch if self._dir is None else [*watch, str(self._dir)],
+        command = [sys.executable, "-I", "-S", parent_watchdog.__file__, str(os.getpid()), str(self._child.pid)]
+        self._watchdog = subprocess.Popen(  # noqa: S603
+            command if self._dir is None else [*command, str(self._dir)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # an open one would keep a reader of the dead parent's waiting
+            stderr=subprocess.DEVNULL,  # an inherited one would keep readers of the dead parent's stderr waiting
             start_new_session=True,
         )
 
@@ -173,7 +173,7 @@ class ServerProcess(ABC):
         deadline = time.monotonic() + self.start_timeout_s
         while self.ready_line not in (log := self.log_since_start()):
             if (code := self._child.poll()) is not None:
-                if "address already in use" in log.lower():  # taken since we looked
+                if "address already in use" in log.lower():  # taken since free_port()
                     raise self._port_in_use()
                 raise self._failure(f"ended while starting (exit code {code})", log)
             if time.monotonic() > deadline:
@@ -191,8 +191,8 @@ class ServerProcess(ABC):
         return error
 
     def _reap(self) -> None:
-        """Collect the ended child and its guard, which ends with it."""
-        for process in (self._child, self._guard):
+        """Wait for the ended child and its watchdog."""
+        for process in (self._child, self._watchdog):
             if process is not None:
                 process.wait()
-        self._child = self._guard = None
+        self._child = self._watchdog = None

@@ -1,4 +1,4 @@
-"""One Prometheus server, of Debian's package or any other build that is on the PATH."""
+"""One Prometheus server: Debian's package, or any other build on the PATH."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ class Sample:
 class PrometheusServer(ServerProcess):
     """A Prometheus that scrapes ``targets`` (by job, HOST:PORT each) every ``interval_s``, and evaluates as often.
 
-    rules: files of recording and alert rules. Raises StackError: no prometheus on the PATH, port in use, a wrong rule.
+    rules: files of recording and alert rules. Raises StackError: no prometheus on the PATH, port in use, invalid rule.
     """
 
     name = "Prometheus"
@@ -54,14 +54,14 @@ class PrometheusServer(ServerProcess):
 
     @property
     def url(self) -> str:
-        """Address of its pages and its HTTP API."""
+        """Address of the web pages and the HTTP API."""
         return f"http://{self.host}:{self.port}"
 
     def query(self, expression: str) -> list[Sample]:
-        """What a PromQL expression gives now.
+        """Evaluate a PromQL expression now.
 
         Raises:
-            StackError: Prometheus does not answer, or not to this; the message says what it said.
+            StackError: Prometheus does not answer, or rejects the expression; the message has its reason.
         """
         try:
             answer = httpx.get(
@@ -70,7 +70,7 @@ class PrometheusServer(ServerProcess):
         except (httpx.HTTPError, ValueError) as error:
             raise StackError(f"Prometheus does not answer: {error!r}") from error
         if answer["status"] != "success":
-            raise StackError(f"Prometheus refuses {expression}: {answer['error']}")
+            raise StackError(f"Prometheus rejects {expression}: {answer['error']}")
         data = answer["data"]
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]

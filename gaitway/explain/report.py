@@ -1,4 +1,4 @@
-"""What `gaitway explain` has found out about one event, as tables of 80 columns and as JSON."""
+"""The result of `gaitway explain`, as tables of 80 columns and as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -8,15 +8,15 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
 from gaitway.events import Event
+from gaitway.tables import PLAIN_TABLE
 from shared.contracts.event import ActivityEvent
 from shared.contracts.window import Baseline
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One record of the log with ``samples`` of its samples in the window; ``topic`` is without prefix."""
+    """One record of the log, ``samples`` of whose samples are in the window; ``topic`` has no prefix."""
 
     topic: str
     partition: int
@@ -29,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ModalityUse:
-    """Distinct samples in the window, coverage of its grid, and why the event does without; None: it is used."""
+    """Distinct samples in the window, coverage of its grid, and why the modality is masked; None: it is used."""
 
     samples: int
     coverage: float
@@ -38,10 +38,10 @@ class ModalityUse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """One event beside what the log gives.
+    """One event and its recomputation from the log.
 
-    ``baseline``: recomputed; None unless the log was read from its very first record. ``probabilities``: the model's on
-    f(samples in the log, baseline in the event). ``differences``: what of the event is another.
+    ``baseline``: recomputed; None unless the log was read from its first record. ``probabilities``: the model's, for
+    the samples in the log and the baseline in the event. ``differences``: names of what differs.
     """
 
     event: Event
@@ -57,12 +57,12 @@ class Explanation:
 
     @property
     def equal(self) -> bool:
-        """Whether the event is what the log gives."""
+        """Whether the event equals its recomputation."""
         return not self.differences
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """The result in one line."""
         text = "equal" if self.equal else f"differs ({', '.join(self.differences)})"
         return f"{text}; largest difference of a probability {self.largest_difference:.1e}"
 
@@ -86,7 +86,7 @@ class Explanation:
         )
 
     def render(self) -> Iterator[RenderableType]:
-        """What a person wants to see, from the log to the event."""
+        """Tables for the terminal, from the log to the event."""
         yield self._head()
         yield self._sources()
         yield self._modalities()

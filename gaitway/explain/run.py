@@ -1,4 +1,4 @@
-"""`gaitway explain`: one event recomputed from the part of the log that it was made of."""
+"""`gaitway explain`: recompute one event from its part of the log."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -31,13 +31,13 @@ TOLERANCE = 1e-5
 """Probabilities of different batch sizes differ in the last bits (docs/guarantees.md, promise 3)."""
 
 MAX_BUFFERED_RECORDS = 10_000
-"""Of a topic that runs ahead of the others, before it is paused."""
+"""A topic that is further ahead of the others is paused."""
 
 TOPICS = tuple(spec.name for spec in SAMPLE_TOPICS.values())
 
 
 class _Entry(NamedTuple):
-    """What PartitionTask wants to know of a Kafka record."""
+    """The fields of a Kafka record that PartitionTask reads."""
 
     offset: int
     timestamp: int
@@ -47,9 +47,9 @@ class _Entry(NamedTuple):
 
 
 class Recomputation:
-    """Folds the event's partition as features does, until the event's window closes; drives no I/O.
+    """Folds the event's partition as features does, until the event's window closes; does no I/O.
 
-    Nobody's windows depend on another user's data: the records of others only tell how late it is.
+    A user's windows do not depend on other users' data: their records only advance the log time.
     """
 
     def __init__(self, recorded: ActivityEvent, partition: int, grace_ms: int) -> None:
@@ -65,7 +65,7 @@ class Recomputation:
         self._stamps: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MODALITY_NAMES}
 
     def deliver(self, topic: int, records: Iterable[Any]) -> None:
-        """Take the next records of one topic; fold what has its place in the order."""
+        """Add the next records of one topic and process those whose place in the order is certain."""
         user = self._recorded.user.encode()
         self._partition.deliver(
             topic,
@@ -79,28 +79,28 @@ class Recomputation:
         for record in self._partition.release():
             if self.closed:
                 return
-            self._fold(record)
+            self._process(record)
 
-    def waiting(self, topic: int) -> int:
+    def count_waiting(self, topic: int) -> int:
         """Records of the topic that wait for the others."""
         return self._partition.waiting(topic)
 
-    def samples(self, name: str) -> int:
+    def count_samples(self, name: str) -> int:
         """Distinct stamps of the modality inside the window; nulls count."""
         stamps = self._stamps[name]
         return len(np.unique(np.concatenate(stamps))) if stamps else 0
 
-    def _fold(self, record: LogRecord) -> None:
+    def _process(self, record: LogRecord) -> None:
         recorded = self._recorded
         closed = self._partition.fold(record)
         self.closed = (recorded.user, recorded.device, recorded.window_start_ms) in closed.final
-        self._follow_baseline(closed)
-        # What comes in the step in which the grace period ends is too late for the window.
+        self._update_baseline(closed)
+        # A record that comes when the grace period has ended is too late for the window.
         is_late = self.closed and (self.window is None or self.window.closed_by == "grace")
         if record.samples is not None and not is_late:
-            self._note(record, record.samples)
+            self._add_source(record, record.samples)
 
-    def _follow_baseline(self, closed: AssemblyResult) -> None:
+    def _update_baseline(self, closed: AssemblyResult) -> None:
         recorded = self._recorded
         for gap in closed.gaps:
             if (gap.device, gap.start_ms, gap.end_ms) == (
@@ -119,7 +119,7 @@ class Recomputation:
             self._baselines.check(window.user, window.device, hop)
             self._baselines.update(window.user, window.device, hop)
 
-    def _note(self, record: LogRecord, samples: SampleRecord) -> None:
+    def _add_source(self, record: LogRecord, samples: SampleRecord) -> None:
         if samples.device != self._recorded.device:
             return
         t_ms: NDArray[np.float64] = samples.t0_ms + np.arange(samples.n, dtype=np.float64) * (1000.0 / samples.rate_hz)
@@ -135,18 +135,18 @@ class Recomputation:
 
 
 def compare(
-    event: Event, recorded: ActivityEvent, fold: Recomputation, model: LoadedModel, *, whole: bool
+    event: Event, recorded: ActivityEvent, recomputation: Recomputation, model: LoadedModel, *, whole: bool
 ) -> Explanation:
-    """What the log gives against what the event tells.
+    """Compare the event with what the log gives.
 
-    ``whole``: the log was read from its very first record, so that the baseline is the user's whole history.
+    ``whole``: the log was read from its first record, so that the baseline covers the user's whole history.
 
     Raises:
         CommandError: the log gives no such window.
     """
-    raw = fold.window
+    raw = recomputation.window
     if raw is None:
-        raise CommandError(f"event {event.id}: {_why_no_window(fold, whole=whole)}")
+        raise CommandError(f"event {event.id}: {_why_no_window(recomputation, whole=whole)}")
     used = raw.without([name for name in MODALITY_NAMES if name not in recorded.modalities])
     mask = {name: signal.passes for name, signal in used.signals.items()}
     features = window_features([used], [recorded.baseline])
@@ -154,10 +154,10 @@ def compare(
     found = dict(zip(model.classes, map(float, row), strict=True))
     largest = float(np.max([abs(found[name] - recorded.probabilities.get(name, np.nan)) for name in found]))
     differences = []
-    # Written so that a NaN, a class that is missing, differs.
+    # Written so that NaN (a missing class) differs.
     if not largest <= TOLERANCE or recorded.probabilities.keys() != found.keys():
         differences.append("probabilities")
-    # By the event's own probabilities: which of two near equals is ahead may differ in the last bits.
+    # By the event's own probabilities: the last bits may decide between two nearly equal classes.
     if recorded.probabilities and (recorded.activity, recorded.confidence) != decide(
         recorded.probabilities, model.abstain_below
     ):
@@ -173,67 +173,73 @@ def compare(
         recorded=recorded,
         closed_by=raw.closed_by,
         whole_log=whole,
-        sources=fold.sources,
+        sources=recomputation.sources,
         modalities={
-            name: ModalityUse(fold.samples(name), raw.signals[name].coverage, _why_masked(name, recorded, raw, fold))
+            name: ModalityUse(
+                recomputation.count_samples(name),
+                raw.signals[name].coverage,
+                _why_masked(name, recorded, raw, recomputation),
+            )
             for name in MODALITY_NAMES
         },
-        baseline=fold.baseline if whole else None,
+        baseline=recomputation.baseline if whole else None,
         probabilities=found,
         largest_difference=largest,
         differences=differences,
     )
 
 
-def _why_masked(name: str, recorded: ActivityEvent, raw: ClosedWindow, fold: Recomputation) -> str | None:
+def _why_masked(name: str, recorded: ActivityEvent, raw: ClosedWindow, recomputation: Recomputation) -> str | None:
     if name in recorded.modalities:
         return None
     if not raw.signals[name].passes:
         return raw.failed.get(name, "not announced")
-    return fold.failed_checks.get(name, "not believed then")
+    return recomputation.failed_checks.get(name, "failed quality checks then")
 
 
-def _why_no_window(fold: Recomputation, *, whole: bool) -> str:
-    if fold.closed:
-        reasons = ", ".join(f"{name}: {reason}" for name, reason in fold.gaps.items())
+def _why_no_window(recomputation: Recomputation, *, whole: bool) -> str:
+    if recomputation.closed:
+        reasons = ", ".join(f"{name}: {reason}" for name, reason in recomputation.gaps.items())
         text = f"from the log its window is a gap ({reasons})"
-    elif fold.sources:
-        text = "its window is still open where the log ends; was --grace-s another?"
+    elif recomputation.sources:
+        text = "its window is still open at the end of the log; is --grace-s that of features?"
     else:
         text = "the log holds no sample of its window"
-    return text if whole else f"{text}; what was read of the log does not go back to its first record"
+    return text if whole else f"{text}; the log was not read from its first record"
 
 
 async def explain(
     kafka: str, topic_prefix: str, event_id: str, model: LoadedModel, *, grace_s: float, hours: float | None
 ) -> Explanation:
-    """Find the event, recompute it. ``hours``: how far before the window's last sample the log is read; None is all.
+    """Find and recompute the event. ``hours``: how far before the window's last sample to read the log; None: all.
 
     Raises:
-        CommandError: no such event, one of another model, or the log no longer gives its window.
+        CommandError: there is no such event, another model made it, or the log no longer has its window.
         EventsError: Kafka does not answer.
     """
     async with EventReader(kafka, topic_prefix=topic_prefix, from_start=True) as reader:
         event = await reader.find(event_id)
     if event is None:
-        raise CommandError(f"no event {event_id} among those that Kafka at {kafka} keeps")
+        raise CommandError(f"Kafka at {kafka} has no event {event_id}")
     try:
         recorded = msgspec.convert(event.data, ActivityEvent)
     except msgspec.ValidationError as error:
         raise CommandError(f"event {event_id} is not one of Gaitway's: {error}") from error
     if recorded.model != model.name_version:
         raise CommandError(f"event {event_id} was made by {recorded.model}, the bundle is {model.name_version}")
-    fold = Recomputation(recorded, event.partition, round(grace_s * 1000))
+    recomputation = Recomputation(recorded, event.partition, round(grace_s * 1000))
     since_ms = None if hours is None else recorded.source_received_at_ms - round(hours * HOUR_MS)
     try:
-        whole = await _read(kafka, [topic_prefix + name for name in TOPICS], event.partition, fold, since_ms)
+        whole = await _read(kafka, [topic_prefix + name for name in TOPICS], event.partition, recomputation, since_ms)
     except KafkaError as error:
         raise CommandError(f"Kafka at {kafka}: {error!r}") from error
-    return compare(event, recorded, fold, model, whole=whole)
+    return compare(event, recorded, recomputation, model, whole=whole)
 
 
-async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recomputation, since_ms: int | None) -> bool:
-    """Deliver the log up to now, or until the window has closed; whether it was read from its very first record."""
+async def _read(
+    kafka: str, topics: Sequence[str], partition: int, recomputation: Recomputation, since_ms: int | None
+) -> bool:
+    """Deliver the log until now or until the window closes; True if it was read from its first record."""
     assigned = [TopicPartition(topic, partition) for topic in topics]
     tolerate_invalid_header_names()
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
@@ -246,10 +252,12 @@ async def _read(kafka: str, topics: Sequence[str], partition: int, fold: Recompu
             begins = {tp: found[tp].offset if found[tp] else ends[tp] for tp in assigned}
         for tp in assigned:
             consumer.seek(tp, begins[tp])
-        while not fold.closed and any([await consumer.position(tp) < ends[tp] for tp in assigned]):
+        while not recomputation.closed and any([await consumer.position(tp) < ends[tp] for tp in assigned]):
             for tp, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
-                fold.deliver(topics.index(tp.topic), records)
-            ahead = {tp for topic, tp in enumerate(assigned) if fold.waiting(topic) > MAX_BUFFERED_RECORDS}
+                recomputation.deliver(topics.index(tp.topic), records)
+            ahead = {
+                tp for topic, tp in enumerate(assigned) if recomputation.count_waiting(topic) > MAX_BUFFERED_RECORDS
+            }
             consumer.resume(*assigned)
             consumer.pause(*ahead)
     finally:

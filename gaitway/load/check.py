@@ -1,4 +1,4 @@
-"""Did every window get its event, and one only? Reads activity.events while the fleet sends."""
+"""Check that every window has exactly one event, by reading activity.events while the fleet sends."""
 
 import asyncio
 from array import array
@@ -18,7 +18,7 @@ _POLL_MS = 200
 
 
 class _Data(msgspec.Struct):
-    """What is looked at of an event's data: the rest of the JSON is skipped, not built."""
+    """The checked part of an event's data; the rest of the JSON is skipped, not built."""
 
     user: str
     window_start_ms: int
@@ -32,8 +32,10 @@ _decoder = msgspec.json.Decoder(_Data)
 
 @dataclass(slots=True, eq=False)
 class ReceivedEvents:
-    """Events so far. Of windows that the stream fills: ``latency_ms``, from the gateway's receipt of the last sample to
-    the event in our hands; ``classified_ms``, to the model's answer; ``read_ms``: when, since the fleet's start.
+    """Events so far, with three values for each window that the stream fills.
+
+    ``latency_ms``: from the gateway's receipt of the last sample until this process read the event; ``classified_ms``:
+    from that receipt to the model's answer; ``read_ms``: time of reading since the fleet's start.
     """
 
     counts: list[dict[int, int]]
@@ -45,13 +47,13 @@ class ReceivedEvents:
 
     @property
     def events(self) -> int:
-        """Those of windows that a stream's beginning does not cut."""
+        """Events without those of windows that began before their stream."""
         return len(self.read_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``partial``: events of windows that the stream's beginning or end cuts; they may come, or not."""
+    """``partial``: events of windows that the start or the end of a stream cuts; they are optional."""
 
     expected: int
     missing: int
@@ -61,7 +63,7 @@ class Verdict:
 
 
 class EventCheck:
-    """Collects the events of one fleet; ``run`` goes on until it is cancelled."""
+    """Collects the events of one fleet; ``run`` returns only by cancellation."""
 
     def __init__(self, fleet: Fleet, kafka: str, topic_prefix: str) -> None:
         self._fleet = fleet
@@ -72,7 +74,7 @@ class EventCheck:
         self.seen = ReceivedEvents([{} for _ in fleet.users])
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Read from now on; ``ready`` is set once nothing can be missed. Raises EventsError, KafkaError."""
+        """Read new events; ``ready`` is set once none can be missed. Raises EventsError, KafkaError."""
         await check_topic(self._kafka, self._topic)
         consumer = AIOKafkaConsumer(
             self._topic,
@@ -104,15 +106,15 @@ class EventCheck:
             counts[data.window_start_ms] = counts.get(data.window_start_ms, 0) + 1
             seen.hop_ms = data.hop_ms
             if data.window_start_ms < self._begin_ms[watch]:
-                continue  # Cut by the stream's beginning: it closes by its grace period, a minute later.
+                continue  # Cut by the start of the stream: it closes when its grace period ends, a minute later.
             seen.latency_ms.append(now_ms - data.source_received_at_ms)
             seen.classified_ms.append(data.published_at_ms - data.source_received_at_ms)
             seen.read_ms.append(now_ms - self._fleet.begin_ms)
 
     def verdict(self, steps: int) -> Verdict:
-        """Against the windows that ``steps`` uploads of every watch fill."""
+        """Compare with the windows that ``steps`` uploads of every watch fill."""
         missing = twice = partial = unexpected = expected = 0
-        # Without one event the hop is not known; any hop makes all windows missing.
+        # The hop is in the events. Without events all windows are missing, whatever the hop.
         hop_ms = self.seen.hop_ms or WINDOW_MS // 2
         for watch, counts in enumerate(self.seen.counts):
             wanted = self._fleet.expected(watch, steps, hop_ms)

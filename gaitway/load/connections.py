@@ -1,7 +1,7 @@
 """Keep-alive connections to one gateway, as a load balancer pools them: one request at a time on each.
 
-Own code over httptools, since a client library costs several times as much per request as the gateway that it is to
-measure, on the same cores.
+It is written on httptools because an HTTP client library takes several times the CPU of the gateway that is measured on
+the same cores.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ import httptools
 Slot = TypeVar("Slot")
 
 BROKEN = 0
-"""The status of a request whose connection ended before the answer, or that got none in time."""
+"""Status of a request whose connection ended before the answer, or that timed out."""
 
 
 class Pool(Generic[Slot]):
-    """``send(slot, request)``; ``answered(slot, status)`` is called once for each.
+    """``send(slot, request)``; ``on_answer(slot, status)`` is called once for each.
 
-    What finds no free connection waits for one, in order.
+    Requests without a free connection wait in order.
     """
 
-    def __init__(self, host: str, port: int, answered: Callable[[Slot, int], None], answer_within_s: float) -> None:
+    def __init__(self, host: str, port: int, on_answer: Callable[[Slot, int], None], answer_within_s: float) -> None:
         self._address = (host, port)
-        self._answered = answered
+        self._on_answer = on_answer
         self._answer_within_s = answer_within_s
         self._free: list[_Connection[Slot]] = []
         self._busy: set[_Connection[Slot]] = set()
@@ -35,11 +35,11 @@ class Pool(Generic[Slot]):
 
     @property
     def unanswered(self) -> int:
-        """Requests under way and waiting."""
+        """Requests in flight and waiting."""
         return len(self._busy) + len(self._waiting)
 
     async def open(self, connections: int) -> None:
-        """Connect; raises OSError when nobody listens."""
+        """Connect; raises OSError when nothing listens."""
         await asyncio.gather(*(self._connect() for _ in range(connections)))
 
     async def _connect(self) -> None:
@@ -55,24 +55,24 @@ class Pool(Generic[Slot]):
             self._waiting.append((slot, request))
 
     def abandon_late(self) -> None:
-        """Give up on requests that got no answer in time; to be called about once a second."""
+        """Abort requests that got no answer in time; call it about once a second."""
         before_s = asyncio.get_running_loop().time() - self._answer_within_s
         for connection in [each for each in self._busy if each.sent_s < before_s]:
             connection.abort()
 
-    def free(self, connection: "_Connection[Slot]") -> None:
-        """A connection has nothing to do."""
+    def release(self, connection: "_Connection[Slot]") -> None:
+        """Take back an idle connection."""
         self._busy.discard(connection)
         self._free.append(connection)
         if self._waiting:
             self.send(*self._waiting.popleft())
 
-    def done(self, slot: Slot, status: int) -> None:
-        """Tell whoever waits for it."""
-        self._answered(slot, status)
+    def report(self, slot: Slot, status: int) -> None:
+        """Report the result of a request."""
+        self._on_answer(slot, status)
 
-    def lost(self, connection: "_Connection[Slot]") -> None:
-        """A connection has ended; another takes its place."""
+    def replace(self, connection: "_Connection[Slot]") -> None:
+        """Replace a connection that has ended."""
         self._busy.discard(connection)
         if connection in self._free:
             self._free.remove(connection)
@@ -105,10 +105,10 @@ class _Connection(asyncio.Protocol, Generic[Slot]):
         self._clock = asyncio.get_running_loop().time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._parser = httptools.HttpResponseParser(self)
-        self._pool.free(self)
+        self._pool.release(self)
 
     def send(self, slot: Slot, request: bytes) -> None:
         self._slot, self.sent_s = slot, self._clock()
@@ -124,14 +124,14 @@ class _Connection(asyncio.Protocol, Generic[Slot]):
         slot, self._slot = self._slot, None
         if slot is None:
             return
-        self._pool.done(slot, self._parser.get_status_code())
-        self._pool.free(self)
+        self._pool.report(slot, self._parser.get_status_code())
+        self._pool.release(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         slot, self._slot = self._slot, None
-        self._pool.lost(self)
+        self._pool.replace(self)
         if slot is not None:
-            self._pool.done(slot, BROKEN)
+            self._pool.report(slot, BROKEN)
 
     def abort(self) -> None:
         self._transport.abort()

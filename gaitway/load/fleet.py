@@ -1,4 +1,4 @@
-"""N watches that upload every 5 s, their phases spread evenly, and what each of them must get events for."""
+"""N watches that upload every 5 s in evenly spread phases, and the windows that must get events."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.contracts.modality import WINDOW_MS
 
 
 class Upload(NamedTuple):
-    """The ``step``-th upload of watch ``watch``, due at ``due_ms`` after the start; ``tries`` have failed."""
+    """Upload number ``step`` of watch ``watch``, due ``due_ms`` after the start; ``tries`` attempts have failed."""
 
     watch: int
     step: int
@@ -19,11 +19,11 @@ class Upload(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
-    """Who sends what, and when. ``request_heads``: per watch, the request up to the length of its body.
+    """Content and time of all uploads. ``request_heads``: per watch, the request up to the length of its body.
 
-    Watch i begins at upload ``i * len(templates) / n`` of the library and goes on in order, round and round, so that
-    its stream has no gap. ``begin_ms``: Unix time of the first upload's sending. The watches join in turn over
-    ``ramp_steps`` periods: all at once would be an hour's new users in 5 s.
+    Watch i begins at template ``i * len(templates) / n`` and repeats all templates in order, so its stream has no gap.
+    ``begin_ms``: Unix time of the first upload. The watches join in turn over ``ramp_steps`` periods: if they joined
+    at once, the service would get an hour's new users in 5 s.
     """
 
     users: list[str]
@@ -36,7 +36,7 @@ class Fleet:
         return len(self.users)
 
     def uploads(self, steps: int) -> Iterator[Upload]:
-        """All of them, ``steps`` of every watch, in the order of time."""
+        """All uploads, ``steps`` of every watch, in the order of time."""
         for period in range(steps + self.ramp_steps - 1):
             for watch in range(len(self)):
                 step = period - watch % self.ramp_steps
@@ -53,7 +53,7 @@ class Fleet:
         return b"%s%d\r\n\r\n%s" % (self.request_heads[upload.watch], len(body), body)
 
     def end_ms(self, watch: int, step: int) -> int:
-        """Where the samples of an upload end, on the watch's clock: the moment at which it is due."""
+        """End of an upload's samples on the watch's clock, which is when it is due."""
         period = step + watch % self.ramp_steps
         return self.begin_ms + PERIOD_MS * watch // len(self) + PERIOD_MS * period
 

@@ -1,4 +1,4 @@
-"""The open loop: every upload goes out when it is due, however late the gateway answers the others.
+"""Open-loop sending: every upload is sent when it is due, however late the gateway answers the others.
 
 Latency counts from when an upload was due, not from when it could be sent (no coordinated omission).
 """
@@ -20,12 +20,12 @@ RETRY_MS = (250, 4_000)
 TICK_S = 0.004
 GIVE_UP_TRIES = 20
 _ACCEPTED = 202
-_REFUSED_FOR_NOW = (0, 429, 500, 502, 503, 504)
+_RETRYABLE = (0, 429, 500, 502, 503, 504)
 
 
 @dataclass(slots=True, eq=False)
-class Sent:
-    """What has become of the uploads so far; ``latency_ms``: one of each that was accepted."""
+class SendResults:
+    """Results so far; ``latency_ms`` has one value per accepted upload."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     latency_ms: "array[float]" = field(default_factory=lambda: array("d"))
@@ -33,7 +33,7 @@ class Sent:
     retries: int = 0
     lost: list[Upload] = field(default_factory=list)
     late_ms: float = 0.0
-    """The longest that an upload went out after it was due, for want of this process's time."""
+    """The longest delay between due and sent, because this process was busy."""
 
     @property
     def accepted(self) -> int:
@@ -49,23 +49,23 @@ class OpenLoopSender:
         self._uploads = fleet.uploads(steps)
         self._next = next(self._uploads, None)
         self._pool: Pool[Upload] = Pool(host, port, self._answered, ANSWER_WITHIN_S)
-        self._again: list[tuple[float, Upload]] = []
-        self.sent = Sent()
+        self._retries: list[tuple[float, Upload]] = []
+        self.sent = SendResults()
 
     async def run(self, connections: int) -> None:
-        """Send everything; returns when each upload is accepted or given up.
+        """Send everything; returns when each upload is accepted or lost.
 
         Raises:
-            OSError: nobody listens there.
+            OSError: nothing listens there.
         """
         await self._pool.open(connections)
-        sweeping = asyncio.create_task(self._sweep())
+        abandoning = asyncio.create_task(self._abandon_late())
         try:
-            while self._next is not None or self._pool.unanswered or self._again:
+            while self._next is not None or self._pool.unanswered or self._retries:
                 self._send_due(system_clock() - self._fleet.begin_ms)
                 await asyncio.sleep(TICK_S)
         finally:
-            sweeping.cancel()
+            abandoning.cancel()
             self._pool.close()
 
     def _send_due(self, now_ms: float) -> None:
@@ -74,8 +74,8 @@ class OpenLoopSender:
             self.sent.late_ms = max(self.sent.late_ms, now_ms - upload.due_ms)
             self.sent.offered += 1
             self._pool.send(upload, self._fleet.request(upload))
-        while self._again and self._again[0][0] <= now_ms:
-            _, upload = heapq.heappop(self._again)
+        while self._retries and self._retries[0][0] <= now_ms:
+            _, upload = heapq.heappop(self._retries)
             self.sent.retries += 1
             self._pool.send(upload, self._fleet.request(upload))
 
@@ -84,14 +84,14 @@ class OpenLoopSender:
         now_ms = system_clock() - self._fleet.begin_ms
         if status == _ACCEPTED:
             self.sent.latency_ms.append(now_ms - upload.due_ms)
-        elif status in _REFUSED_FOR_NOW and upload.tries < GIVE_UP_TRIES:
+        elif status in _RETRYABLE and upload.tries < GIVE_UP_TRIES:
             first_ms, last_ms = RETRY_MS
             pause_ms = min(first_ms * 2**upload.tries, last_ms) * random.uniform(0.5, 1.0)  # noqa: S311
-            heapq.heappush(self._again, (now_ms + pause_ms, upload._replace(tries=upload.tries + 1)))
+            heapq.heappush(self._retries, (now_ms + pause_ms, upload._replace(tries=upload.tries + 1)))
         else:
             self.sent.lost.append(upload)
 
-    async def _sweep(self) -> None:
+    async def _abandon_late(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             self._pool.abandon_late()

@@ -1,9 +1,10 @@
-"""One load from start to summary."""
+"""`gaitway load` from start to summary."""
 
 import asyncio
 import json
 import resource
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,23 @@ from rich.console import Console
 from gaitway.errors import CommandError
 from gaitway.load.check import EventCheck, ReceivedEvents
 from gaitway.load.fleet import Fleet, request_head
-from gaitway.load.open_loop import OpenLoopSender, Sent
-from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.load.open_loop import OpenLoopSender, SendResults
+from gaitway.load.templates import PERIOD_MS, make_templates
 from shared.contracts.token import make_token
 from shared.runtime.clock import system_clock
 from training.datasets import find_sources
 
 LEAD_MS = 2_000
-"""Until the first upload is due: the consumer and the connections come up in it."""
+"""Time before the first upload is due, in which the consumer and the connections start."""
 SETTLE_S = 2.0
 SILENCE_S = 10.0
-"""With all uploads sent and no event for this long, the rest counts as missing."""
+"""If no event comes for this long after the last upload, the rest counts as missing."""
 LINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """``kafka`` None: events are not looked at."""
+    """``kafka`` None: events are not checked."""
 
     url: str
     jwt_key: str
@@ -57,10 +58,10 @@ class LoadOptions:
 
 
 def run_load(options: LoadOptions, console: Console) -> dict[str, Any]:
-    """Send, check, tell; the summary.
+    """Send uploads, check events and print the progress; returns the summary.
 
     Raises:
-        CommandError, GaitwayError: nobody listens, or nothing can be made of the recordings.
+        CommandError, GaitwayError: nothing listens there, or the recordings cannot be used.
     """
     return uvloop.run(_run(options, console))
 
@@ -72,14 +73,14 @@ def passed(summary: dict[str, Any]) -> bool:
 
 async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
     run = secrets.token_hex(3)
-    fleet_of = _prepared(options, run)
-    host, port = _address(options.url)
+    make_fleet = _prepare(options, run)
+    host, port = _parse_url(options.url)
     began_cpu_s = _cpu_s()
-    fleet = fleet_of(system_clock() + LEAD_MS)
+    fleet = make_fleet(system_clock() + LEAD_MS)
     sending = OpenLoopSender(fleet, host, port, options.steps)
     check = EventCheck(fleet, options.kafka, options.topic_prefix) if options.kafka else None
     async with asyncio.TaskGroup() as group:
-        background = [group.create_task(_tell(sending.sent, check.seen if check else None, console))]
+        background = [group.create_task(_print_progress(sending.sent, check.seen if check else None, console))]
         if check:
             ready = asyncio.Event()
             background.append(group.create_task(check.run(ready)))
@@ -90,35 +91,35 @@ async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
             raise CommandError(f"{options.url} does not answer: {error}") from error
         sending_cpu_s = _cpu_s() - began_cpu_s
         if check:
-            await _until_complete(check, options.steps)
+            await _wait_for_events(check, options.steps)
         for task in background:
             task.cancel()
-    summary = _summary(options, sending.sent, check, sending_cpu_s)
+    summary = _summarise(options, sending.sent, check, sending_cpu_s)
     if options.summary:
         options.summary.write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-def _prepared(options: LoadOptions, run: str) -> Any:
-    """Everything but the beginning: tokens of 20,000 watches take a second."""
+def _prepare(options: LoadOptions, run: str) -> Callable[[int], Fleet]:
+    """Prepare everything but the start time, because 20,000 tokens take a second."""
     sources = find_sources(f"recordings={options.recordings}")
-    templates = upload_templates((source.read() for source in sources), session=run)
+    templates = make_templates((source.read() for source in sources), session=run)
     if not templates:
         raise CommandError(f"{options.recordings}: no recording has 5 s of all three modalities")
-    host, port = _address(options.url)
+    host, port = _parse_url(options.url)
     users = [f"load-{run}-{number}" for number in range(options.watches)]
     request_heads = [request_head(host, port, make_token(options.jwt_key, user)) for user in users]
     return lambda begin_ms: Fleet(users, request_heads, templates, begin_ms, options.ramp_steps)
 
 
-def _address(url: str) -> tuple[str, int]:
+def _parse_url(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise CommandError(f"--url: {url!r} is not http://HOST:PORT")
     return parts.hostname, parts.port or 80
 
 
-async def _until_complete(check: EventCheck, steps: int) -> None:
+async def _wait_for_events(check: EventCheck, steps: int) -> None:
     seen, since_s = -1, 0.0
     loop = asyncio.get_running_loop()
     while check.verdict(steps).missing:
@@ -127,12 +128,12 @@ async def _until_complete(check: EventCheck, steps: int) -> None:
         elif loop.time() - since_s > SILENCE_S:
             return
         await asyncio.sleep(0.5)
-    # One more look for events that come twice.
+    # For duplicates, which may come later.
     await asyncio.sleep(SETTLE_S)
 
 
-async def _tell(sent: Sent, seen: ReceivedEvents | None, console: Console) -> None:
-    """A line from time to time: what the last seconds were like."""
+async def _print_progress(sent: SendResults, seen: ReceivedEvents | None, console: Console) -> None:
+    """Print a line about the last seconds, every ``LINE_S``."""
     accepted = events = 0
     while True:
         await asyncio.sleep(LINE_S)
@@ -158,7 +159,7 @@ def _cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _summary(options: LoadOptions, sent: Sent, check: EventCheck | None, cpu_s: float) -> dict[str, Any]:
+def _summarise(options: LoadOptions, sent: SendResults, check: EventCheck | None, cpu_s: float) -> dict[str, Any]:
     seconds = (options.steps + options.ramp_steps - 1) * PERIOD_MS / 1000
     summary: dict[str, Any] = {
         "watches": options.watches,

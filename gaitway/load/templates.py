@@ -1,4 +1,4 @@
-"""What the watches send: uploads of real recordings, as JSON whose times are still to be filled in."""
+"""Templates of uploads: real recordings as JSON, without numbers and times."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,15 +14,15 @@ from training.upload_simulator import UPLOAD_PERIOD_S, uploads
 PERIOD_MS = UPLOAD_PERIOD_S * 1000
 DEVICE = "load"
 
-# Stand for the numbers that differ from watch to watch: no other number in an upload is that large.
+# Placeholders of the numbers that differ between watches; no other number in an upload is that large.
 _SEQ, _SENT_MS, _T0_MS = 900_000_000_001, 900_000_000_002, 900_000_000_003
 
 
-def upload_templates(recordings: Iterable[Recording], session: str, device: str = DEVICE) -> list[bytes]:
-    """Every whole upload of the recordings, with all three modalities, as ``bytes % (seq, sent_at_ms, t0_ms x 3)``.
+def make_templates(recordings: Iterable[Recording], session: str, device: str = DEVICE) -> list[bytes]:
+    """Make a template of every whole upload: ``bytes`` to format with ``% (seq, sent_at_ms, t0_ms x 3)``.
 
-    Whole is 5 s: 125 samples of acceleration at 25 Hz (a recording at another rate is put on that grid), 5 heart rates
-    and 5 step counts. Empty where no recording has one.
+    Whole means 5 s of all three modalities: 125 samples of acceleration at 25 Hz (other rates are resampled), 5 heart
+    rates and 5 step counts. The result is empty if no recording has such an upload.
     """
     return [
         _template(upload, session, device)

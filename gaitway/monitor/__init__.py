@@ -1,1 +1,1 @@
-"""`gaitway monitor`: the pipeline under watches with a real Prometheus beside it, and five questions put to that."""
+"""`gaitway monitor`: run the pipeline with a real Prometheus and answer five questions of an operator from it."""

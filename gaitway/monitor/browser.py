@@ -1,4 +1,4 @@
-"""Prometheus's own page as a browser shows it."""
+"""Screenshot of Prometheus's own web page."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def find_browser() -> str | None:
 
 
 def draw_page(browser: str, url: str, path: Path) -> Path:
-    """Write a PNG of Prometheus's graph page at ``url``, with one graph of the last minutes.
+    """Write a PNG of Prometheus's graph page at ``url`` with one graph of the last minutes.
 
     Raises:
         StackError: the browser does not draw it.
@@ -31,7 +31,7 @@ def draw_page(browser: str, url: str, path: Path) -> Path:
         command = [
             browser,
             "--headless=new",
-            "--no-sandbox",  # Which Chromium refuses to start with as root; the page is our own.
+            "--no-sandbox",  # As root Chromium refuses to start with a sandbox; the page is trusted.
             "--disable-gpu",
             "--disable-dev-shm-usage",
             "--hide-scrollbars",

@@ -1,4 +1,4 @@
-"""The demo's people as live watches, three of which misbehave: so that there are gaps to see, with known reasons."""
+"""The demo's recordings as live watches. Three of them are faulty, so that there are gaps with known reasons."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,37 +14,37 @@ from training.datasets.recording import DatasetError, Recording
 from training.upload_simulator import UPLOAD_PERIOD_S, uploads
 
 PAUSE_MS = 20_000
-"""A pause this long between two uploads is one that the wearer made."""
+"""A pause of at least this length between two uploads is due to the wearer."""
 LEAD = 0.25
-"""A watch begins this share of the run before its recording's first pause, so that the run sees the pause."""
+"""A watch begins this share of the run before its recording's first pause, so that the pause is in the run."""
 
 
-def people(recordings: Path, jwt_key: str, now_ms: int, seconds: float) -> list[Watch]:
-    """One watch per recording, ready to send ``seconds`` of it from ``now_ms`` on at the speed of life.
+def make_faulty_watches(recordings: Path, jwt_key: str, now_ms: int, seconds: float) -> list[Watch]:
+    """One watch per recording, ready to send ``seconds`` of it from ``now_ms`` on in real time.
 
     Raises:
-        DatasetError: no recording there, or one that cannot be read.
+        DatasetError: there is no recording, or one cannot be read.
     """
     found = [source.read() for source in find_sources(f"recordings={recordings}")]
     return [
-        _watch(recording, user, make_token(jwt_key, user), now_ms, seconds)
+        _make_watch(recording, user, make_token(jwt_key, user), now_ms, seconds)
         for recording, user in zip(found, users_of(found), strict=True)
     ]
 
 
-def _watch(recording: Recording, user: str, token: str, now_ms: int, seconds: float) -> Watch:
+def _make_watch(recording: Recording, user: str, token: str, now_ms: int, seconds: float) -> Watch:
     whole = list(uploads(recording))
     if not whole:
         raise DatasetError(recording.person, "no watch could send this recording: no two samples are one signal")
-    first = _begin(whole, round(seconds * LEAD * 1000))
+    first = _find_first(whole, round(seconds * LEAD * 1000))
     shift_ms = now_ms + UPLOAD_PERIOD_S * 1000 - whole[first].sent_at_ms
     moved = list(uploads(recording, shift_ms=shift_ms))[first:]
     part = [upload for upload in moved if upload.sent_at_ms <= now_ms + seconds * 1000]
-    return Watch(recording, token, shift_ms, list(misbehaving(recording.person, part)), user=user)
+    return Watch(recording, token, shift_ms, list(add_faults(recording.person, part)), user=user)
 
 
-def _begin(whole: Sequence[Upload], lead_ms: int) -> int:
-    """Number of the upload to begin with."""
+def _find_first(whole: Sequence[Upload], lead_ms: int) -> int:
+    """Return the number of the upload to begin with."""
     for before, after in pairwise(whole):
         if after.sent_at_ms - before.sent_at_ms > PAUSE_MS:
             first_ms = before.sent_at_ms - lead_ms
@@ -52,12 +52,12 @@ def _begin(whole: Sequence[Upload], lead_ms: int) -> int:
     return 0
 
 
-def misbehaving(person: str, sent: Sequence[Upload]) -> Iterator[Upload]:
-    """What this person's watch makes of its uploads: most leave them as they are."""
+def add_faults(person: str, sent: Sequence[Upload]) -> Iterator[Upload]:
+    """Apply the faults of this person's watch; most watches have none."""
     for number, upload in enumerate(sent):
         late = number % 6 in (4, 5)  # Ten of every thirty seconds.
         if person == "dsads-p1" and late:
-            continue  # Lost on the radio between watch and phone: the sequence numbers tell.
+            continue  # Lost between watch and phone; the sequence numbers show it.
         if person == "e4-f11" and upload.heart_rate is not None and number >= 2:
             silent = [None] * len(upload.heart_rate.bpm)
             yield msgspec.structs.replace(upload, heart_rate=msgspec.structs.replace(upload.heart_rate, bpm=silent))

@@ -1,4 +1,4 @@
-"""Pictures of what Prometheus has seen, as SVG; the same numbers give the same bytes."""
+"""Graphs of Prometheus's data, as SVG; the same numbers give the same bytes."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from gaitway.embedded.errors import StackError
 from gaitway.monitor.queries import OBJECTIVE_S
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
-"""Okabe and Ito's: told apart by those who do not see all colours."""
+"""Okabe and Ito's palette, which colour-blind people can distinguish."""
 POINTS = 120
 MIN_WINDOW_S = 30
 STAGES = ("gateway_to_window", "window_to_event", "gateway_to_event")
@@ -25,7 +25,7 @@ STAGES = ("gateway_to_window", "window_to_event", "gateway_to_event")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """``values`` (n,) at ``minutes`` (n,) since the beginning; NaN where there is none."""
+    """``values`` (n,) at ``minutes`` (n,) since the beginning; NaN where there is no value."""
 
     labels: dict[str, str]
     minutes: NDArray[np.float64]
@@ -36,7 +36,7 @@ Ask = Callable[[str], list[Series]]
 
 
 def draw_all(url: str, folder: Path, begin_s: float, end_s: float, interval_s: int) -> list[Path]:
-    """Draw every picture of this time (Unix s) into ``folder``; returns their paths.
+    """Draw all graphs of this period (Unix s) into ``folder``; returns their paths.
 
     Raises:
         StackError: Prometheus does not answer.
@@ -46,12 +46,17 @@ def draw_all(url: str, folder: Path, begin_s: float, end_s: float, interval_s: i
     window = f"[{max(MIN_WINDOW_S, 4 * interval_s)}s]"
     return [
         draw(folder / f"{name}.svg", ask, window)
-        for name, draw in (("latency", _latency), ("gaps", _gaps), ("classes", _classes), ("lag", _lag))
+        for name, draw in (
+            ("latency", _draw_latency),
+            ("gaps", _draw_gaps),
+            ("classes", _draw_classes),
+            ("lag", _draw_lag),
+        )
     ]
 
 
 def query_range(url: str, begin_s: float, end_s: float, expression: str) -> list[Series]:
-    """An expression over time, by its labels; one point per 1/120 of the time."""
+    """Evaluate an expression at 120 points in time; one series per label set."""
     step_s = max(1.0, (end_s - begin_s) / POINTS)
     params: dict[str, Any] = {"query": expression, "start": begin_s, "end": end_s, "step": step_s}
     try:
@@ -59,7 +64,7 @@ def query_range(url: str, begin_s: float, end_s: float, expression: str) -> list
     except (httpx.HTTPError, ValueError) as error:
         raise StackError(f"Prometheus does not answer: {error!r}") from error
     if answer["status"] != "success":
-        raise StackError(f"Prometheus refuses {expression}: {answer['error']}")
+        raise StackError(f"Prometheus rejects {expression}: {answer['error']}")
     grid_s = np.arange(begin_s, end_s + step_s / 2, step_s)
     found = []
     for series in answer["data"]["result"]:
@@ -70,8 +75,8 @@ def query_range(url: str, begin_s: float, end_s: float, expression: str) -> list
     return sorted(found, key=lambda series: sorted(series.labels.items()))
 
 
-def _latency(path: Path, ask: Ask, window: str) -> Path:
-    figure, axes = _figure("Event latency by stage: p50 thin, p99 thick", "s")
+def _draw_latency(path: Path, ask: Ask, window: str) -> Path:
+    figure, axes = _make_figure("Event latency by stage: p50 thin, p99 thick", "s")
     for stage, colour in zip(STAGES, COLOURS, strict=False):
         buckets = f'sum by (le) (rate(gaitway_event_latency_seconds_bucket{{stage="{stage}"}}{window}))'
         for quantile, width in ((0.5, 1.0), (0.99, 2.2)):
@@ -83,22 +88,22 @@ def _latency(path: Path, ask: Ask, window: str) -> Path:
     return _save(figure, axes, path)
 
 
-def _gaps(path: Path, ask: Ask, window: str) -> Path:
-    figure, axes = _figure("Gaps: time without usable data, by modality and reason", "s per s, all watches")
-    _stack(axes, ask(f"sum by (modality, reason) (rate(gaitway_features_gap_seconds_total{window})) > 0"))
+def _draw_gaps(path: Path, ask: Ask, window: str) -> Path:
+    figure, axes = _make_figure("Gaps: time without usable data, by modality and reason", "s per s, all watches")
+    _draw_stack(axes, ask(f"sum by (modality, reason) (rate(gaitway_features_gap_seconds_total{window})) > 0"))
     return _save(figure, axes, path)
 
 
-def _classes(path: Path, ask: Ask, window: str) -> Path:
-    figure, axes = _figure("What the model sees: share of events by activity", "share")
+def _draw_classes(path: Path, ask: Ask, window: str) -> Path:
+    figure, axes = _make_figure("What the model sees: share of events by activity", "share")
     rate = f"rate(gaitway_inference_events_total{window})"
-    _stack(axes, ask(f"sum by (activity) ({rate}) / ignoring (activity) group_left () sum({rate}) > 0"))
+    _draw_stack(axes, ask(f"sum by (activity) ({rate}) / ignoring (activity) group_left () sum({rate}) > 0"))
     axes.set_ylim(0, 1)
     return _save(figure, axes, path)
 
 
-def _lag(path: Path, ask: Ask, _window: str) -> Path:
-    figure, axes = _figure("Consumers: how far behind, and since when without progress (dashed)", "s")
+def _draw_lag(path: Path, ask: Ask, _window: str) -> Path:
+    figure, axes = _make_figure("Consumers: how far behind, and since when without progress (dashed)", "s")
     for metric, style in (("gaitway_consumer_lag_seconds", "-"), ("gaitway_partition_progress_age_seconds", "--")):
         for number, series in enumerate(ask(f"max by (topic) ({metric})")):
             label = series.labels["topic"] if style == "-" else None
@@ -107,7 +112,7 @@ def _lag(path: Path, ask: Ask, _window: str) -> Path:
     return _save(figure, axes, path)
 
 
-def _stack(axes: Axes, found: Iterable[Series]) -> None:
+def _draw_stack(axes: Axes, found: Iterable[Series]) -> None:
     series = list(found)
     if not series:
         return
@@ -119,7 +124,7 @@ def _stack(axes: Axes, found: Iterable[Series]) -> None:
     )
 
 
-def _figure(title: str, unit: str) -> tuple[Figure, Axes]:
+def _make_figure(title: str, unit: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(8.0, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11, loc="left")

@@ -1,4 +1,4 @@
-"""What an operator asks, put to Prometheus: five questions, each answered with a sentence and a table of numbers."""
+"""Five questions of an operator, each answered from Prometheus with a sentence and a table."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -8,12 +8,12 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
+from gaitway.tables import PLAIN_TABLE
 
 OBJECTIVE_S = 1.0
 STUCK_AFTER_S = 30.0
 MIN_SHOWN_SHARE = 5e-4
-"""Shares below it would be printed as 0.0 %."""
+"""Smaller shares would be printed as 0.0 %."""
 
 
 class Sample(Protocol):
@@ -29,12 +29,12 @@ class Sample(Protocol):
 
 
 Ask = Callable[[str], Iterable[Sample]]
-"""A PromQL expression to its value now; raises StackError."""
+"""Evaluates a PromQL expression now; raises StackError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``number``: the one that the sentence is about; NaN where Prometheus has none."""
+    """``number``: the main value of the sentence; NaN where Prometheus has none."""
 
     question: str
     sentence: str
@@ -51,7 +51,7 @@ class Questions:
         self._hop_s = hop_s
 
     def answers(self) -> list[Answer]:
-        """All of them, in the order in which somebody woken up at night would ask."""
+        """All of them, in the order in which somebody on call would ask."""
         return [self.latency(), self.gaps(), self.partitions(), self.model(), self.cost()]
 
     def latency(self) -> Answer:
@@ -67,11 +67,11 @@ class Questions:
             table.add_row(stage, *(_seconds(values.get(stage)) for values in quantiles.values()), _count(counts[stage]))
         p99 = quantiles[0.99].get("gateway_to_event", math.nan)
         canary = self._by("outcome", f"sum by (outcome) (increase(gaitway_canary_windows_total{self._range}))")
-        told = f"{within:.1%} of events within {OBJECTIVE_S:g} s of the gateway's receipt, p99 {_seconds(p99)}"
+        sentence = f"{within:.1%} of events within {OBJECTIVE_S:g} s of the gateway's receipt, p99 {_seconds(p99)}"
         if windows := sum(canary.values()):
             right = _count(canary.get("right", 0.0))
-            told += f"; of the canary watch's {_count(windows)} windows {right} got a right event in time"
-        return Answer("How late are events?", told, p99, table)
+            sentence += f"; of the canary watch's {_count(windows)} windows {right} got a right event in time"
+        return Answer("How late are events?", sentence, p99, table)
 
     def gaps(self) -> Answer:
         """Who has gaps, and why?"""
@@ -89,8 +89,8 @@ class Questions:
         seconds = sum(one.value for one in found)
         silent = self._one("sum(gaitway_features_silent_devices)")
         worst = "{modality}, {reason}".format(**found[0].labels) if found else "none"
-        told = f"{_count(seconds)} s without usable data in {watch_s / 3600:.1f} watch-hours, most of it: {worst}; "
-        return Answer("Who has gaps, and why?", f"{told}{_count(silent)} devices are silent now", seconds, table)
+        sentence = f"{_count(seconds)} s without usable data in {watch_s / 3600:.1f} watch-hours, most of it: {worst}; "
+        return Answer("Who has gaps, and why?", f"{sentence}{_count(silent)} devices are silent now", seconds, table)
 
     def partitions(self) -> Answer:
         """Is a partition stuck?"""
@@ -105,8 +105,8 @@ class Questions:
         age = max(ages.values(), default=math.nan)
         count = self._one("count(gaitway_partition_progress_age_seconds)")
         verdict = "No" if age < STUCK_AFTER_S else "Yes"
-        told = f"{verdict}: the slowest of {_count(count)} has moved, or had nothing to read, {_seconds(age)} ago"
-        return Answer("Is a partition stuck?", told, age, table)
+        sentence = f"{verdict}: the slowest of {_count(count)} has moved, or had nothing to read, {_seconds(age)} ago"
+        return Answer("Is a partition stuck?", sentence, age, table)
 
     def model(self) -> Answer:
         """What does the model see?"""
@@ -123,11 +123,11 @@ class Questions:
             f"sum(increase({confidence}_sum{self._range})) / sum(increase({confidence}_count{self._range}))"
         )
         drift = {kind: self._one(f"max(gaitway_inference_{kind}_drift_psi)") for kind in ("class", "confidence")}
-        told = (
+        sentence = (
             f"{_count(total)} events, mean confidence {mean:.2f}; drift from the people it was measured on (PSI): "
             f"classes {drift['class']:.2f}, confidence {drift['confidence']:.2f}"
         )
-        return Answer("What does the model see?", told, mean, table)
+        return Answer("What does the model see?", sentence, mean, table)
 
     def cost(self) -> Answer:
         """What does an hour cost?"""
@@ -140,14 +140,14 @@ class Questions:
             per_kh = f"{cpu_s[job] / watch_kh:,.0f} s" if watch_kh else "-"
             table.add_row(job, f"{cpu_s[job]:.1f} s", per_kh, f"{memory.get(job, math.nan) / 2**20:,.0f} MiB")
         cost = sum(cpu_s.values()) / watch_kh if watch_kh else math.nan
-        told = (
+        sentence = (
             f"{cost:,.0f} CPU seconds per 1,000 watch-hours in the three services "
             f"({watch_kh * 1000:.1f} watch-hours seen; fewer watches share fixed costs; Kafka and Redis come on top)"
         )
-        return Answer("What does an hour cost?", told, cost, table)
+        return Answer("What does an hour cost?", sentence, cost, table)
 
     def _watch_s(self) -> float:
-        """Time of users that windows were made of; one window per hop."""
+        """Recorded time of all users, from the number of windows: one per hop."""
         return self._one(f"sum(increase(gaitway_features_windows_total{self._range}))") * self._hop_s
 
     def _one(self, expression: str) -> float:
@@ -158,7 +158,7 @@ class Questions:
 
 
 def print_answers(answers: Iterable[Answer], console: Console) -> None:
-    """One after the other."""
+    """Print all answers in order."""
     for number, answer in enumerate(answers, 1):
         console.print(f"\n{number} {answer.question}", style="bold")
         console.print(answer.sentence, soft_wrap=True)

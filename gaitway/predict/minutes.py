@@ -1,4 +1,4 @@
-"""How long everybody did what: the table that `gaitway predict` prints."""
+"""Minutes per person and activity: the table that `gaitway predict` prints."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rich.table import Table
 
-from gaitway.cli.tables import PLAIN_TABLE
-from gaitway.predict.run import Prediction
+from gaitway.predict.classify import Prediction
+from gaitway.tables import PLAIN_TABLE
 from shared.contracts.labels import UNKNOWN
 from training.datasets.recording import Recording
 
@@ -19,10 +19,10 @@ _MS = 60_000
 
 
 class Minutes:
-    """Minutes of each person by what the model said, ``unknown`` and ``not_classified`` among it.
+    """Minutes of each person by predicted activity, including ``unknown`` and ``not_classified``.
 
-    Windows overlap, so each counts for its hop alone. Not classified is what was recorded and is no window's hop: the
-    first seconds of every stretch, holes of the signal, a watch that was not worn.
+    Windows overlap, so each counts only for its hop. Recorded time in no window's hop is not classified: the first
+    seconds of every stretch, dropouts, a watch that was not worn.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -30,12 +30,12 @@ class Minutes:
         self._by_person: dict[str, defaultdict[str, float]] = {}
 
     def add(self, person: str, recordings: Iterable[Recording], predictions: Iterable[Prediction]) -> None:
-        """Count one person, who comes once, with all recordings and their windows."""
+        """Count all recordings and windows of one person; call it once per person."""
         minutes = self._by_person[person] = defaultdict(float)
         for prediction in predictions:
             minutes[prediction.activity] += prediction.window.record.hop_ms / _MS
         classified = sum(minutes.values())
-        minutes[NOT_CLASSIFIED] = max(0.0, sum(map(recorded_min, recordings)) - classified)
+        minutes[NOT_CLASSIFIED] = max(0.0, sum(map(count_recorded_min, recordings)) - classified)
 
     def to_json(self) -> dict[str, dict[str, float]]:
         """Minutes by person and activity, in the model's order."""
@@ -45,7 +45,7 @@ class Minutes:
         }
 
     def table(self) -> Table:
-        """A row for everybody, and one for all of them together."""
+        """One row per person and one for the total."""
         people = dict(self._by_person)
         if len(people) > 1:
             people[TOTAL] = defaultdict(
@@ -62,8 +62,8 @@ class Minutes:
         return table
 
 
-def recorded_min(recording: Recording) -> float:
-    """For how long the watch gave readings, not counting pauses over ``PAUSE_MS``."""
+def count_recorded_min(recording: Recording) -> float:
+    """Minutes with readings, without pauses longer than ``PAUSE_MS``."""
     stamps = (recording.accelerometer_t_ms, recording.heart_rate_t_ms, recording.steps_t_ms)
     steps_ms = np.diff(np.unique(np.concatenate(stamps)))
     return float(steps_ms[steps_ms <= PAUSE_MS].sum()) / _MS

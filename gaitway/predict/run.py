@@ -1,115 +1,51 @@
-"""Classify recordings offline, through the same assembler, features, baselines and model as the live stream."""
+"""`gaitway predict` from the files to the tables."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import json
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.table import Table
+from rich.console import Console
 
-from gaitway.cli.tables import PLAIN_TABLE
-from shared.contracts.labels import LABEL_SETS, MOVEMENT, UNKNOWN, decide
-from shared.model.bundle import LoadedModel
-from training.datasets.recording import Recording, Source
-from training.metrics import confusion_matrix, recalls, uar_by_person
-from training.offline import OfflineWindow, offline_windows
+from gaitway.predict.classify import Score, predict, read_by_person
+from gaitway.predict.minutes import TITLE, Minutes
+from gaitway.predict.window_table import make_row, write_windows
+from shared.model.bundle import load_bundle
+from training.datasets import find_sources
+from training.unclassified import explain_no_window
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """One classified window; ``probabilities`` in the order of the model's classes."""
+def run_predict(
+    console: Console, *, dataset: str, model: Path, people: list[str] | None, summary: Path | None, windows: Path | None
+) -> bool:
+    """Classify recordings, print the tables and write the files; False when there was no window.
 
-    window: OfflineWindow
-    probabilities: NDArray[np.float64]
-    activity: str
-
-
-def predict(recordings: Iterable[Recording], model: LoadedModel) -> list[Prediction]:
-    """Classify the windows of one person's recordings, which share a baseline, in the order of time."""
-    ordered = sorted(recordings, key=lambda recording: float(recording.accelerometer_t_ms[0]))
-    windows = list(offline_windows(ordered))
-    records = [window.record for window in windows]
-    probabilities = model.probabilities(
-        [record.features for record in records],
-        [record.mask for record in records],
-        [record.baseline.accelerometer.mg for record in records],
-    )
-    return [
-        Prediction(window, row, decide(dict(zip(model.classes, row.tolist(), strict=True)), model.abstain_below)[0])
-        for window, row in zip(windows, probabilities, strict=True)
-    ]
-
-
-def by_person(sources: Iterable[Source]) -> Iterator[list[Recording]]:
-    """The recordings of one person after the other; only one person's are in memory."""
-    people: dict[str, list[Source]] = {}
-    for source in sources:
-        people.setdefault(source.person, []).append(source)
-    for group in people.values():
-        yield [source.read() for source in group]
-
-
-class Score:
-    """Counts predictions of windows that lie wholly inside one label of the model's label set."""
-
-    def __init__(self, label_set: str) -> None:
-        self.classes = LABEL_SETS[label_set]
-        self.windows = 0
-        self.abstained = 0
-        self._movement = label_set == "har2"
-        self._truth: list[int] = []
-        self._predicted: list[int] = []
-        self._people: list[str] = []
-
-    def add(self, person: str, truth: str | None, activity: str) -> None:
-        """Count one window; ``truth`` None, or none of the label set: it has no say."""
-        self.windows += 1
-        self.abstained += activity == UNKNOWN
-        label = MOVEMENT.get(truth or "") if self._movement else truth
-        if label not in self.classes:
-            return
-        self._truth.append(self.classes.index(label))
-        # One column more than classes: "unknown" is nobody's recall.
-        self._predicted.append(self.classes.index(activity) if activity in self.classes else len(self.classes))
-        self._people.append(person)
-
-    @property
-    def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes + 1) counts; the last column is "unknown"."""
-        size = len(self.classes) + 1
-        return confusion_matrix(np.array(self._truth, int), np.array(self._predicted, int), size)[:-1]
-
-    def summary(self) -> dict[str, Any]:
-        """UAR (mean over people), per person, recall per class; None where no window is labelled."""
-        size = len(self.classes) + 1
-        truth, predicted = np.array(self._truth, int), np.array(self._predicted, int)
-        people = uar_by_person(truth, predicted, np.array(self._people, str), size)
-        found = recalls(confusion_matrix(truth, predicted, size))
-        return {
-            "uar": float(np.mean(list(people.values()))) if people else None,
-            "uar_by_person": people,
-            "recall_by_class": {
-                name: float(value) for name, value in zip(self.classes, found, strict=False) if not np.isnan(value)
-            },
-            "windows": len(self._truth),
-            "windows_unlabelled": self.windows - len(self._truth),
-            "abstained": self.abstained,
-        }
-
-    def table(self) -> Table:
-        """The confusion matrix: rows are the truth, zeros empty."""
-        title = "Windows by what was true (rows) and what the model said (columns)"
-        table = Table(title=title, **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
-        table.add_column("")
-        shown = [*self.classes, UNKNOWN]
-        confusion = self.confusion
-        used = [index for index in range(len(shown)) if index < len(self.classes) or confusion[:, index].any()]
-        for index in used:
-            table.add_column(shown[index], justify="right")
-        table.add_column("recall", justify="right")
-        for name, row in zip(self.classes, confusion, strict=True):
-            if row.sum():
-                recall = f"{row[self.classes.index(name)] / row.sum():.2f}"
-                table.add_row(name, *(str(row[index]) if row[index] else "" for index in used), recall)
-        return table
+    Raises:
+        DatasetError, BundleError: a file cannot be read.
+    """
+    bundle = load_bundle(model)
+    score, minutes = Score(bundle.label_set), Minutes(bundle.classes)
+    rows: list[list[str]] = []
+    for recordings in read_by_person(find_sources(dataset, people)):
+        person = recordings[0].person
+        predictions = predict(recordings, bundle)
+        for prediction in predictions:
+            score.add(person, prediction.window.activity, prediction.activity)
+        minutes.add(person, recordings, predictions)
+        if windows is not None:
+            rows += sorted(map(make_row, predictions), key=lambda cells: int(cells[1]))
+        reasons = "" if predictions else ": " + "; ".join(dict.fromkeys(map(explain_no_window, recordings)))
+        console.print(f"{person}: {len(predictions)} windows{reasons}", soft_wrap=True)
+    # Not as the table's title, which is folded to the width of the table.
+    console.print(TITLE)
+    console.print(minutes.table())
+    result = score.summary()
+    if result["windows"]:
+        console.print(score.table())
+        scores = f"UAR {result['uar']:.3f}, mean over {len(result['uar_by_person'])} people"
+    else:
+        scores = f"{score.windows} windows, none of them labelled"
+    console.print(f"{scores}; model {bundle.name_version}", soft_wrap=True)
+    if windows is not None:
+        write_windows(windows, bundle.classes, rows)
+    if summary is not None:
+        summary.write_text(json.dumps(result | {"minutes_by_person": minutes.to_json()}, indent=2) + "\n")
+    return score.windows > 0

@@ -56,7 +56,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def decode_gap(value: bytes) -> Gap:
-    """Read one record of watch.gaps; raises InvalidRecord."""
+    """Read one record of watch.gaps; raises InvalidRecord. For consumers of that topic: no service reads it."""
     try:
         return msgspec.json.decode(value, type=Gap)
     except DECODE_ERRORS as error:

@@ -1,1 +1,1 @@
-"""The network and the bundles it travels in; reached by inference and training only, since it needs torch."""
+"""The network and its bundles. It needs torch, so only inference and training import it."""

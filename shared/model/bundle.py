@@ -1,6 +1,6 @@
 """A model bundle: a folder with ``manifest.json``, ``weights.safetensors`` and a model card, ``README.md``.
 
-Nothing in it can run code: weights are safetensors, the manifest is JSON. Everything that must fit is checked on load.
+Nothing in it can run code: weights are safetensors, the manifest is JSON. Everything is checked on load.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ WEIGHTS = "weights.safetensors"
 CARD = "README.md"
 
 FORWARD_BATCH = 64
-"""Windows per forward pass: as many as a core's second-level cache holds the filters' outputs of."""
+"""Windows per forward pass: as many as the filters' outputs fit into a core's second-level cache."""
 _HEAP_BYTES = 24 * 1024**2
-"""More than a forward pass takes."""
+"""More memory than a forward pass takes."""
 
 
 class LoadedModel:
-    """A bundle that fits, ready to classify."""
+    """A checked bundle, ready to classify."""
 
     def __init__(self, manifest: Manifest, network: FusionNetwork) -> None:
         self.manifest = manifest
@@ -42,8 +42,8 @@ class LoadedModel:
         self.abstain_below = manifest.abstain_below
         self.name_version = f"{manifest.name}@{manifest.version}"
         self._network = network.eval()
-        # glibc hands what a forward pass frees back to the kernel, and takes it anew page by page, until it has seen a
-        # block as large as this freed; see M_MMAP_THRESHOLD in mallopt(3).
+        # Until a block of this size has been freed, glibc returns a forward pass's memory to the kernel and gets it
+        # again page by page; see M_MMAP_THRESHOLD in mallopt(3).
         torch.empty(_HEAP_BYTES, dtype=torch.uint8)
 
     def probabilities(
@@ -55,7 +55,7 @@ class LoadedModel:
         """(n, classes) float64, rows sum to 1; a window's row is the same in any batch within 1e-6.
 
         One entry per window: ``features`` and ``masks`` with every modality of the bundle, ``baselines_mg`` the three
-        numbers that were taken from its acceleration.
+        numbers that were subtracted from its acceleration.
         """
         if not features:
             return np.empty((0, len(self.classes)))
@@ -99,7 +99,7 @@ def save_bundle(directory: Path, network: FusionNetwork, manifest: Manifest) -> 
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest alone, checked against this code.
+    """Read only the manifest, and check it against this code.
 
     Raises:
         BundleError: it is missing, is not a manifest, or does not fit the features or the label sets.
@@ -107,7 +107,7 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
         manifest = msgspec.json.decode(_read(path), type=Manifest)
-    # The latter two: a text that is not UTF-8, and brackets nested deep enough.
+    # The latter two: text that is not UTF-8, and deeply nested brackets.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {error}") from error
     check_manifest(path, manifest)
@@ -118,7 +118,7 @@ def load_bundle(directory: Path) -> LoadedModel:
     """Load a bundle.
 
     Raises:
-        BundleError: a file is missing, or something does not fit; the text names the file and what.
+        BundleError: a file is missing or does not fit; the message names the file and the fault.
     """
     manifest = read_manifest(directory)
     path = directory / WEIGHTS

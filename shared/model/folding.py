@@ -1,7 +1,7 @@
-"""A trained network made fast: the same function for inference alone. Outputs differ in the last bits.
+"""Optimise a trained network for inference: the same function, except for the last bits.
 
-Batch norm goes into the layer before it. Convolutions run with channels last, which is how oneDNN computes them: from
-torch's own layout it copies every input, and every output back.
+Batch norm is folded into the layer before it. Convolutions run with channels last, as oneDNN computes them: with
+torch's own layout every input and output would be copied.
 """
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class FoldedConvolution(nn.Module):
         super().__init__()
         folded = fuse_conv_bn_eval(convolution, norm)
         assert folded.bias is not None
-        # Only pictures have a layout in torch: a series is one of a single row.
+        # In torch only images have a memory format, so a series becomes an image of one row.
         picture = folded.weight.detach().unsqueeze(2).contiguous(memory_format=CHANNELS_LAST)
         self.register_buffer("weight", picture)  # (filters, channels, 1, kernel)
         self.register_buffer("bias", folded.bias.detach())
@@ -30,12 +30,12 @@ class FoldedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        # In place: a fresh tensor is a fresh page fault for every 4 KiB.
+        # In place: a new tensor causes a page fault for every 4 KiB.
         return conv2d(x.unsqueeze(2), self.weight, self.bias, self.stride, self.padding).relu_().squeeze(2)
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """Fold in place wherever a batch norm comes right after what it can go into; ``network`` is in eval mode."""
+    """Fold in place each batch norm that follows a suitable layer; ``network`` is in eval mode."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
             _fold_sequence(module)

@@ -1,4 +1,4 @@
-"""What a model bundle says of itself, and whether it fits this code."""
+"""The manifest of a model bundle, and checks that it fits this code."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,22 +14,22 @@ from shared.signal.features import FEATURE_VERSION
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 SHARES_TOLERANCE = 0.001
-"""Shares are rounded."""
+"""Tolerance, because shares are rounded."""
 
 
 class Measurement(Struct, frozen=True, forbid_unknown_fields=True):
-    """Numbers, and on what they were measured: data, people, protocol."""
+    """Values, and what they were measured on: data, people, protocol."""
 
     measured_on: str
     values: dict[str, float]
 
 
 class Reference(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the network says of people whom it does not know, to hold what it says of users against.
+    """Distribution of the network's answers for unknown people, to compare those for users with.
 
-    ``activities``: share of each answer, "unknown" among them. ``confidence_deciles``: the nine values between the
+    ``activities``: share of each answer, including "unknown". ``confidence_deciles``: the nine values between the
     tenths of the windows, ascending; ``confidence_shares``: how many windows lie between them (an edge is in the bin
-    above it), a tenth each unless many are equally sure.
+    above it), a tenth each unless many confidences are equal.
     """
 
     measured_on: str
@@ -39,9 +39,9 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle says of itself. ``classes`` are those it has learnt, in the order of its outputs.
+    """The manifest of a bundle. ``classes`` are in the order of the network's outputs.
 
-    ``abstain_below``: a window whose most probable class has less is "unknown". Without ``reference`` no drift is
+    ``abstain_below``: a window whose highest probability is lower is "unknown". Without ``reference`` no drift is
     measured.
     """
 
@@ -67,12 +67,12 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def config(self) -> NetworkConfig:
-        """The network that the weights are of; raises ValueError where there is no such network."""
+        """The network of the weights; raises ValueError if there is no such network."""
         return NetworkConfig(self.classes, self.modalities, self.encoder, self.fusion)
 
 
 def check_manifest(path: Path, manifest: Manifest) -> None:
-    """Raise BundleError, with ``path`` as the file to blame, for the first thing that does not fit this code."""
+    """Raise BundleError, with ``path`` as the file, for the first field that does not fit this code."""
     if manifest.feature_version != FEATURE_VERSION:
         raise BundleError(f"{path}: feature_version {manifest.feature_version}, the features are {FEATURE_VERSION}")
     if manifest.window_ms != WINDOW_MS:

@@ -1,7 +1,7 @@
-"""The encoder of the default model: what the wrist's 20 s look like at several scales, in any orientation, cheaply.
+"""The encoder of the default model: the wrist's 20 s at several scales, in any orientation, at low cost.
 
-Beside the paper's encoders it sees gravity (debiased signal plus the baseline that was taken away, so that what the
-user did before does not matter), amplitudes from a tremor to a sprint on one scale, and the spectrum up to 10 Hz.
+Unlike the paper's encoders it uses gravity (the debiased signal plus the subtracted baseline, so that the user's past
+does not matter), amplitudes from a tremor to a sprint on one scale, and the spectrum up to 10 Hz.
 """
 
 import math
@@ -15,14 +15,14 @@ EMBEDDING = 64
 WIDTHS = (32, 48, 64)
 """Filters per level; each level halves the rate."""
 CLIP_G = 2.0
-"""Many watches measure no further, so that no network should."""
+"""The limit of many watches, and so of the network."""
 SMALL_G = 0.05
-"""Where the compressed amplitude bends: a resting wrist moves by less, a walking one by more."""
+"""Knee of the compressed amplitude: a resting wrist moves by less, a walking one by more."""
 SPECTRUM_HZ = tuple(0.2 * step for step in range(1, 51))
 SPECTRUM = 64
 _EPSILON = 1e-8
 _TINY = 1e-12
-"""Under a root, so that its slope at zero is a number."""
+"""Added under a root, so that its slope at zero is finite."""
 
 
 class MultiScaleEncoder(nn.Module):
@@ -74,14 +74,14 @@ class MultiScaleEncoder(nn.Module):
         turned = torch.cat(
             [length - length.mean(2, keepdim=True), vertical, horizontal - horizontal.mean(2, keepdim=True)], 1
         )
-        # All waves repeat with the slowest one: its four periods may be added up before, not after.
+        # All waves repeat with the slowest one, so its four periods are summed first, which is cheaper.
         periods = (turned * self.window).reshape(g.shape[0], 3, -1, len(self.waves))  # (batch, 3, 4, 125)
         cosine, sine = (periods.sum(2) @ self.waves).chunk(2, dim=2)  # (batch, 3, frequencies) each
         power = cosine.square() + sine.square()
         per_second = (
             _deviation(horizontal.reshape(g.shape[0], -1, ACCELEROMETER.rate_hz)).sort(dim=1).values
         )  # (batch, 20)
-        # ONNX knows no median.
+        # ONNX has no median.
         still = [per_second[:, 0], per_second[:, -1], per_second[:, (per_second.shape[1] - 1) // 2]]
         statistics = [
             torch.log(power + 1e-5).flatten(1),
@@ -101,13 +101,13 @@ def _level(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 def _deviation(x: Tensor) -> Tensor:
     """(batch, rows, time) to (batch, rows): standard deviation of a sample."""
-    # torch's own std takes several times as long.
+    # torch's own std is several times slower.
     moving = x - x.mean(2, keepdim=True)
     return moving.square().sum(2).div(x.shape[2] - 1).add(_TINY).sqrt()
 
 
 def _length(g: Tensor) -> Tensor:
-    # torch's own norm over a short dimension takes a hundred times as long.
+    # torch's own norm over a short dimension is a hundred times slower.
     return g.square().sum(1, keepdim=True).add(_EPSILON).sqrt()
 
 

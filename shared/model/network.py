@@ -1,4 +1,4 @@
-"""The fusion network: Mallol-Ragolta et al. 2022, section 4.2, and what goes beyond it.
+"""The fusion network: Mallol-Ragolta et al. 2022, section 4.2, with extensions.
 
 One encoder per modality, fusion by concatenation or outer product, a small classifier. With the paper's encoders (16
 features each), three modalities and seven classes the trainable parameters are: CNN 1,199 (concatenation) and 79,039
@@ -22,7 +22,7 @@ Encoder = Literal["cnn", "gru", "multi_scale"]
 Fusion = Literal["concatenation", "outer_product", "low_rank", "gated"]
 
 BASELINE = "accelerometer_baseline_g"
-"""Beside the modalities' features: (batch, 3) what was taken from the acceleration; only "multi_scale" looks at it."""
+"""Key of an additional input: the (batch, 3) baseline subtracted from the acceleration; only "multi_scale" uses it."""
 
 EMBEDDING = 16
 """Features per modality of the paper's encoders: CNN 8 filters x 2 pooled halves, GRU 8 hidden x 2 directions."""
@@ -31,18 +31,18 @@ KERNEL = 2
 POOLED = 2
 CLASSIFIER = {"cnn": 16, "gru": 16, "multi_scale": 64}
 CLAMPS = {"heart_rate": (math.inf, 8.0, 8.0), "steps": (5.0, 5.0)}
-"""Beside the encoder "multi_scale", each feature channel of these modalities is clamped to +- so much (bpm and steps
-per second, and their changes), so that one misread value, whose derivatives are a hundred times those of a heart or of
-feet, cannot outweigh the rest of the window. 99.9 % of the heart rates measured at a wrist change by 6 bpm or less in a
-second; a sprint takes 4.3 steps."""
+"""With the encoder "multi_scale", each feature channel of these modalities is clamped to +- this value (bpm and steps
+per second, and their changes), so that one wrong reading, with derivatives a hundred times the real ones, cannot
+outweigh the rest of the window. 99.9 % of heart rates measured at a wrist change by at most 6 bpm per second; a sprint
+takes 4.3 steps per second."""
 DROPOUT = 0.3
 RANK, RANK_FEATURES = 4, 32
-"""Of the low-rank fusion: terms of the sum, and features of each."""
+"""Low-rank fusion: terms of the sum, and features of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """What a network is made of; raises ValueError naming what it is not made of."""
+    """Structure of a network; raises ValueError naming the invalid value."""
 
     classes: tuple[str, ...]
     modalities: tuple[str, ...] = MODALITY_NAMES
@@ -71,7 +71,7 @@ class NetworkConfig:
 
     @property
     def fused_features(self) -> int:
-        """Features that the classifier sees: 16 m or (16 + 1)^m of the paper's embeddings, 32 of the low rank."""
+        """Inputs of the classifier: 16 m or (16 + 1)^m of the paper's embeddings, 32 of the low rank."""
         if self.fusion == "low_rank":
             return RANK_FEATURES
         if self.fusion == "outer_product":
@@ -82,7 +82,7 @@ class NetworkConfig:
 class CnnEncoder(nn.Module):
     """(batch, channels, time) to (batch, 16): what the 8 filters find in each half of the window.
 
-    ``clamps``: per channel, the largest magnitude that the filters see; the paper's has none.
+    ``clamps``: per channel, the largest magnitude passed to the filters; the paper's encoder has none.
     """
 
     clamps: Tensor | None
@@ -132,7 +132,7 @@ class LowRankFusion(nn.Module):
 
 
 class GatedFusion(nn.Module):
-    """Concatenation, each embedding weighted by a gate that sees all of them."""
+    """Concatenation with each embedding weighted by a gate on all of them."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class GatedFusion(nn.Module):
 class OuterProduct(nn.Module):
     """All products of one feature, or the appended 1, of each embedding.
 
-    The 1 keeps the products of fewer modalities, so a masked one leaves the others' terms standing.
+    The 1 keeps the products of fewer modalities, so masking one leaves the terms of the others.
     """
 
     def forward(self, embeddings: list[Tensor]) -> Tensor:
@@ -161,7 +161,7 @@ class OuterProduct(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """The embeddings, one after the other."""
+    """The embeddings in a row."""
 
     def forward(self, embeddings: list[Tensor]) -> Tensor:
         """(batch, 16) each to (batch, 16 m)."""
@@ -169,7 +169,7 @@ class Concatenation(nn.Module):
 
 
 class FusionNetwork(nn.Module):
-    """Features and mask of a batch to logits."""
+    """Maps features and mask of a batch to logits."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -188,14 +188,13 @@ class FusionNetwork(nn.Module):
         """Logits (batch, classes).
 
         ``features``: per modality (batch, channels, time) float32, and ``BASELINE``; ``mask``: (batch, modalities) bool
-        in the order of the config. An absent modality's embedding is zeros, so that what its features hold does not
-        matter.
+        in the order of the config. A missing modality's embedding is zeros, so its features do not matter.
         """
         logits: Tensor = self.classifier(self.fuse(features, mask))
         return logits
 
     def fuse(self, features: Mapping[str, Tensor], mask: Tensor) -> Tensor:
-        """(batch, fused features): what the classifier sees."""
+        """(batch, fused features): the classifier's input."""
         embeddings = []
         for index, (name, encoder) in enumerate(self.encoders.items()):
             inputs = (
@@ -211,7 +210,7 @@ def _encoder(config: NetworkConfig, modality: str) -> nn.Module:
         return MultiScaleEncoder()
     channels = MODALITY_BY_NAME[modality].feature_channels
     if config.encoder == "multi_scale":
-        # Twenty samples have no scales to speak of.
+        # Twenty samples are too few for several scales.
         return CnnEncoder(channels, CLAMPS[modality])
     return GruEncoder(channels) if config.encoder == "gru" else CnnEncoder(channels)
 

@@ -1,1 +1,1 @@
-"""The one signal library: every number that reaches the model is computed here, live and in training alike."""
+"""The signal library: every number that reaches the model is computed here, both live and in training."""

@@ -1,6 +1,6 @@
-"""A user's baseline, on the fly: median per accelerometer axis, heart rate at rest (architecture.md, section 6).
+"""A user's running baseline: median per accelerometer axis, heart rate at rest (architecture.md, section 6).
 
-Counting histograms, so that the state is small (7 KB), exact in its counts, and the same for any order of equal folds.
+It counts in histograms, so the state is small (7 KB), exact, and independent of the order of the same updates.
 """
 
 import struct
@@ -17,7 +17,7 @@ from shared.signal.wear import DeviceHistory
 
 BIN_MG = 16
 BINS = 512
-"""Cover -4096 to 4095 mg; a wrist's median never leaves +-1.5 g, so what lies outside counts in the outermost bin."""
+"""They cover -4096 to 4095 mg. A wrist's median never leaves +-1.5 g, so values outside count in the outermost bins."""
 HEART_RATE_BINS = 256
 
 COLD_BELOW_S = 300
@@ -25,20 +25,20 @@ HALVE_ABOVE_S = 6 * 3600
 STILL_FOR_S = 120
 DEFAULT_BPM = 70
 MIN_READINGS = 10
-"""A heart rate at rest needs this many readings; one beat misread must not set it."""
+"""A heart rate at rest needs this many readings, so that one wrong reading cannot determine it."""
 
 _HEADER = struct.Struct("<Bxxx")
 _LAYOUT_VERSION = 3
 _HEADER_BYTES = {1: 16, 2: 40, 3: 4}
-"""1 and 2, which are still read, held what is now kept by device (shared/signal/wear.py)."""
+"""Versions 1 and 2 are still read; they also held the data that is now kept by device (shared/signal/wear.py)."""
 _COUNTS_BYTES = 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HopStatistics:
-    """What a fold needs of a hop's acceleration; ``counts``: (3, BINS) of the covered samples in their bins.
+    """Statistics of a hop's acceleration for an update; ``counts``: (3, BINS) covered samples per bin.
 
-    ``sd_mg`` and ``range_mg``: (3,) per axis; infinite where a sample is missing, so that such a hop is neither still
+    ``sd_mg`` and ``range_mg``: (3,) per axis; infinite where a sample is missing, so such a hop is neither still
     nor frozen.
     """
 
@@ -49,10 +49,10 @@ class HopStatistics:
 
 @dataclass(slots=True, eq=False)
 class Hop:
-    """The newest hop of one window: what a fold adds.
+    """The newest hop of one window: the data of one update.
 
     ``mg``: (3, n) on the 25 Hz grid with ``mg_covered`` (n,). ``bpm``: (m,) on the 1 Hz grid with ``bpm_covered`` and
-    ``resting`` (m,): the wearer said so. ``start_ms``: of the hop, device time.
+    ``resting`` (m,): True where the wearer labelled rest. ``start_ms``: of the hop, device time.
     """
 
     start_ms: int
@@ -66,12 +66,12 @@ class Hop:
 
     @property
     def readings_bpm(self) -> NDArray[np.float64]:
-        """(k,) what the heart rate reads in this hop."""
+        """(k,) heart-rate readings in this hop."""
         return self.bpm[self.bpm_covered & (self.bpm > 0)]
 
     @property
     def statistics(self) -> HopStatistics:
-        """Of this hop alone, unless ``describe`` has made those of many at once."""
+        """Statistics of this hop, computed here unless ``describe`` has done it for many hops at once."""
         if self._statistics is None:
             describe([self])
         assert self._statistics is not None
@@ -79,7 +79,7 @@ class Hop:
 
 
 def describe(hops: Sequence[Hop]) -> None:
-    """Make the statistics of hops of one length, as few array operations for all of them."""
+    """Compute the statistics of many hops of equal length with few array operations."""
     mg = np.stack([hop.mg for hop in hops])  # (hops, 3, n)
     covered = np.stack([hop.mg_covered for hop in hops])
     bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)
@@ -100,7 +100,7 @@ def _zeros(*shape: int) -> NDArray[np.int64]:
 
 @dataclass(slots=True, eq=False)
 class UserBaseline:
-    """``update(hop)`` folds one hop in; ``get(...)`` gives the numbers a window is computed with.
+    """``update(hop)`` adds one hop; ``get(...)`` gives the numbers that a window is computed with.
 
     >>> baseline = UserBaseline()
     >>> baseline.get(np.full((3, 500), 100.0)).accelerometer
@@ -112,9 +112,9 @@ class UserBaseline:
     still: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
 
     def update(self, hop: Hop, history: DeviceHistory) -> None:
-        """Fold one hop of a closed window; what fails a check in its device's history moves no baseline.
+        """Add one hop of a closed window; data that fail a check in the device's history are left out.
 
-        ``history`` holds the hop already.
+        ``history`` already contains the hop.
         """
         failed = history.failed_checks(hop.start_ms)
         if "accelerometer" not in failed:
@@ -129,8 +129,8 @@ class UserBaseline:
     def get(self, window_mg: NDArray[np.float64], *, available: bool = True) -> Baseline:
         """The baseline for a window with these samples (3, t) in mg.
 
-        Where nothing was ever folded, the window's own median stands in: it is at least of this wrist. ``available``
-        False says that the user's state could not be read; the numbers are then those of a user never seen.
+        Before the first update it is the window's own median, which at least is of this wrist. ``available`` False
+        means that the user's state could not be read; the numbers are then those of a new user.
         """
         count = int(self.accelerometer[0].sum())
         medians = _histogram_medians(self.accelerometer) if count else np.median(window_mg, axis=1)
@@ -177,7 +177,7 @@ def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:
 
 
 def _halve(histogram: NDArray[np.int64], total: int, above: int) -> None:
-    """A changed wrist or a changed heart is forgotten: the past never weighs more than six hours."""
+    """Halve old counts, so that the past never weighs more than six hours and changes take effect."""
     if total > above:
         histogram //= 2
 

@@ -1,7 +1,7 @@
 """Features of windows: Mallol-Ragolta et al. 2022, section 4.1, as one pure function (architecture.md, section 5).
 
-f(samples, baseline) takes arrays of any length and any number of windows at once and gives the same bits for a window
-alone as in a batch: every step works along the last axis only.
+f(samples, baseline) takes arrays of any length and any number of windows. Every step works along the last axis only, so
+a window gives the same bits alone and in a batch.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 FEATURE_VERSION = 1
-"""Grows with every change of a number; a model bundle names the version it was trained on."""
+"""Increased with every change of a computed number; a model bundle names the version it was trained on."""
 
 HEART_RATE_SCALE_BPM = 220.0
 """The paper's normalisation: the textbook maximum heart rate."""
@@ -37,16 +37,16 @@ def heart_rate_features(bpm: NDArray[Any], baseline_bpm: NDArray[Any]) -> Float3
 
 
 def steps_features(total: NDArray[Any]) -> Float32:
-    """(..., 1, t) steps since midnight to (..., 2, t): first, second derivative; a total that falls is a reset: 0."""
+    """(..., 1, t) steps since midnight to (..., 2, t): first, second derivative; a falling total is a reset: 0."""
     first = np.maximum(_backward_difference(np.asarray(total, dtype=np.float64)), 0.0).astype(np.float32)
-    # A counter that leaps by more than float16 holds must not reach the network as infinity.
+    # A jump larger than float16 must not reach the network as infinity.
     features = np.concatenate([first, _backward_difference(first)], axis=-2)
     clipped: Float32 = np.clip(features, -_FLOAT16_MAX, _FLOAT16_MAX)
     return clipped
 
 
 def _backward_difference(x: NDArray[Any]) -> NDArray[Any]:
-    """Per sample, first value 0, as in the authors' code."""
+    """Difference per sample; the first value is 0, as in the authors' code."""
     difference = np.zeros_like(x)
     np.subtract(x[..., 1:], x[..., :-1], out=difference[..., 1:])
     return difference

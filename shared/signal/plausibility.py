@@ -1,7 +1,7 @@
-"""Which samples a body and a sensor can give: one check per modality, for the live stream, `predict` and training.
+"""Checks for samples that no body or sensor can give, one per modality, for the live stream, `predict` and training.
 
-What fails is no reading, as if the watch had sent null. Watches send such values: 255 and 254 bpm stand for "none" in
-FIT files and on bands, 65535 and 2^31 for "no count", and an axis at its range's end stays there.
+A sample that fails counts as missing, as if the watch had sent null. Watches do send such values: 255 and 254 bpm mean
+"none" in FIT files and on bands, 65535 and 2^31 mean "no count", and a saturated axis stays at the end of its range.
 """
 
 from typing import Any, Literal
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from shared.contracts.modality import Modality
 
 Fault = Literal["range", "spike", "jump", "stuck"]
-"""range: beyond what a body or a wrist-worn sensor gives. spike: far from the samples on both sides. jump: steps that
-nobody can walk. stuck: an axis that holds one value where no arm can hold it."""
+"""range: beyond the range of a body or a wrist-worn sensor. spike: far from the samples on both sides. jump: more steps
+than anybody can walk. stuck: an axis keeps a value that no arm can hold."""
 
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "accelerometer": ("range", "spike", "stuck"),
@@ -30,29 +30,29 @@ MAX_SPIKE_BPM = 30
 MAX_STEPS_PER_S = 6
 """Usain Bolt's 100 m world record took 41 steps in 9.58 s, 4.3 a second; short steps on the spot reach about 6."""
 MAX_STEPS_AT_ONCE = 30
-"""Counters report late: Android allows its step counter 10 s, which is 30 steps of a run; a pedometer waits for some
-ten steps before it believes a walk. The Garmin log at hand has 22 at once."""
+"""Counters report late: Android allows its step counter 10 s, which is 30 steps of a run; a pedometer waits for about
+ten steps before it counts a walk. The Garmin log has 22 at once."""
 MAX_STEPS_A_DAY = MAX_STEPS_PER_S * 86_400
 
 MAX_MG = 17_000
-"""Accelerometers of watches measure up to +-16 g; the rest is for their scale's tolerance."""
+"""Accelerometers of watches measure up to +-16 g; the rest is tolerance of the scale."""
 MAX_SPIKE_MG = 8_000
-"""In the data sets at hand no sample is further from both its neighbours than 4.7 g (WISDM, selfBACK, DSADS)."""
+"""In the data sets used here no sample is further from both its neighbours than 4.7 g (WISDM, selfBACK, DSADS)."""
 STUCK_ABOVE_MG = 1_500
 STUCK_S = 0.6
-"""Nothing but gravity pulls a wrist steadily: beyond 1.5 g no axis reads the same for as long as a swing of the arm."""
+"""Only gravity accelerates a wrist steadily: beyond 1.5 g no axis keeps a value for as long as a swing of the arm."""
 
 
 def find_faults(
     modality: Modality, t_ms: NDArray[np.float64], samples: NDArray[Any], read: NDArray[np.bool_]
 ) -> dict[Fault, NDArray[np.bool_]]:
-    """The samples that are implausible, by what is wrong with them; empty where all are fine, as nearly always.
+    """Find the implausible samples, by fault; empty if there are none, as nearly always.
 
     Args:
-        modality: gives the check.
+        modality: selects the check.
         t_ms: (n,) stamps, not descending.
         samples: (channels, n) in the modality's wire dtype.
-        read: (n,) False where the watch sent no reading: never a fault.
+        read: (n,) False where the watch sent no reading, which is never a fault.
     """
     if modality.name == "accelerometer":
         found = _accelerometer_faults(t_ms, samples)
@@ -78,7 +78,7 @@ def _heart_rate_faults(bpm: NDArray[Any], read: NDArray[np.bool_]) -> dict[Fault
 def _find_spikes(values: NDArray[np.float64], read: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
     """(n,) True where one value is further than ``limit`` from its neighbours, on the same side of both.
 
-    The first and the last have one neighbour, the nearest that is no spike itself.
+    The first and the last sample have one neighbour: the nearest sample that is not a spike.
     """
     spikes = np.zeros(len(values), dtype=bool)
     at = np.flatnonzero(read)
@@ -94,14 +94,14 @@ def _find_spikes(values: NDArray[np.float64], read: NDArray[np.bool_], limit: fl
 
 
 def _accelerometer_faults(t_ms: NDArray[np.float64], mg: NDArray[Any]) -> dict[Fault, NDArray[np.bool_]]:
-    # int16 holds -32768, whose absolute value it does not.
+    # The absolute value of -32768 does not fit into int16.
     high, low = mg.max(initial=0), mg.min(initial=0)
     if high < STUCK_ABOVE_MG and low > -STUCK_ABOVE_MG:
         return {}
     found: dict[Fault, NDArray[np.bool_]] = {}
     if high > MAX_MG or low < -MAX_MG:
         found["range"] = np.asarray(((mg > MAX_MG) | (mg < -MAX_MG)).any(axis=0))
-    # int16 does not hold the difference of its ends.
+    # The difference of the extreme values does not fit into int16.
     if int(high) - int(low) > MAX_SPIKE_MG:
         read = np.ones(len(t_ms), dtype=bool)
         found["spike"] = np.logical_or.reduce(
@@ -138,8 +138,8 @@ def _steps_faults(
         return found
     jump = np.zeros(len(total), dtype=bool)
     last: int | np.integer[Any] = -1
-    # From the last believed reading on, one by one: only a window that holds a jump comes here, with at most 100
-    # readings at the fastest rate.
+    # One by one, each against the last plausible reading. Only windows with a jump come here, and they have at most
+    # 100 readings.
     for index in kept:
         if last >= 0:
             allowed = max(MAX_STEPS_PER_S * (t_ms[index] - t_ms[last]) / 1000, MAX_STEPS_AT_ONCE)

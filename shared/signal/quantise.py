@@ -1,4 +1,4 @@
-"""Samples as they are stored: quantised once, at ingest, the same way in `predict` and in training."""
+"""Quantisation of samples: done once, at ingest, and in the same way in `predict` and in training."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,4 +1,4 @@
-"""From the samples of one window to its grid: linear interpolation, coverage, holes (architecture.md, section 4)."""
+"""Resampling of one window to its grid: linear interpolation, coverage, dropouts (architecture.md, section 4)."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ class GridSignal:
     """One modality of one window on its grid.
 
     ``values``: (channels, grid_n) float64, zeros where the modality does not pass. ``covered``: (grid_n,) bool, True
-    where samples stand close enough on both sides. ``coverage``: the share of covered grid points.
+    where samples are close enough on both sides. ``coverage``: the share of covered grid points.
     """
 
     values: FloatArray
@@ -29,13 +29,13 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
     """Put the samples of one window on its grid.
 
     Args:
-        modality: gives the grid's rate and what coverage is enough.
+        modality: gives the grid's rate and the required coverage.
         window_start_ms: the window is [start, start + 20 s).
         t_ms: (n,) stamps inside the window, in the order of the log; the first record with a stamp wins.
         samples: (channels, n).
 
-    Only samples inside the window count: a neighbour outside would make the result depend on what had arrived when the
-    window closed. Before the first and after the last sample the nearest one holds.
+    Only samples inside the window count: with neighbours outside, the result would depend on what had arrived when
+    the window closed. Before the first and after the last sample the nearest one is used.
     """
     n = modality.grid_n
     if t_ms.size == 0:
@@ -51,7 +51,7 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
     right = np.searchsorted(offsets_ms, grid_ms, side="left")
     padded = np.concatenate(([-np.inf], offsets_ms, [np.inf]))
     before, after = padded[right], padded[right + 1]
-    # At the edges one side has no sample in this window; there the distance to the nearest one decides.
+    # At the edges one side has no sample in this window; only the distance to the nearest one counts there.
     step_ms = np.where(np.isinf(before), after - grid_ms, np.where(np.isinf(after), grid_ms - before, after - before))
     covered = (step_ms <= modality.max_step_ms) | (after == grid_ms)
     coverage = float(np.count_nonzero(covered)) / n
@@ -65,13 +65,13 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
 
 
 def even_signal(modality: Modality, offset_ms: int, samples: NDArray[np.generic]) -> GridSignal:
-    """The same for ``grid_n`` samples at the grid's own rate, the first ``offset_ms`` (0 up to a step) into the window.
+    """The same for ``grid_n`` samples at the grid's own rate, the first ``offset_ms`` (under a step) into the window.
 
-    Nearly every window of a watch is like that; several times as fast, with the numbers of `grid_signal` bit by bit.
+    Nearly all windows of watches are like that. It is several times faster and equals `grid_signal` bit by bit.
     """
     values = samples.astype(np.float64)
     if offset_ms:
-        # Between two samples as np.interp has it; the first grid point lies before the first sample, which holds.
+        # Interpolated as np.interp does; the first grid point lies before the first sample and takes its value.
         step_ms = 1000.0 / modality.rate_hz
         between = values[:, :-1] + np.diff(values) / step_ms * (step_ms - offset_ms)
         values[:, 1:] = between
@@ -86,9 +86,9 @@ def _all_covered(n: int) -> NDArray[np.bool_]:
 
 
 def is_reading(modality: Modality, samples: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """(channels, n) to (n,): False where the watch sent null, or filled in zeros.
+    """(channels, n) to (n,): False where the watch sent null or filled in zeros.
 
-    No accelerometer under gravity measures exactly 0 on all three axes; apps that miss samples send that.
+    Under gravity no accelerometer measures exactly 0 on all three axes; apps send that for missing samples.
     """
     if modality.name in NO_READING:
         return np.asarray(samples[0] != NO_READING[modality.name])
@@ -96,13 +96,13 @@ def is_reading(modality: Modality, samples: NDArray[np.generic]) -> NDArray[np.b
 
 
 def masked_signal(signal: GridSignal) -> GridSignal:
-    """The signal as the model sees a modality that is not there."""
+    """The signal that the model gets for a missing modality."""
     return GridSignal(np.zeros_like(signal.values), signal.covered, signal.coverage, False)
 
 
 @lru_cache
 def empty_signal(modality: Modality) -> GridSignal:
-    """The signal of a modality without a sample; not to be written to."""
+    """The signal of a modality without samples; do not write to it."""
     n = modality.grid_n
     values, covered = np.zeros((modality.channels, n)), np.zeros(n, dtype=bool)
     for array in (values, covered):

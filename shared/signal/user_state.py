@@ -1,4 +1,4 @@
-"""What is kept of one user between windows: the baseline, and the recent past of each device."""
+"""State of one user between windows: the baseline, and the recent history of each device."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class UserState:
     histories: dict[str, DeviceHistory] = field(default_factory=dict)
 
     def check(self, device: str, hop: Hop) -> dict[str, GapReason]:
-        """Take the hop into the device's history; the modalities that must not reach the model, and why."""
+        """Add the hop to the device's history; returns the modalities that must not reach the model, and why."""
         history = self.histories.get(device)
         if history is None:
             history = self.histories[device] = DeviceHistory(hop.hop_ms)
@@ -24,5 +24,5 @@ class UserState:
         return history.failed_checks(hop.start_ms)
 
     def update(self, device: str, hop: Hop) -> None:
-        """Take a hop that was checked into the baseline."""
+        """Add a checked hop to the baseline."""
         self.baseline.update(hop, self.histories[device])

@@ -1,8 +1,8 @@
-"""Is what the sensors of one device say believable? Runs in which a value stands still (architecture.md, section 4).
+"""Detection of frozen sensors and non-wear from runs of constant values (architecture.md, section 4).
 
-The limits are far from what worn watches do, measured on recordings of 52 people with an Empatica E4 and 35 with the
-WISDM watch: the longest heart rate that stayed the same (in whole bpm) lasted 142 s, the longest time in which no axis'
-standard deviation in 10 s exceeded 13 mg was 10.8 min.
+The limits are far from the values of worn watches, measured on recordings of 52 people with an Empatica E4 and 35 with
+the WISDM watch: the longest heart rate that stayed the same (in whole bpm) lasted 142 s, the longest time in which no
+axis' standard deviation in 10 s exceeded 13 mg was 10.8 min.
 """
 
 import struct
@@ -17,16 +17,16 @@ from shared.contracts.window import HOPS_MS
 
 FROZEN_BPM_S = 300
 FROZEN_MG_S = 300
-"""Every sample of every axis the same. An E4 at rest, whose steps are 16 mg wide, does that for tens of seconds."""
+"""All samples of all axes are equal. An E4 at rest, with its resolution of 16 mg, does that for tens of seconds."""
 MOTIONLESS_SD_MG = 13.0
 """van Hees et al., PLoS ONE 2011 (non-wear detection with a wrist accelerometer)."""
 NOT_WORN_S = 1_800
-"""Motionless without one heart-rate reading: half an hour, as in the same work."""
+"""No movement and no heart-rate reading for half an hour, as in the same work."""
 STILL_SD_MG = 30.0
 KEPT_S = NOT_WORN_S
-"""As far back as any limit looks."""
+"""The longest time that a limit looks back."""
 BRIDGED_S = 60
-"""Hops that are not known, as their window waits for data or was lost, end no run unless they are more than this."""
+"""Up to this many unknown hops, whose window is open or lost, do not end a run."""
 
 _LAYOUT = struct.Struct("<BBqB")
 _LAYOUT_VERSION = 1
@@ -36,10 +36,10 @@ _BITMAP_BYTES = (KEPT_S // 10 + 7) // 8
 
 @dataclass(slots=True)
 class DeviceHistory:
-    """What each hop of the last half hour of one (user, device) showed, by event time.
+    """Properties of each hop in the last half hour of one (user, device), by event time.
 
-    The state follows from the set of hops, not from the order in which their windows closed: a late one takes its place
-    among the others, and one that comes again changes nothing. Bit 0 of every bitmap is the newest hop.
+    The state depends on the set of hops, not on the order in which their windows closed: a late hop is inserted at its
+    place, and a repeated one changes nothing. Bit 0 of every bitmap is the newest hop.
 
     >>> history = DeviceHistory(10_000)
     >>> calm, bpm = np.full(3, 5.0), np.full(10, 60.0)
@@ -58,7 +58,7 @@ class DeviceHistory:
     motionless: int = 0
     """Hardly any movement, and no heart rate."""
     still: int = 0
-    """Little movement: the heart rate is one at rest."""
+    """Little movement: the heart rate counts as one at rest."""
     same_bpm: int = 0
     """All readings are ``bpm``."""
     bpm: int = 0
@@ -66,9 +66,9 @@ class DeviceHistory:
     def update(
         self, start_ms: int, sd_mg: NDArray[np.float64], range_mg: NDArray[np.float64], bpm: NDArray[np.float64]
     ) -> None:
-        """Take one hop in: ``sd_mg`` and ``range_mg`` (3,) of its samples, infinite where one is missing; its readings.
+        """Add one hop: ``sd_mg`` and ``range_mg`` (3,) of its samples, infinite if one is missing; its readings.
 
-        One from before the last half hour is left out.
+        A hop from before the last half hour is left out.
         """
         number = start_ms // self.hop_ms
         is_newest = number > self.newest
@@ -90,7 +90,7 @@ class DeviceHistory:
         self.same_bpm = _put(self.same_bpm, bit, value > 0 and value == self.bpm)
 
     def failed_checks(self, start_ms: int) -> dict[str, GapReason]:
-        """The modalities that must not reach the model in the window whose newest hop this is, and why."""
+        """The modalities that must not reach the model in the window with this newest hop, with the reason."""
         found: dict[str, GapReason] = {}
         if self._measure_run_s(start_ms, self.motionless) >= NOT_WORN_S:
             found["accelerometer"] = "not_worn"
@@ -101,7 +101,7 @@ class DeviceHistory:
         return found
 
     def still_s(self, start_ms: int) -> int:
-        """Length of the still period that ends with this hop, as far as half an hour tells."""
+        """Length of the still period that ends with this hop, at most half an hour."""
         return self._measure_run_s(start_ms, self.still)
 
     @property
@@ -152,7 +152,7 @@ class DeviceHistory:
             return 0
         known = self.known >> back
         unknown = ~known
-        # Where more hops than are bridged are not known one after the other; all before the last half hour are not.
+        # The first place with too many unknown hops in a row; all hops before the last half hour are unknown.
         for _ in range(BRIDGED_S * 1000 // self.hop_ms):
             unknown &= unknown >> 1
         end = _find_lowest_bit(unknown)

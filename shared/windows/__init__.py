@@ -1,1 +1,1 @@
-"""From the log to windows: one total order, event-time windows on a fixed grid. Pure objects, driven without Kafka."""
+"""From the log to windows: one total order, event-time windows on a fixed grid. Pure objects without Kafka."""

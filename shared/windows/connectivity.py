@@ -1,4 +1,4 @@
-"""What is told of a watch besides its windows: is it there, and what time does it think it is. Metrics only."""
+"""Connectivity and clock skew of each watch, for metrics only."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ SKEW_UPLOADS = 16
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """One device for the gauges."""
+    """State of one device for the gauges."""
 
     connected: bool
     skew_ms: int
@@ -17,22 +17,23 @@ class DeviceStatus:
 
 @dataclass(slots=True)
 class Connectivity:
-    """Whether a device's data is of now, on event time and with hysteresis, so that a back-fill does not look alive.
+    """Whether a device sends current data, by event time and with hysteresis, so that old data does not look current.
 
-    It is lost when its newest sample is more than 2 min behind log time, and back when one is within 30 s.
+    A device is disconnected when its newest sample is more than 2 min behind log time, and connected again when one is
+    within 30 s.
     """
 
     newest_event_ms: float = 0.0
     connected: bool = True
 
     def observe(self, log_ms: int, event_ms: float) -> None:
-        """A sample that ends at ``event_ms`` of device time has come."""
+        """Record a sample that ends at ``event_ms`` of device time."""
         self.newest_event_ms = max(self.newest_event_ms, event_ms)
         if log_ms - self.newest_event_ms < CONNECTED_WITHIN_MS:
             self.connected = True
 
     def is_connected(self, log_ms: int) -> bool:
-        """Whether it is there at this log time."""
+        """Whether the device is connected at this log time."""
         if log_ms - self.newest_event_ms > DISCONNECTED_AFTER_MS:
             self.connected = False
         return self.connected
@@ -40,10 +41,10 @@ class Connectivity:
 
 @dataclass(slots=True)
 class ClockSkew:
-    """How far a device's clock is behind the gateway's: the smallest difference of receipt and sending of late.
+    """How far a device's clock is behind the gateway's: the smallest recent difference of receipt and sending.
 
-    An upload takes time to arrive but never arrives before it is sent, so the smallest is the nearest to the truth. Two
-    blocks of 16 uploads are kept as their minima: a clock that is set is believed after two blocks at most.
+    An upload takes time to arrive but never arrives before it is sent, so the smallest is the best estimate. The
+    minima of two blocks of 16 uploads are kept: a clock that is set takes effect after at most two blocks.
 
     >>> skew = ClockSkew()
     >>> for difference_ms in (900, 250, 4_000):

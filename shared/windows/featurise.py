@@ -1,4 +1,4 @@
-"""From closed windows to window records: features, then the baseline's update (architecture.md, sections 5 and 6)."""
+"""From closed windows to window records: baseline, features, baseline update (architecture.md, sections 5 and 6)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from shared.windows.open_window import ClosedWindow
 
 
 class Baselines(Protocol):
-    """Where a user's baseline comes from, and what each window updates."""
+    """Source of users' baselines, which windows update."""
 
     def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
         """The numbers for the user's next window."""
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
-        """The modalities that must not reach the model in the window whose newest hop this is, and why."""
+        """The modalities that must not reach the model in the window with this newest hop, with the reason."""
 
     def update(self, user: str, device: str, hop: Hop) -> None:
         """Add the newest hop of a window that was computed with ``get``'s numbers."""
@@ -57,7 +57,7 @@ class MemoryBaselines:
 
 
 def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
-    """f(samples, baseline) of many windows as one array operation per modality; zeros where a modality is masked."""
+    """Compute f(samples, baseline) of many windows with one array operation per modality; zeros if masked."""
     accelerometer = np.stack([w.signals["accelerometer"].values for w in windows])
     heart = np.stack([w.signals["heart_rate"].values for w in windows])
     steps = np.stack([w.signals["steps"].values for w in windows])
@@ -75,7 +75,7 @@ def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baselin
 
 @dataclass(slots=True)
 class Featurised:
-    """What becomes of closed windows, in their order: a window to publish, or a gap where the accelerometer fails."""
+    """Results of closed windows, in order: records to publish, and gaps where the accelerometer fails a check."""
 
     windows: list[tuple[ClosedWindow, WindowRecord]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
@@ -106,7 +106,7 @@ def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featuris
 
 
 def window_record(window: ClosedWindow, baseline: Baseline, features: FeatureArrays) -> WindowRecord:
-    """What goes on the bus for one window."""
+    """The Kafka record of one window."""
     return WindowRecord(
         device=window.device,
         window_start_ms=window.window_start_ms,

@@ -1,4 +1,4 @@
-"""Why a modality does not pass in a window, as far as its records tell; the first reason that fits."""
+"""The reason why a modality does not pass in a window, from its records; the first that applies."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,9 +11,9 @@ from shared.contracts.modality import Modality
 from shared.contracts.samples import SampleRecord
 
 MIN_SHARE = 0.05
-"""A window passes with 90 % of its samples: fewer fillings or nulls than half of the rest are not what failed it."""
+"""A window passes with 90 % of its samples, so zeros or nulls below half of the rest are not the reason."""
 RATE_TOLERANCE = 0.05
-"""Clocks of watches drift by parts per million; rates that are off are off by 16 %, as seen in the field."""
+"""Clocks of watches drift by parts per million; wrong rates seen in practice are off by 16 %."""
 
 
 def reason_of(
@@ -28,9 +28,9 @@ def reason_of(
     Args:
         modality: which one.
         records: its records, in the order of the log.
-        is_announced: whether their uploads were to hold it.
+        is_announced: whether their uploads announce it.
         read: (n,) of their samples inside the window: False where the watch sent null or filled in zeros.
-        faulty: of those that are readings, each stamp once: True where a sample is implausible.
+        faulty: over the readings, each stamp once: True where a sample is implausible.
     """
     if not records:
         return "not_sent" if is_announced else "sensor_silent"
@@ -50,13 +50,13 @@ def _is_much(missing: NDArray[np.bool_]) -> bool:
 
 
 def _leaves_out(records: Sequence[SampleRecord]) -> bool:
-    """Whether the uploads of one session that stand next to each other in time are not next to each other in number."""
+    """Whether sequence numbers are missing between neighbouring uploads of one session."""
     ordered = sorted(records, key=lambda record: record.t0_ms)
     return any(a.session == b.session and b.seq - a.seq > 1 for a, b in pairwise(ordered))
 
 
 def _is_off_rate(records: Sequence[SampleRecord]) -> bool:
-    """Whether every upload begins at another time than the one before it ends, by the same share of its length."""
+    """Whether all uploads begin too early or too late after the previous one, by the same share of their length."""
     ordered = sorted(records, key=lambda record: record.t0_ms)
     shares = [
         (b.t0_ms - a.t0_ms) / (a.end_ms - a.t0_ms)

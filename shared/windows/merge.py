@@ -12,10 +12,10 @@ TOPICS = range(len(MODALITIES))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogRecord:
-    """One record of the merged log: where it stands (``log_ms``, ``topic``, ``offset``) and what it holds.
+    """One record of the merged log: its place (``log_ms``, ``topic``, ``offset``) and its content.
 
-    ``topic`` is the index in MODALITIES. ``samples`` is None for a tick and for a record that could not be read: both
-    only say how late it is.
+    ``topic`` is the index in MODALITIES. ``samples`` is None for a tick and for a record that cannot be decoded: both
+    only advance the log time.
     """
 
     log_ms: int
@@ -29,9 +29,9 @@ class LogRecord:
 class Merge:
     """Sorts by (record timestamp, topic, offset), from the log alone.
 
-    A record comes out once each of the other two topics has delivered something that proves no earlier one can follow.
-    The broker's clock may step back; a record is then as late as its predecessor in the topic, so that the order within
-    a topic is the order of its offsets. ``floors_ms`` carries that across a restart.
+    A record is released once each of the other two topics has delivered a record that proves that no earlier one can
+    follow. If the broker's clock steps back, a record gets the log time of its predecessor in the topic, so the order
+    within a topic is always that of its offsets. ``floors_ms`` keeps that across a restart.
     """
 
     def __init__(self, floors_ms: tuple[int, ...] = (0, 0, 0)) -> None:
@@ -41,14 +41,14 @@ class Merge:
         self._bytes = [0 for _ in TOPICS]
 
     def floor_ms(self, topic: int, timestamp_ms: int) -> int:
-        """The log time of the topic's next record with this timestamp; to be called once per record, in order."""
+        """The log time of the topic's next record with this timestamp; call it once per record, in order."""
         late = max(timestamp_ms, self._delivered_ms[topic])
         self._delivered_ms[topic] = late
         self._has_delivered[topic] = True
         return late
 
     def push(self, record: LogRecord) -> None:
-        """Take the next record of its topic; ``log_ms`` comes from ``floor_ms``."""
+        """Add the next record of its topic; ``log_ms`` comes from ``floor_ms``."""
         self._waiting[record.topic].append(record)
         self._bytes[record.topic] += _size(record)
 
@@ -61,7 +61,7 @@ class Merge:
         return self._bytes[topic]
 
     def pop(self) -> Iterator[LogRecord]:
-        """Every record whose place in the order is certain."""
+        """Release every record whose place in the order is certain."""
         while True:
             heads = [(queue[0].log_ms, topic) for topic, queue in enumerate(self._waiting) if queue]
             if not heads:
@@ -76,8 +76,8 @@ class Merge:
     def _is_past(self, topic: int, log_ms: int) -> bool:
         """Whether the empty topic can no longer deliver a record that goes before another topic's at ``log_ms``.
 
-        Strictly past, as a lower topic goes first at the same millisecond. (A higher one that has delivered at
-        ``log_ms`` is not empty: its record goes after the other's and still waits.)
+        Strictly past, because the topic with the lower index goes first at the same millisecond. (A topic with a higher
+        index that has delivered at ``log_ms`` is not empty: its record comes later and still waits.)
         """
         return self._has_delivered[topic] and self._delivered_ms[topic] > log_ms
 

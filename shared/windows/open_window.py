@@ -1,4 +1,4 @@
-"""One window that still waits for data, and the uploads that bring it."""
+"""One window that waits for data, and the uploads that bring it."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
@@ -45,7 +45,7 @@ class ClosedWindow:
     traceparent: str | None
 
     def gap(self, name: str, reason: GapReason) -> Gap:
-        """The record that says that this modality gives the window nothing usable."""
+        """The record of this modality's gap in the window."""
         start = self.window_start_ms
         return Gap(self.user, self.device, name, start, start + WINDOW_MS, reason, self.signals[name].coverage)
 
@@ -57,7 +57,7 @@ class ClosedWindow:
         return replace(self, signals=masked)
 
     def newest_hop(self) -> Hop:
-        """What this window adds to the user's baseline."""
+        """The hop with which this window updates the user's baseline."""
         accelerometer, heart = self.signals["accelerometer"], self.signals["heart_rate"]
         skip_ms = WINDOW_MS - self.hop_ms
         mg_from, bpm_from = skip_ms * 25 // 1000, skip_ms // 1000
@@ -74,10 +74,10 @@ class ClosedWindow:
 
 @dataclass(slots=True, eq=False)
 class PendingUpload:
-    """One upload on its way through the log: its parts come one by one, each in the topic of its modality.
+    """One upload in the log: its parts come one by one, each in the topic of its modality.
 
-    ``missing``: announced, not here yet. ``starts``: the open windows that hold a part; the others cannot tell whether
-    the upload is whole, so it is followed here.
+    ``missing``: announced but not yet arrived. ``starts``: the open windows that hold a part. No single window knows
+    whether the upload is complete, so it is tracked here.
     """
 
     session: str
@@ -87,21 +87,21 @@ class PendingUpload:
     newest_log_ms: int = 0
 
     def take(self, record: LogRecord, samples: SampleRecord) -> bool:
-        """Note one part, or a repetition of one; returns whether the upload has become whole with it."""
+        """Add one part, or a repetition of one; returns whether it completes the upload."""
         was_missing = bool(self.missing)
         self.missing.discard(samples.modality.name)
         self.newest_log_ms = record.log_ms
         return was_missing and not self.missing
 
     def is_expired(self, before_log_ms: int) -> bool:
-        """No open window needs it, and its missing parts have had their time."""
+        """Whether no open window needs it and the time for its missing parts is over."""
         return not self.starts and self.newest_log_ms <= before_log_ms
 
 
 class Spans:
-    """Disjoint spans [begin, end) of time in ascending order; those at most ``bridge_ms`` apart are one.
+    """Disjoint spans [begin, end) of time in ascending order; spans at most ``bridge_ms`` apart are joined.
 
-    In a window there are at most 80 of an accelerometer's, so that adding one costs the same whatever was added before.
+    An accelerometer has at most 80 of them in a window, so the cost of adding one is bounded.
     """
 
     __slots__ = ("_begins", "_bridge_ms", "_ends")
@@ -112,14 +112,14 @@ class Spans:
         self._ends: list[float] = []
 
     def add(self, begin_ms: float, end_ms: float) -> None:
-        """Unite one more span with those that it meets."""
+        """Add a span and join it with those that it touches."""
         begins, ends = self._begins, self._ends
         if not ends or begin_ms > ends[-1] + self._bridge_ms:
             begins.append(begin_ms)
             ends.append(end_ms)
             return
         if begin_ms >= begins[-1]:
-            # Nearly every upload goes on where the one before it ends.
+            # Nearly every upload begins where the previous one ends.
             ends[-1] = max(ends[-1], end_ms)
             return
         first = bisect_left(self._ends, begin_ms - self._bridge_ms)
@@ -135,7 +135,7 @@ class Spans:
         return index >= 0 and end_ms - self._ends[index] <= self._bridge_ms
 
     def meet(self, begin_ms: float, end_ms: float) -> bool:
-        """Whether any span has time in common with [begin, end)."""
+        """Whether any span overlaps [begin, end)."""
         index = bisect_right(self._ends, begin_ms)
         return index < len(self._ends) and self._begins[index] < end_ms
 
@@ -150,7 +150,7 @@ class Spans:
 
 @dataclass(slots=True, eq=False)
 class OpenWindow:
-    """The records that have a sample in [start, start + 20 s), and what they announce."""
+    """The records with samples in [start, start + 20 s), and the uploads that they announce."""
 
     user: str
     device: str
@@ -160,19 +160,19 @@ class OpenWindow:
     spans: dict[str, Spans] = field(default_factory=dict)
     uploads: set[PendingUpload] = field(default_factory=set)
     pending_uploads: set[PendingUpload] = field(default_factory=set)
-    """Those of them that are not whole."""
+    """Those that are not complete."""
     announced: set[str] = field(default_factory=set)
     last_contribution_ms: int = 0
     source_received_at_ms: int = 0
     utc_offset_min: int | None = None
     traceparent: str | None = None
     repeated: dict[str, int] = field(default_factory=dict)
-    """By modality, once closed: samples of its newest hop whose time was there already."""
+    """By modality, once closed: samples of its newest hop whose time was already covered."""
     implausible: dict[tuple[str, Fault], int] = field(default_factory=dict)
-    """By modality and fault, once closed: samples of its newest hop."""
+    """By modality and fault, once closed: faulty samples of its newest hop."""
 
     def add(self, record: LogRecord, samples: SampleRecord, upload: PendingUpload) -> None:
-        """Take one record in, a part of ``upload``."""
+        """Add one record, which is a part of ``upload``."""
         self.uploads.add(upload)
         if upload.missing:
             self.pending_uploads.add(upload)
@@ -191,11 +191,11 @@ class OpenWindow:
         self.traceparent = record.traceparent or self.traceparent
 
     def is_complete(self) -> bool:
-        """All that the uploads announced has arrived: rule (a) of architecture.md, section 4.
+        """Whether all that the uploads announced has arrived: rule (a) of architecture.md, section 4.
 
-        Whole uploads, not only spans: a hole of 2.5 s is fine at 1 Hz, so that spans alone would close the window
-        before the heart rate of an upload whose accelerometer has just come, or after it, as the topics interleave.
-        A heart rate that is not sampled without pause is waited for only where nothing else is announced.
+        It needs complete uploads, not only spans: at 1 Hz a dropout of 2.5 s is allowed, so with spans alone the order
+        of the topics would decide whether the window closes before or after an upload's heart rate. The window waits
+        for a heart rate with pauses only if nothing else is announced.
         """
         if self.pending_uploads:
             return False
@@ -208,7 +208,7 @@ class OpenWindow:
         return spans is not None and spans.cover(self.window_start_ms, self.window_start_ms + WINDOW_MS)
 
     def close(self, closed_by: str) -> ClosedWindow:
-        """The window as it stands."""
+        """Close the window with what has arrived."""
         signals = {}
         failed: dict[str, GapReason] = {}
         for modality in MODALITIES:
@@ -234,7 +234,7 @@ class OpenWindow:
         )
 
     def _even_signal(self, modality: Modality) -> GridSignal | None:
-        """The signal where one record follows another at the grid's own rate over the whole window, else None."""
+        """The signal, if the records cover the whole window without a break at the grid's own rate; else None."""
         records = self.records.get(modality.name)
         if not records:
             return None
@@ -255,7 +255,7 @@ class OpenWindow:
         return even_signal(modality, first_ms - self.window_start_ms, samples)
 
     def _uneven_signal(self, modality: Modality) -> tuple[GridSignal, GapReason | None]:
-        """The signal of whatever came, and why it does not pass where it should."""
+        """The signal of all that arrived, and the reason if it does not pass."""
         name = modality.name
         is_expected = name in self.announced or modality is ACCELEROMETER
         records = self.records.get(name, ())
@@ -281,10 +281,10 @@ class OpenWindow:
         return signal, reason_of(modality, records, name in self.announced, read, faulty)
 
     def _parts(self, modality: Modality) -> Iterator[tuple[FloatArray, NDArray[Any]]]:
-        """Stamps and samples in the window, record by record: a time that is covered already keeps its first record.
+        """Stamps and samples in the window, record by record; the first record of a time wins.
 
-        Else a watch whose clock steps back would have two times of its day interleaved in one window. Up to one sample
-        interval of overlap is jitter; equal stamps are told apart when the parts are put together.
+        Otherwise a watch whose clock steps back would have two times of day mixed in one window. An overlap of up to
+        one sample interval is jitter; equal stamps are resolved when the parts are joined.
         """
         covered = Spans(0.0)
         for record in self.records.get(modality.name, ()):
@@ -299,15 +299,15 @@ class OpenWindow:
             yield t_ms, samples
 
     def _count_repeated(self, modality: Modality, kept_ms: FloatArray) -> None:
-        """Of the newest hop alone: it is that of no other window, so that each sample counts once."""
+        """Count repeated samples of the newest hop, which is in no other window, so that each counts once."""
         newest_ms = self.window_start_ms + WINDOW_MS - self.hop_ms
         came = sum(np.count_nonzero(self._inside(record)[0] >= newest_ms) for record in self.records[modality.name])
         self.repeated[modality.name] = int(came - np.count_nonzero(np.unique(kept_ms) >= newest_ms))
 
     def _inside(self, record: SampleRecord) -> tuple[FloatArray, NDArray[Any]]:
-        """Stamps and samples of one record that lie in the window, at the cost of these alone."""
+        """Stamps and samples of one record in the window; the cost depends only on their number."""
         step_ms = 1000.0 / record.rate_hz
-        # One sample more at both ends: the division rounds otherwise than the stamps do.
+        # One more sample at both ends: the division and the stamps round differently.
         first = max(0, int((self.window_start_ms - record.t0_ms) / step_ms) - 1)
         last = min(record.n, max(0, int((self.window_start_ms + WINDOW_MS - record.t0_ms) / step_ms) + 2))
         t_ms: FloatArray = record.t0_ms + np.arange(first, last, dtype=np.float64) * step_ms
@@ -315,7 +315,7 @@ class OpenWindow:
         return t_ms[low:high], record.samples[:, first + low : first + high]
 
     def _resting(self) -> NDArray[np.bool_]:
-        """(20,) bool: the wearer called the second resting."""
+        """(20,) bool: True where the wearer labelled rest."""
         resting = np.zeros(HEART_RATE.grid_n, dtype=bool)
         for record in self.records.get("heart_rate", ()):
             if record.context is not None and record.context.get("activity") == RESTING:
@@ -331,7 +331,7 @@ _GRID_MS: dict[str, FloatArray] = {
 
 
 def _in_order(t_ms: FloatArray, samples: NDArray[Any]) -> tuple[FloatArray, NDArray[Any]]:
-    """By time, each stamp once, as the log delivered it first: an upload that came twice is no neighbour of itself."""
+    """Sort by time; the first of equal stamps wins, so that a repeated upload is not its own neighbour."""
     if not np.any(t_ms[1:] <= t_ms[:-1]):
         return t_ms, samples
     # np.unique keeps the first of equal stamps.
@@ -340,6 +340,6 @@ def _in_order(t_ms: FloatArray, samples: NDArray[Any]) -> tuple[FloatArray, NDAr
 
 
 def _sliced(record: SampleRecord, first_ms: int, n: int, step_ms: int) -> NDArray[Any]:
-    """Of a record at the grid's own rate the samples among ``n`` from ``first_ms`` on."""
+    """Samples of a record at the grid's own rate, among the ``n`` from ``first_ms``."""
     low = (first_ms - record.t0_ms) // step_ms
     return record.samples[:, max(0, low) : max(0, low + n)]

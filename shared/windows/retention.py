@@ -1,4 +1,4 @@
-"""What the log must be kept for: per topic, the records that something unfinished still needs."""
+"""Retention of the log: per topic, the oldest record that unfinished work still needs."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -10,26 +10,26 @@ Position = tuple[int, int]
 
 
 class RetainedOffsets:
-    """Holders and the first record of each topic that they need.
+    """Owners and the first record of each topic that they need.
 
-    Records are folded in the order of their offsets, so the holders of a topic stand in the order of what they hold,
-    and the oldest is at hand whatever their number.
+    Records are processed in the order of their offsets, so the owners of a topic are in the order of their positions,
+    and the oldest is found at once.
     """
 
     def __init__(self) -> None:
         self._topics: tuple[OrderedDict[Hashable, Position], ...] = tuple(OrderedDict() for _ in TOPICS)
 
     def retain(self, owner: Hashable, topic: int, position: Position) -> None:
-        """Keep the log from here on; a holder's first position in a topic stands."""
+        """Keep the log from here; only an owner's first position in a topic counts."""
         self._topics[topic].setdefault(owner, position)
 
     def release(self, owner: Hashable) -> None:
-        """The holder needs nothing any more."""
+        """Release all positions of the owner."""
         for owners in self._topics:
             owners.pop(owner, None)
 
     def low_watermarks(self, is_over: Callable[[Hashable], bool]) -> list[Position | None]:
-        """Per topic, the oldest position that is held; holders in front that time has ended are dropped on the way."""
+        """Per topic, the oldest retained position; expired owners before it are dropped."""
         positions: list[Position | None] = []
         for owners in self._topics:
             while owners and is_over(next(iter(owners))):

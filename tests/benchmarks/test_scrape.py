@@ -39,6 +39,6 @@ def test_quantile_is_of_what_came_in_between() -> None:
     assert math.isnan(quantile(0.5, begin, begin))
 
 
-def test_the_largest_of_a_gauge() -> None:
+def test_max_of_a_gauge_is_the_largest_of_its_children() -> None:
     assert gauge_max(PAGE, "lag_seconds") == 3.5
     assert gauge_max(PAGE, "none_such") == 0.0

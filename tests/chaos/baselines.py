@@ -28,7 +28,7 @@ def baseline_faults(
     """How many events were checked, and what is wrong with them.
 
     ``doubts``: spans (ms) after Redis has lost its content. Users who are not in memory then begin anew, with windows
-    that are folded again as the log is read again; in the end it must be a fold of their last windows once more.
+    that update it again as the log is read again; in the end it must be that of their last windows once more.
     """
     sent: dict[str, list[Sent]] = defaultdict(list)
     seen: dict[str, dict[int, ReceivedEvent]] = defaultdict(dict)
@@ -66,45 +66,45 @@ def _follow(
 ) -> Iterator[tuple[Key, str] | None]:
     """Per event None, or what is wrong with its baseline; those in doubt are left out."""
     hops: list[Floats] = []
-    # Right after a beginning anew several folds explain an event within the tolerance; the next ones tell which it is.
+    # Right after a restart several medians explain an event within the tolerance; the next ones show which it is.
     medians, adrift = [RunningMedian()], False
     for window in windows:
         accelerometer = window.contents[0]["accelerometer"]
         event = events.get(window.key[2])
-        if event is None:  # lost, which is told already
+        if event is None:  # lost, which is reported already
             continue
-        told, own = event.data["baseline"]["accelerometer"], accelerometer.values
-        if told["state"] != "unavailable":
+        stated, own = event.data["baseline"]["accelerometer"], accelerometer.values
+        if stated["state"] != "unavailable":
             in_doubt = any(begin <= event.data["published_at_ms"] <= end for begin, end in doubts)
-            fitting = [median for median in medians if _matches(median, told, own)]
+            fitting = [median for median in medians if _matches(median, stated, own)]
             if not fitting and adrift and not in_doubt:
-                fitting, adrift = list(_anew(hops, told, own)), False
+                fitting, adrift = list(_anew(hops, stated, own)), False
             medians = fitting or medians
             if fitting:
                 yield None
             elif in_doubt:
                 adrift = True
             else:
-                yield window.key, f"baseline {told}, not {_numbers(medians[0], own)} ({medians[0].state})"
+                yield window.key, f"baseline {stated}, not {_numbers(medians[0], own)} ({medians[0].state})"
         half = own.shape[1] // 2
         hops.append(own[:, half:][:, accelerometer.covered[half:]])
         for median in medians:
             median.add(hops[-1])
 
 
-def _anew(hops: list[Floats], told: Mapping[str, Any], own: Floats) -> Iterator[RunningMedian]:
-    """The folds of the last so many windows that give what the event says."""
+def _anew(hops: list[Floats], stated: Mapping[str, Any], own: Floats) -> Iterator[RunningMedian]:
+    """The medians of the last so many windows that give what the event says."""
     median = RunningMedian()
     for hop in [None, *hops[: -LOOK_BACK - 1 : -1]]:
         if hop is not None:
             median.add(hop)
-        if _matches(median, told, own):
+        if _matches(median, stated, own):
             yield median.copy()
 
 
-def _matches(median: RunningMedian, told: Mapping[str, Any], own: Floats) -> bool:
-    off = np.abs(np.array(_numbers(median, own)) - np.array(told["mg"]))
-    return told["state"] == median.state and bool(off.max() <= TOLERANCE_MG)
+def _matches(median: RunningMedian, stated: Mapping[str, Any], own: Floats) -> bool:
+    off = np.abs(np.array(_numbers(median, own)) - np.array(stated["mg"]))
+    return stated["state"] == median.state and bool(off.max() <= TOLERANCE_MG)
 
 
 def _numbers(median: RunningMedian, own: Floats) -> list[float]:

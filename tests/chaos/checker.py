@@ -1,10 +1,10 @@
-"""The history checker: what the watches were told, against what a consumer saw. Knows the contract, not the code.
+"""The history checker: what the watches were answered, against what a consumer saw. Knows the contract, not the code.
 
 It reports `lost` (an expected window without an event), `twice` (a second event of a window, or of an id) and `wrong`
 (an event that is not f(samples, baseline in the event), that nobody's data call for, or whose baseline is not that of
 the user's windows before it).
 
-Of what is not believed (section 4) it knows zeros and nulls. What takes minutes of the same value, a frozen sensor or
+Of what is implausible (section 4) it knows zeros and nulls. What takes minutes of the same value, a frozen sensor or
 a watch that is not worn, the recordings of a chaos run do not hold.
 """
 
@@ -135,42 +135,42 @@ def _wrong_form(events: Iterable[ReceivedEvent], rules: Rules, network: NumpyNet
 def _wrong_numbers(
     windows: dict[Key, Window], events: Iterable[ReceivedEvent], network: NumpyNetwork
 ) -> Iterable[Finding]:
-    judged: list[tuple[ReceivedEvent, Signals]] = []
+    compared: list[tuple[ReceivedEvent, Signals]] = []
     for event in events:
         window = windows.get(_key(event))
         if window is None or not window.contents:
             yield Finding(_key(event), f"an event for which nobody sent the data, {_place(event)}")
             continue
-        judged += [(event, signals) for signals in window.contents]
+        compared += [(event, signals) for signals in window.contents]
     # An uncertain window may have held one of several things: its best one counts.
     off: dict[int, float] = defaultdict(lambda: np.inf)
-    for begin in range(0, len(judged), BATCH):
-        some = judged[begin : begin + BATCH]
+    for begin in range(0, len(compared), BATCH):
+        some = compared[begin : begin + BATCH]
         for (event, _), distance in zip(some, _distances(some, network), strict=True):
             off[id(event)] = min(off[id(event)], distance)
-    for event, _ in {id(event): (event, signals) for event, signals in judged}.values():
+    for event, _ in {id(event): (event, signals) for event, signals in compared}.values():
         if not off[id(event)] <= TOLERANCE:
             yield Finding(
                 _key(event), f"not f(samples, baseline): a probability is off by {off[id(event)]:.4g}, {_place(event)}"
             )
 
 
-def _distances(judged: list[tuple[ReceivedEvent, Signals]], network: NumpyNetwork) -> list[float]:
+def _distances(compared: list[tuple[ReceivedEvent, Signals]], network: NumpyNetwork) -> list[float]:
     """Per event the largest difference of a probability; infinite where modalities or classes differ."""
-    values = {kind.name: np.stack([s[kind.name].values for _, s in judged]) for kind in KINDS}
-    masks = {kind.name: np.array([s[kind.name].passes for _, s in judged]) for kind in KINDS}
-    mg = np.array([event.data["baseline"]["accelerometer"]["mg"] for event, _ in judged], dtype=np.float64)
-    bpm = np.array([event.data["baseline"]["heart_rate"]["bpm"] for event, _ in judged], dtype=np.float64)
+    values = {kind.name: np.stack([s[kind.name].values for _, s in compared]) for kind in KINDS}
+    masks = {kind.name: np.array([s[kind.name].passes for _, s in compared]) for kind in KINDS}
+    mg = np.array([event.data["baseline"]["accelerometer"]["mg"] for event, _ in compared], dtype=np.float64)
+    bpm = np.array([event.data["baseline"]["heart_rate"]["bpm"] for event, _ in compared], dtype=np.float64)
     truth = network.probabilities(features(**values, baseline_mg=mg, baseline_bpm=bpm), masks)
     distances = []
-    for (event, signals), row in zip(judged, truth, strict=True):
-        told = [event.data["probabilities"].get(name, np.inf) for name in network.classes]
+    for (event, signals), row in zip(compared, truth, strict=True):
+        stated = [event.data["probabilities"].get(name, np.inf) for name in network.classes]
         same_modalities = event.data["modalities"] == [kind.name for kind in KINDS if signals[kind.name].passes]
         same_coverage = all(
             abs(event.data["coverage"][kind.name] - signals[kind.name].coverage) < 1e-6 for kind in KINDS
         )
         fits = same_modalities and same_coverage and len(event.data["probabilities"]) == len(network.classes)
-        distances.append(float(np.abs(row - told).max()) if fits else np.inf)
+        distances.append(float(np.abs(row - stated).max()) if fits else np.inf)
     return distances
 
 

@@ -1,4 +1,4 @@
-"""Watches that misbehave: they repeat, reorder, hold back, hang up; and write down what they did and were told."""
+"""Watches that misbehave: they repeat, reorder, hold back, hang up; and write down what they did and were answered."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ class Client:
                 writer.write(head + (body[: len(body) // 2] if how == "cut" else body))
                 await writer.drain()
                 if how != "whole":
-                    # What was written still leaves; a read would have told us of an answer.
+                    # What was written still leaves; a read would have shown us an answer.
                     writer.close()
                     return how
                 status = await _status(reader)
@@ -103,7 +103,7 @@ class Watch:
     _known: set[int] = field(default_factory=set)
 
     async def run(self, period_s: float, until: asyncio.Event) -> None:
-        """Send until told to stop; what was begun is finished."""
+        """Send until asked to stop; what was begun is finished."""
         await asyncio.sleep(self.random.random() * period_s)
         loop = asyncio.get_running_loop()
         next_s = loop.time()
@@ -183,7 +183,7 @@ def whole_cells(recording: Recording) -> list[Body]:
 
 
 def true_times(recording: Recording) -> list[Body]:
-    """The recording's uploads, holes and all, with times relative to the first sample."""
+    """The recording's uploads, gaps and all, with times relative to the first sample."""
     bodies = [msgspec.to_builtins(upload) for upload in uploads(recording)]
     origin_ms = min(bodies[0][name]["t0_ms"] for name in CONTENT if name in bodies[0])
     return [moved(body, -origin_ms) for body in bodies]

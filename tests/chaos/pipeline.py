@@ -93,7 +93,7 @@ class Pipeline:
         return [f"{name}: {_last_line(server.log_path)}" for name, server in self.servers.items() if not server.running]
 
     async def settle(self, timeout_s: float) -> str:
-        """Wait until what was sent is folded and classified; returns what is still behind, if anything."""
+        """Wait until what was sent is assembled and classified; returns what is still behind, if anything."""
         deadline_s = time.monotonic() + timeout_s
         for group, topics in (("features", WATCH_TOPICS), ("inference", (WINDOWS_TOPIC,))):
             ends = await self.end_offsets(topics)

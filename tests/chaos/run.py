@@ -1,4 +1,4 @@
-"""One chaos run: watches replay, faults come down on the services, the checker judges what came of it."""
+"""One chaos run: watches replay, faults come down on the services, the checker verifies what came of it."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ from training.datasets import read_recording
 PROJECT = Path(__file__).resolve().parents[2]
 RECORDINGS = PROJECT / "examples" / "recordings"
 MODEL = PROJECT / "models" / "gaitway-cnn"
-HOLED = "garmin-1"
-"""The recording whose holes are part of the replay."""
+WITH_GAPS = "garmin-1"
+"""The recording whose gaps are part of the replay."""
 SPAN_MS = 95_000
 """Device time that one upload advances a watch by, at most: those that hold back skip up to 1000 s a minute."""
 SPARE_MS = 4 * 3_600_000
@@ -120,7 +120,7 @@ class Result:
 
 
 async def run(options: Options) -> Result:
-    """Run it and judge; StackError when a part does not start at all."""
+    """Run it and verify; StackError when a part does not start at all."""
     began_s = time.monotonic()
     options.folder.mkdir(parents=True, exist_ok=True)
     pipeline = Pipeline(
@@ -195,7 +195,7 @@ def make_watches(options: Options, port: int, log: Any) -> list[Watch]:
     """The watches, of every temper in turn."""
     random = Random(options.seed)
     recordings = {path.name: read_recording(path) for path in sorted(RECORDINGS.iterdir()) if path.is_dir()}
-    holed = true_times(recordings.pop(HOLED))
+    with_gaps = true_times(recordings.pop(WITH_GAPS))
     cells: list[list[Body]] = [whole_cells(recording) for recording in recordings.values()]
     with_heart_rate = [bodies for bodies in cells if "heart_rate" in bodies[0]]
     uploads = options.seconds / options.period_s
@@ -204,7 +204,7 @@ def make_watches(options: Options, port: int, log: Any) -> list[Watch]:
     for number in range(options.watches):
         temper = list(TEMPERS)[number % len(TEMPERS)]
         own = Random(random.random())
-        bodies = holed if temper == "with holes" else own.choice(with_heart_rate if temper in HEART_RATES else cells)
+        bodies = with_gaps if temper == "with gaps" else own.choice(with_heart_rate if temper in HEART_RATES else cells)
         user = f"{temper.replace(' ', '-')}-{number}"
         begin_ms = start_ms + own.randrange(360) * HOP_MS
         for device in ("left", "right") if temper == "two watches" else ("",):

@@ -52,7 +52,7 @@ KINDS_OF_INJECTED_FAULT = {
     "stale-baseline": ("kill",),
     "lost-upload": ("kill",),
 }
-"""What shows an injected fault soonest: a run with one meets these alone, unless told otherwise."""
+"""What shows an injected fault soonest: a run with one meets these alone, unless others are given."""
 
 
 @dataclass(frozen=True, slots=True)

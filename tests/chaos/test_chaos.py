@@ -13,7 +13,7 @@ SHORT: dict[str, Any] = {"watches": 18, "period_s": 0.6, "workers": 1, "grace_s"
 
 
 @pytest.mark.timeout(400)
-async def test_nothing_lost_nothing_twice_nothing_wrong(tmp_path: Path) -> None:
+async def test_run_with_faults_ends_with_nothing_lost_twice_or_wrong(tmp_path: Path) -> None:
     kinds = ("kill", "pause", "broker-and-ingest-kill", "redis-flush-and-features-kill")
     result = await run(Options(seconds=50, faults=5, seed=3, folder=tmp_path, only=kinds, **SHORT))
     assert result.failures == []
@@ -37,7 +37,7 @@ async def test_nothing_lost_nothing_twice_nothing_wrong(tmp_path: Path) -> None:
         ("stale-baseline", "kill", lambda verdict: verdict.wrong and not verdict.lost),
     ],
 )
-async def test_a_built_in_fault_is_found(
+async def test_run_with_an_injected_fault_fails(
     inject_fault: str, kind: str, traces: Callable[[Verdict], object], tmp_path: Path
 ) -> None:
     result = await run(Options(seconds=16, seed=1, folder=tmp_path, inject_fault=inject_fault, only=(kind,), **SHORT))

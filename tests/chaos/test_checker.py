@@ -111,14 +111,14 @@ def event_of(window: Window, offset: int, mg: list[int], state: str, network: Nu
     return ReceivedEvent(1, offset, user, {"ce_id": f"{user}-{start}"}, data, window.due_ms(RULES.grace_ms) + 500)
 
 
-def events_of(uploads: list[Sent], network: NumpyNetwork, *, folds: bool = True) -> list[ReceivedEvent]:
-    """All events, the baseline folded window by window, or that of the window itself."""
+def events_of(uploads: list[Sent], network: NumpyNetwork, *, updates: bool = True) -> list[ReceivedEvent]:
+    """All events, the baseline updated window by window, or that of the window itself."""
     median, events = RunningMedian(), []
     for offset, window in enumerate(w for w in windows_of(uploads, RULES.hop_ms, RULES.grace_ms) if w.contents):
         values = window.contents[0]["accelerometer"].values
         medians = median.medians() if median.count else np.median(values, axis=1)
         events.append(event_of(window, offset, [round(float(value)) for value in medians], median.state, network))
-        if folds:
+        if updates:
             median.add(values[:, 250:])
     return events
 
@@ -131,7 +131,7 @@ def found(verdict: Verdict) -> tuple[int, int, int]:
     return len(verdict.lost), len(verdict.twice), len(verdict.wrong)
 
 
-def test_a_faultless_history(
+def test_faultless_history_passes(
     lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork
 ) -> None:
     uploads = history(lines)
@@ -142,7 +142,9 @@ def test_a_faultless_history(
     assert verdict.longest_stall_s == 0.5
 
 
-def test_lost(lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork) -> None:
+def test_missing_event_is_lost(
+    lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork
+) -> None:
     uploads = history(lines)
     events = events_of(uploads, network)
     verdict = check(uploads, events[:-1], network, RULES)
@@ -150,7 +152,9 @@ def test_lost(lines: list[Line], history: Callable[[list[Line]], list[Sent]], ne
     assert verdict.lost[0].key == ("u1", "watch", START_MS + 40_000)
 
 
-def test_twice(lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork) -> None:
+def test_second_event_of_a_window_is_twice(
+    lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork
+) -> None:
     uploads = history(lines)
     events = events_of(uploads, network)
     assert found(check(uploads, [*events, replace(events[2], offset=9)], network, RULES)) == (0, 1, 0)
@@ -173,7 +177,7 @@ def test_twice(lines: list[Line], history: Callable[[list[Line]], list[Sent]], n
         lambda event: replace(event, partition=3),
     ],
 )
-def test_wrong(
+def test_event_with_another_value_is_wrong(
     change: Callable[[ReceivedEvent], ReceivedEvent],
     lines: list[Line],
     history: Callable[[list[Line]], list[Sent]],
@@ -192,7 +196,7 @@ def test_an_event_that_nobody_sent_data_for(
 ) -> None:
     whole = history(lines)
     events = events_of(whole, network)
-    # Without the third upload the windows over it have a hole of 5 s: a gap, no event.
+    # Without the third upload the windows over it miss 5 s: a gap, no event.
     verdict = check([upload for upload in whole if upload.number != 2], events, network, RULES)
     assert {finding.key[2] for finding in verdict.wrong} >= {START_MS, START_MS + 10_000}
     assert verdict.windows_expected == 3
@@ -213,7 +217,7 @@ def test_what_was_never_accepted_is_uncertain(
     assert check(uploads, events, network, RULES).wrong
 
 
-def test_what_came_after_the_linger_is_uncertain(
+def test_window_of_an_upload_after_the_grace_period_is_uncertain(
     lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork
 ) -> None:
     for line in lines[6:]:
@@ -226,11 +230,11 @@ def test_what_came_after_the_linger_is_uncertain(
     assert len(verdict.lost) == 4
 
 
-def test_a_stale_baseline(
+def test_stale_baseline_is_wrong(
     lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork
 ) -> None:
     uploads = history(lines)
-    stale = events_of(uploads, network, folds=False)
+    stale = events_of(uploads, network, updates=False)
     assert len(check(uploads, stale, network, RULES).wrong) == 4
     # Right after Redis has lost everything nobody can say.
     assert found(check(uploads, stale, network, replace(RULES, losses=(0.0,)))) == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""What a watch sends in which order: calm, repeating, reordering, holding back, with holes, or worse."""
+"""What a watch sends in which order: calm, repeating, reordering, holding back, with gaps, or worse."""
 
 import copy
 import time
@@ -19,7 +19,7 @@ def _stamped(cells: list[Body], at_ms: int, number: int) -> tuple[int, Body]:
 
 
 def calm(cells: list[Body], start_ms: int, random: Random) -> Steps:
-    """One upload after the other, without a hole, for ever."""
+    """One upload after the other, without a gap, for ever."""
     for number in count():
         yield [_stamped(cells, start_ms + number * CELL_MS, number)]
 
@@ -63,8 +63,8 @@ def holding_back(cells: list[Body], start_ms: int, random: Random) -> Steps:
             yield from ([upload] for upload in held.pop(held.index(min(held, key=lambda item: item[0])))[1])
 
 
-def with_holes(bodies: list[Body], start_ms: int, random: Random) -> Steps:
-    """A recording at its own times, holes and all, again and again."""
+def with_gaps(bodies: list[Body], start_ms: int, random: Random) -> Steps:
+    """A recording at its own times, gaps and all, again and again."""
     last = bodies[-1]
     length_ms = max(part["t0_ms"] for part in last.values() if isinstance(part, dict) and "t0_ms" in part)
     length_ms = (length_ms // HOP_MS + 3) * HOP_MS
@@ -144,7 +144,7 @@ TEMPERS: dict[str, Callable[[list[Body], int, Random], Steps]] = {
     "repeating": repeating,
     "reordering": reordering,
     "holding back": holding_back,
-    "with holes": with_holes,
+    "with gaps": with_gaps,
     "sparse heart rate": sparse_heart_rate,
     "implausible": implausible,
     "hostile": hostile,

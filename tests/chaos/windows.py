@@ -89,7 +89,7 @@ def _choices(uploads: list[Sent]) -> list[Sequence[Sent]]:
 
 
 def is_complete(start: int, uploads: Collection[Sent]) -> bool:
-    """Rule (a): for all that is announced the spans leave no hole; a heart rate may, where there is anything else."""
+    """Rule (a): for all that is announced the spans leave no gap; a heart rate may, where there is anything else."""
     announced = {name for upload in uploads for name in upload.parts}
     asked = announced - {"heart_rate"} or announced
     return bool(uploads) and all(_spans_cover(kind, start, uploads) for kind in KINDS if kind.name in asked)

@@ -21,7 +21,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By person: one with heart rate and one without, both without holes, and the whole Garmin log, which has them.
+    """By person: one with heart rate and one without, both without gaps, and the whole Garmin log, which has them.
 
     The first two begin and end so far from the windows' grid that no window with a margin of silence passes.
     """
@@ -36,7 +36,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def even(recordings: dict[str, Path]) -> dict[str, Path]:
-    """The recordings without holes, for which live and offline agree in every number."""
+    """The recordings without gaps, for which live and offline agree in every number."""
     return {person: path for person, path in recordings.items() if person != "garmin-1"}
 
 

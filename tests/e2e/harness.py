@@ -151,9 +151,21 @@ class Pipeline:
         return TwoParts(parts, early, late)
 
     async def settle(self, timeout_s: float = 150) -> None:
-        """Return once all that was sent so far is folded, and all that this gave is classified."""
+        """Return once all that was sent so far is assembled, and all that this gave is classified."""
         watch = [spec.name for spec in topics.SAMPLE_TOPICS.values()]
         await self._catch_up("features", await self.end_offsets(*watch), timeout_s)
+        await self._catch_up("inference", await self.end_offsets(topics.WINDOWS.name), timeout_s)
+
+    async def settle_windows(self, wanted: Collection[WindowKey], timeout_s: float = 150) -> None:
+        """Return once these windows have events, and all windows so far are classified.
+
+        Unlike settle() it does not wait for the grace period of what never becomes a window.
+        """
+
+        async def all_there() -> bool:
+            return set(wanted) <= {event.window for event in await self.events()}
+
+        await until(all_there, "an event for every window", timeout_s, pause_s=0.5)
         await self._catch_up("inference", await self.end_offsets(topics.WINDOWS.name), timeout_s)
 
     async def _catch_up(self, group: str, ends: dict[TopicPartition, int], timeout_s: float) -> None:
@@ -309,9 +321,9 @@ def assert_once_each(events: Collection[Event], wanted: Collection[WindowKey]) -
 
 
 def assert_same_baselines(events: Iterable[Event], windows: dict[WindowKey, OfflineWindow]) -> None:
-    """The baseline in each event is that of the offline fold."""
-    told = {event.window: event.data["baseline"] for event in events}
-    assert told == {window: as_json(windows[window]) for window in told}
+    """The baseline in each event is that of the offline path."""
+    found = {event.window: event.data["baseline"] for event in events}
+    assert found == {window: as_json(windows[window]) for window in found}
 
 
 def as_json(window: OfflineWindow) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from shared.contracts.samples import TICK, SampleRecord
 from shared.contracts.token import make_token
 from shared.kafka.admin import ensure_topics
 from tests.e2e.harness import HTTP_S, JWT_KEY, until
-from tests.integration.bus import commits, producer, read
+from tests.integration.kafka_io import commits, producer, read
 
 MIB = 1024**2
 BUFFER_BYTES = MIB
@@ -116,7 +116,7 @@ async def offer(url: str, uploads: int, *, at_a_time: int) -> Answers:
     return answers
 
 
-async def test_a_stopped_broker_is_no_memory_of_the_gateway(
+async def test_stopped_broker_leaves_memory_of_the_gateway_bounded(
     broker: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
     settings = {"kafka": broker.bootstrap_servers, "topic_prefix": topic_prefix, "partitions": 4, "jwt_key": JWT_KEY}
@@ -189,7 +189,7 @@ async def far_ahead(kafka: AIOKafkaProducer, topic: str, now_ms: int) -> None:
     await kafka.flush()
 
 
-async def test_a_topic_far_ahead_waits_in_kafka(
+async def test_topic_far_ahead_leaves_memory_of_features_bounded(
     broker: KafkaBroker, valkey: ValkeyServer, topic_prefix: str, redis_prefix: str, tmp_path: Path
 ) -> None:
     kafka = broker.bootstrap_servers
@@ -230,16 +230,16 @@ async def test_a_topic_far_ahead_waits_in_kafka(
             began_s = time.monotonic()
             end = (await anybody.send_and_wait(names[0], TICK, partition=0)).offset
 
-            async def all_folded() -> bool:
+            async def all_assembled() -> bool:
                 # As ingest's ticks do: each says that the topic has nothing older to deliver.
                 for name in names:
                     await anybody.send_and_wait(name, TICK, partition=0)
                 held = await commits(kafka, f"{topic_prefix}features")
                 return max((o.offset for tp, o in held.items() if tp.topic == names[0]), default=0) > end
 
-            await until(all_folded, "everything to be folded", pause_s=0.5)
+            await until(all_assembled, "everything to be assembled", pause_s=0.5)
             took_s = time.monotonic() - began_s
-            folded = await metric(features, "gaitway_features_records_total")
+            assembled = await metric(features, "gaitway_features_records_total")
             top_mib = resident_mib(features.pid, "VmHWM")
     windows = await read(kafka, topic_prefix + topics.WINDOWS.name, 1)
     print(
@@ -249,7 +249,7 @@ async def test_a_topic_far_ahead_waits_in_kafka(
     )
     assert MAX_WAITING < most <= MAX_WAITING + MAX_POLL + 10
     assert folded_early == 0
-    assert folded == RECORDS
+    assert assembled == RECORDS
     # Every slot of the grid that a person's records fill, once.
     assert len(windows) == len({(w.key, w.value) for w in windows}) == PEOPLE * (RECORDS // PEOPLE // 10 - 1)
     assert peak_mib - idle_mib < MAX_GROWTH_MIB

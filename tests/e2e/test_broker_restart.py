@@ -1,4 +1,4 @@
-"""The broker killed and started again in mid-stream: watches are told to wait, no service dies, nothing is lost."""
+"""The broker killed and started again in mid-stream: watches are asked to wait, no service dies, nothing is lost."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ async def test_kill_9_of_the_broker_in_mid_stream(
         assert int(answer.headers["retry-after"]) > 0
         await asyncio.to_thread(broker.start)
         await sending
-    await pipeline.settle(150)
+    await pipeline.settle_windows(watches.expected)
     events = await pipeline.events()
 
     assert {name: server.pid for name, server in pipeline.services.items()} == lives

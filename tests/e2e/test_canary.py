@@ -2,10 +2,10 @@
 
 import asyncio
 import re
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,22 +13,18 @@ from prometheus_client import REGISTRY
 
 from gaitway.canary.run import Canary
 from gaitway.canary.settings import CanarySettings
-from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
+from gaitway.paths import DEFAULT_MODEL
 from shared.kafka.health import ConsumerHealth
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, terminate, until
+
+pytestmark = pytest.mark.xdist_group("canary")  # one pipeline
 
 SPEED = 40
 """The canary's clock: eight uploads a second, and four windows."""
 AGO_MS = 6 * 3_600_000
 """Where that clock begins; six hours later it would be ahead of the gateway's, which refuses the future."""
 OUTCOMES = ("right", "wrong", "late", "missing")
-
-
-@pytest.fixture(scope="session")
-def bundle() -> Path:
-    """The one whose answers are known."""
-    return MODEL
 
 
 def fast_clock() -> Callable[[], int]:
@@ -77,15 +73,21 @@ async def canary_of(settings: CanarySettings, health: ConsumerHealth) -> AsyncIt
             await working
 
 
-@pytest.fixture
-def pipeline(start_pipeline: Callable[..., Pipeline]) -> Pipeline:
-    """No window of the canary waits for the grace period, unless a gateway that is away delays the log longer."""
-    return start_pipeline(grace_s=60)
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory, kafka: str, redis_url: str) -> Iterator[Pipeline]:
+    """With the model whose answers are known; each test's canary is a user of its own.
+
+    No window of the canary waits for the grace period, unless a gateway that is away delays the log longer.
+    """
+    prefix = f"t{secrets.token_hex(4)}-"
+    names = {"topic_prefix": prefix, "redis_prefix": prefix, "kafka": kafka, "redis": redis_url}
+    with Pipeline(tmp_path_factory.mktemp("pipeline"), model=DEFAULT_MODEL, grace_s=60, **names) as pipeline:
+        yield pipeline
 
 
 async def test_right_then_missing_then_right_again(pipeline: Pipeline) -> None:
-    # An event that is awaited for as long as a busy machine needs is no longer told from one that never comes.
-    patient = CanarySettings.read(**settings_of(pipeline, late_after_s=29, missing_after_s=30))
+    # An event that is awaited for as long as a busy machine needs cannot be distinguished from one that never comes.
+    patient = CanarySettings.read(**settings_of(pipeline, instance="1", late_after_s=19, missing_after_s=20))
     health = ConsumerHealth()
     async with canary_of(patient, health) as counts:
         await until(lambda: counts["right"] >= 100, "a hundred right events: more than a cycle, and its seam")
@@ -107,7 +109,7 @@ async def test_right_then_missing_then_right_again(pipeline: Pipeline) -> None:
 
 
 async def test_a_gateway_that_is_away_is_waited_for(pipeline: Pipeline) -> None:
-    settings = CanarySettings.read(**settings_of(pipeline, late_after_s=119, missing_after_s=120))
+    settings = CanarySettings.read(**settings_of(pipeline, instance="2", late_after_s=119, missing_after_s=120))
     health = ConsumerHealth()
     async with canary_of(settings, health) as counts:
         await until(lambda: counts["right"] >= 3, "the first events")

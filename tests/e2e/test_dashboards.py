@@ -17,9 +17,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.grafana.__main__ import FOLDER
-from gaitway.cli.operator import MODEL
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded.prometheus import PrometheusServer, Sample
+from gaitway.paths import DEFAULT_MODEL
 from gaitway.replay import make_watch, replay
 from shared.contracts import topics
 from shared.contracts.token import make_token
@@ -75,7 +75,7 @@ def asked() -> Iterator[Asked]:
 @pytest.fixture(scope="session")
 def bundle() -> Path:
     """The one that knows what to expect of people, and whose answers the canary knows."""
-    return MODEL
+    return DEFAULT_MODEL
 
 
 async def send(pipeline: Pipeline, recordings: dict[str, Path]) -> None:

@@ -1,9 +1,9 @@
 """`gaitway explain`: an event is what the log gives, or it is said that it is not."""
 
+import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,18 +16,17 @@ from shared.contracts import topics
 from shared.contracts.labels import HAR7, UNKNOWN
 from shared.model.bundle import load_bundle
 from tests.e2e.harness import Event, Pipeline
-from tests.integration.bus import producer
+from tests.gaitway.cli.command import gaitway_here
+from tests.integration.kafka_io import producer
 
 GRACE_S = 5.0
 ANOTHER_MODEL = Path(__file__).parents[2] / "models" / "gaitway-cnn"
 
 
-def command(pipeline: Pipeline, bundle: Path, event_id: str, *options: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["--kafka", pipeline.kafka, "--topic-prefix", pipeline.prefix, "--model", str(bundle)]
-    arguments += ["--grace-s", str(GRACE_S), *options]
-    return subprocess.run(
-        [sys.executable, "-m", "gaitway", "explain", event_id, *arguments], capture_output=True, text=True, timeout=120
-    )
+async def command(pipeline: Pipeline, bundle: Path, event_id: str, *options: str) -> CompletedProcess[str]:
+    """In a thread, for it runs an event loop of its own."""
+    arguments = ["--kafka", pipeline.kafka, "--topic-prefix", pipeline.prefix, "--model", bundle, "--grace-s", GRACE_S]
+    return await asyncio.to_thread(gaitway_here, "explain", event_id, *arguments, *options)
 
 
 async def put(pipeline: Pipeline, event: Event, event_id: str, **changes: Any) -> None:
@@ -43,7 +42,9 @@ async def put(pipeline: Pipeline, event: Event, event_id: str, **changes: Any) -
         )
 
 
-async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: Path) -> None:
+async def test_explain_finds_equal_what_the_log_gives_and_names_every_difference(
+    pipeline: Pipeline, recordings: dict[str, Path], bundle: Path
+) -> None:
     watches = [pipeline.watch(path) for path in recordings.values()]
     await replay(watches, pipeline.url, float("inf"))
     await pipeline.settle()
@@ -68,14 +69,14 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
         )
 
     event = poorest["e4-S03"]
-    done = command(pipeline, bundle, event.headers["ce_id"])
+    done = await command(pipeline, bundle, event.headers["ce_id"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("equal; largest difference of a probability ")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "…" not in done.stdout
 
     # The watch.* records of the window, as the topics hold them.
-    as_json = json.loads(command(pipeline, bundle, event.headers["ce_id"], "--json").stdout)
+    as_json = json.loads((await command(pipeline, bundle, event.headers["ce_id"], "--json")).stdout)
     assert as_json["equal"]
     held = {
         (r.topic, r.partition, r.offset): r
@@ -97,17 +98,17 @@ async def test_explain(pipeline: Pipeline, recordings: dict[str, Path], bundle: 
     altered = dict(event.data["probabilities"])
     altered[max(altered, key=altered.__getitem__)] += 1e-3
     await put(pipeline, event, "altered", probabilities=altered, confidence=max(altered.values()))
-    done = command(pipeline, bundle, "altered")
+    done = await command(pipeline, bundle, "altered")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "differs (probabilities); largest difference of a probability 1.0e-03"
 
     await put(pipeline, event, "richer", coverage=event.data["coverage"] | {"steps": 0.5}, source_received_at_ms=0)
     assert (await explained("richer")).differences == ["coverage", "receipt of the last sample"]
 
-    done = command(pipeline, bundle, "nobody")
+    done = await command(pipeline, bundle, "nobody")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"gaitway: no event nobody among those that Kafka at {pipeline.kafka} keeps\n"
-    done = command(pipeline, ANOTHER_MODEL, event.headers["ce_id"])
+    done = await command(pipeline, ANOTHER_MODEL, event.headers["ce_id"])
     assert done.returncode == 1
     assert "was made by random@0.0.1, the bundle is gaitway-cnn@" in done.stderr
 

@@ -1,6 +1,6 @@
 """The one real log with all three modalities: its windows and gaps are checked in.
 
-tests/data/garmin-1.json was made by the offline path and then held against the CSV files by hand: the hole of 550.6 s
+tests/data/garmin-1.json was made by the offline path and then held against the CSV files by hand: the gap of 550.6 s
 and the one of 1.4 s, heart rate that stays away for 50.9 s and often for 3 to 5, a step counter that speaks on change
 only, eleven times in sixteen minutes. What follows repeats that by hand from the raw rows, by other means.
 """
@@ -73,18 +73,18 @@ def test_a_window_is_there_where_the_accelerometer_is_never_silent_for_a_second(
     assert [start for start in slots if max(silences(t_ms, start)) <= 1_000] == STARTS
 
 
-def test_the_long_hole_is_one_gap_and_its_margins_fail_for_coverage() -> None:
+def test_the_long_gap_is_one_record_and_its_margins_fail_for_coverage() -> None:
     t_ms = sorted({row["t_ms"] for row in rows("accelerometer.csv")})
     length_ms, begin_ms = max((b - a, a) for a, b in pairwise(t_ms))
     assert length_ms == 550_642
     accelerometer = [gap for gap in CHECKED_IN["gaps"] if gap["modality"] == "accelerometer"]
-    (hole,) = [gap for gap in accelerometer if gap["end_ms"] - gap["start_ms"] > 20_000]
+    (gap,) = [gap for gap in accelerometer if gap["end_ms"] - gap["start_ms"] > 20_000]
     # The whole slots of the grid in which there is nothing: their neighbours hold samples, and are gaps of their own.
-    assert (hole["start_ms"], hole["end_ms"]) == (
+    assert (gap["start_ms"], gap["end_ms"]) == (
         begin_ms // 10_000 * 10_000 + 20_000,
         (begin_ms + length_ms) // 10_000 * 10_000 - 10_000,
     )
-    assert hole["reason"] == "not_sent"
+    assert gap["reason"] == "not_sent"
 
 
 def test_heart_rate_is_masked_where_it_stays_away() -> None:

@@ -76,7 +76,7 @@ async def test_sigterm_of_each_service_in_mid_stream(
         before = len(seen)
         await asyncio.to_thread(start_all, servers)
         await sending
-    await pipeline.settle()
+    await pipeline.settle_windows(watches.expected)
     events = await pipeline.events()
 
     assert codes == [0, 0, 0]

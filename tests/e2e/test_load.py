@@ -1,13 +1,9 @@
-"""`gaitway load` against the real pipeline: it finds every window once, and says so when it does not."""
+"""`gaitway load` against the real pipeline: it finds every window once."""
 
-import asyncio
 import json
-from contextlib import suppress
 
-from gaitway.load.check import EventCheck
-from gaitway.load.fleet import Fleet
-from tests.e2e.harness import JWT_KEY, Pipeline
-from tests.gaitway.cli.test_cli import gaitway
+from tests.e2e.harness import JWT_KEY
+from tests.gaitway.cli.command import gaitway
 
 
 def test_every_window_of_a_fleet_comes_once(start_pipeline, tmp_path):
@@ -15,30 +11,13 @@ def test_every_window_of_a_fleet_comes_once(start_pipeline, tmp_path):
     pipeline = start_pipeline(grace_s=60.0)
     out = tmp_path / "load.json"
     done = gaitway(
-        *("load", "--watches", 12, "--minutes", 0.7, "--connections", 4, "--summary", out),
+        *("load", "--watches", 12, "--minutes", 0.5, "--connections", 4, "--summary", out),
         *("--url", pipeline.url, "--kafka", pipeline.kafka, "--topic-prefix", pipeline.prefix, "--jwt-key", JWT_KEY),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(out.read_text())
-    assert (told["uploads_offered"], told["uploads_accepted"]) == (96, 96)
-    # Eight uploads of 5 s fill two or three windows, as the watch's phase has it.
-    assert 24 <= told["expected"] <= 36
-    assert (told["missing"], told["twice"], told["unexpected"]) == (0, 0, 0)
-    assert told["event_latency_s"].keys() == {"p50", "p95", "p99"}
-
-
-def test_a_gateway_that_is_not_there():
-    done = gaitway("load", "--url", "http://127.0.0.1:1", "--jwt-key", JWT_KEY, "--watches", 2)
-    assert done.returncode != 0
-    assert "http://127.0.0.1:1 does not answer" in done.stderr
-
-
-async def test_what_belongs_to_others_is_not_counted(pipeline: Pipeline):
-    check = EventCheck(Fleet(["nobody"], [b""], [b""], 0), pipeline.kafka, pipeline.prefix)
-    ready = asyncio.Event()
-    reading = asyncio.create_task(check.run(ready))
-    await asyncio.wait_for(ready.wait(), 60)
-    reading.cancel()
-    with suppress(asyncio.CancelledError):
-        await reading
-    assert check.seen.events == 0
+    summary = json.loads(out.read_text())
+    assert (summary["uploads_offered"], summary["uploads_accepted"]) == (72, 72)
+    # Six uploads of 5 s fill one or two windows, as the watch's phase has it.
+    assert 12 <= summary["expected"] <= 24
+    assert (summary["missing"], summary["twice"], summary["unexpected"]) == (0, 0, 0)
+    assert summary["event_latency_s"].keys() == {"p50", "p95", "p99"}

@@ -39,7 +39,7 @@ def baselines_by_person(pairs: list[tuple[Watch, Watch]]) -> dict:
     return found
 
 
-async def test_more_partitions(
+async def test_restart_with_more_partitions_loses_no_window(
     start_pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = start_pipeline(grace_s=2, session_timeout_ms=6_000)
@@ -109,7 +109,7 @@ async def test_another_partition_count_stops_the_start(pipeline: Pipeline) -> No
         ServiceProcess("ingest", variables | {"partitions": MORE}).start()
 
 
-async def test_a_wrong_bundle_is_taken_back(
+async def test_events_of_a_wrong_bundle_are_made_again_after_rollback(
     start_pipeline: Callable[..., Pipeline], tmp_path: Path, bundle: Path
 ) -> None:
     pipeline = start_pipeline(grace_s=2, session_timeout_ms=6_000)

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from gaitway.predict.run import predict
+from gaitway.predict.classify import predict
 from gaitway.replay import Watch
 from shared.contracts import topics
 from shared.contracts.labels import HAR7, UNKNOWN
@@ -25,7 +25,7 @@ from tests.e2e.harness import (
     expected,
     offline,
 )
-from training.offline import gaps_of
+from training.offline import find_gaps
 
 FIELDS = {
     "user",
@@ -115,9 +115,9 @@ async def test_events_are_the_windows_of_the_offline_path(
     assert await gaps(pipeline) == {
         (watch.name, gap.modality, gap.start_ms + watch.shift_ms, gap.end_ms + watch.shift_ms, gap.reason)
         for watch in watches
-        for gap in gaps_of(watch.recording)
+        for gap in find_gaps(watch.recording)
     }
-    # Both paths close the windows of a recording without holes in the same order; with holes, a window that waits for
+    # Both paths close the windows of a recording without gaps in the same order; with gaps, a window that waits for
     # the rest of its data closes earlier or later among the others when the replay is faster than life.
     even = [event for event in events if event.key != "garmin-1"]
     truth = {

@@ -150,17 +150,17 @@ def test_any_rate_is_sent_and_yields_the_windows_that_are_expected(
 
 @settings(max_examples=60, deadline=None)
 @given(unit=st.sampled_from(sorted(UNITS)), stamp=st.sampled_from(sorted(STAMPS)), swing=st.floats(0, 1.5))
-def test_units_are_told_apart(unit, stamp, swing):
+def test_units_are_distinguished(unit, stamp, swing):
     t_ms = 1_795_000_000_000 + np.arange(0, 20_000, 40.0)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), t_ms * STAMPS[stamp], UNITS[unit], swing)
         try:
             read_recording(Path(folder))
-            decide = ""
+            error_text = ""
         except DatasetError as error:
-            decide = str(error)
+            error_text = str(error)
     wrong = [name for name in (unit, stamp) if name not in ("mg", "ms")]
-    assert any(f"looks like {name}" in decide for name in wrong) if wrong else not decide
+    assert any(f"looks like {name}" in error_text for name in wrong) if wrong else not error_text
 
 
 def write(folder: Path, t_ms: np.ndarray, factor: float = 1.0, swing: float = 0.1) -> None:

@@ -41,7 +41,7 @@ def values(*valid: bytes) -> st.SearchStrategy[bytes]:
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(MODALITIES), values(*SAMPLES))
 @example(MODALITIES[0], NESTED_MSGPACK)
-def test_samples(modality, value):
+def test_samples_of_any_bytes_are_decoded_or_rejected(modality, value):
     try:
         record = decode_samples(modality, value)
     except InvalidRecord:
@@ -53,7 +53,7 @@ def test_samples(modality, value):
 @settings(max_examples=300, deadline=None)
 @given(values(WINDOW), st.binary(max_size=300) | st.text(max_size=20).map(str.encode))
 @example(NESTED_MSGPACK, b"u1")
-def test_windows_become_events(value, key):
+def test_windows_of_any_bytes_become_events_or_are_rejected(value, key):
     try:
         user, record = user_of(key), decode_window(value)
     except InvalidRecord:
@@ -75,7 +75,7 @@ def test_windows_become_events(value, key):
 )
 @example(NESTED_JSON, b"")
 @example(b'["\xff"]', b"\x01")
-def test_the_ledger(key, value):
+def test_ledger_of_any_bytes_is_decoded_or_rejected(key, value):
     try:
         place, bits = decode_ledger(key, value)
     except InvalidRecord:
@@ -89,7 +89,7 @@ def test_the_ledger(key, value):
 @given(hostile(GAP, msgspec.json.decode(GAP), msgspec.json.encode, JSON_ODD[:-2]))
 @example(NESTED_JSON)
 @example(GAP.replace(b"u1", b"\xff"))
-def test_gaps(value):
+def test_gaps_of_any_bytes_are_decoded_or_rejected(value):
     try:
         gap = decode_gap(value)
     except InvalidRecord:
@@ -106,7 +106,7 @@ def test_gaps(value):
         max_size=4,
     )
 )
-def test_headers(headers):
+def test_headers_of_any_bytes_are_read(headers):
     trace = traceparent_of(headers)
     assert trace is None or trace.isascii()
 

@@ -32,9 +32,9 @@ HOP = Hop(
 
 
 def valid() -> bytes:
-    folded = SingleUser()
-    folded.update(HOP)
-    return folded.baseline.to_bytes()
+    single = SingleUser()
+    single.update(HOP)
+    return single.baseline.to_bytes()
 
 
 VALID = valid()
@@ -89,20 +89,20 @@ def test_a_history_that_is_read_can_be_used_and_written(data):
         history = DeviceHistory.from_bytes(HISTORY[:1] + data if len(data) == len(HISTORY) - 1 else data)
     except InvalidRecord:
         return
-    folded = SingleUser()
-    folded.state.histories["watch"] = history
+    single = SingleUser()
+    single.state.histories["watch"] = history
     for start_ms in (HOP.start_ms, HOP.start_ms + HOP.hop_ms, history.newest_start_ms):
-        folded.update(replace(HOP, start_ms=start_ms))
+        single.update(replace(HOP, start_ms=start_ms))
     assert len(history.to_bytes()) == len(HISTORY)
 
 
 def test_a_baseline_that_was_halved_is_one():
     """Halving rounds each bin down, so that the axes no longer hold the same number of samples."""
     rng = np.random.default_rng(1)
-    folded = SingleUser()
+    single = SingleUser()
     for _ in range(2_300):
-        folded.update(replace(HOP, mg=rng.normal(0, 400, (3, 250))))
-    baseline = folded.baseline
+        single.update(replace(HOP, mg=rng.normal(0, 400, (3, 250))))
+    baseline = single.baseline
     totals = baseline.accelerometer.sum(axis=1)
     assert totals.max() != totals.min()
     assert UserBaseline.from_bytes(baseline.to_bytes()).to_bytes() == baseline.to_bytes()

@@ -162,7 +162,7 @@ def test_valkey_serves_and_leaves_nothing_behind(redis_prefix: str) -> None:
     assert not folder.exists()
 
 
-def test_valkey_keeps_its_data_when_told_to(tmp_path: Path) -> None:
+def test_killed_valkey_with_an_append_only_file_keeps_its_data(tmp_path: Path) -> None:
     with ValkeyServer(tmp_path, properties={"appendonly": "yes", "appendfsync": "always"}) as server:
         with Redis.from_url(server.url) as client:
             client.set("user", "u1")

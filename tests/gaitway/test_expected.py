@@ -38,7 +38,7 @@ def without(t_ms: np.ndarray, begin_s: float, end_s: float) -> np.ndarray:
     return t_ms[(t_ms <= START_MS + begin_s * 1000) | (t_ms >= START_MS + end_s * 1000)]
 
 
-def test_a_whole_minute(tmp_path: Path) -> None:
+def test_minute_without_gap_has_all_windows(tmp_path: Path) -> None:
     assert found(tmp_path, seconds(0, 60)) == [0, 10, 20, 30, 40]
     assert found(tmp_path, seconds(0, 60), hop_ms=20_000) == [0, 20, 40]
 
@@ -52,7 +52,7 @@ def test_plain_and_gzipped_are_the_same_and_the_shift_is_added(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("hole_s", "windows"),
+    ("gap_s", "windows"),
     [
         ((15.0, 16.0), [0, 10, 20]),  # exactly 1 s
         ((15.0, 16.04), [20]),  # longer: both windows that see it fail
@@ -60,17 +60,19 @@ def test_plain_and_gzipped_are_the_same_and_the_shift_is_added(tmp_path: Path) -
         ((19.0, 21.04), [0]),
     ],
 )
-def test_a_hole(tmp_path: Path, hole_s: tuple[float, float], windows: list[int]) -> None:
-    assert found(tmp_path, without(seconds(0, 40), *hole_s)) == windows
+def test_gap_excludes_the_windows_that_it_touches(
+    tmp_path: Path, gap_s: tuple[float, float], windows: list[int]
+) -> None:
+    assert found(tmp_path, without(seconds(0, 40), *gap_s)) == windows
 
 
 def test_coverage_needs_nine_tenths(tmp_path: Path) -> None:
-    """Holes of 1 s leave 24 grid points without neighbours: two of them are 48 of 500."""
+    """Gaps of 1 s leave 24 grid points without neighbours: two of them are 48 of 500."""
     two = without(without(seconds(0, 20), 4, 5), 8, 9)
     assert found(tmp_path, two) == [0]
     # 280 ms between neighbours are 6 points more: 54 of 500 are too many.
     assert found(tmp_path, without(two, 12, 12.28)) == []
-    # 240 ms between neighbours are no hole at all.
+    # 240 ms between neighbours are no gap at all.
     assert found(tmp_path, without(two, 12, 12.24)) == [0]
 
 
@@ -120,5 +122,5 @@ def test_the_pipeline_yields_exactly_these(folder: Path, hop_ms: int) -> None:
     assert sorted(starts) == expected_windows(folder, hop_ms=hop_ms)
 
 
-def test_there_are_recordings() -> None:
+def test_example_recordings_are_found() -> None:
     assert len(RECORDINGS) >= 8

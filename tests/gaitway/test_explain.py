@@ -1,4 +1,4 @@
-"""The fold behind `gaitway explain`, without Kafka."""
+"""The recomputation behind `gaitway explain`, without Kafka."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests.shared.windows.signals import BASE_MS, DEVICE, GRACE_MS, HOP_MS, deli
 
 PERSON, OTHER = wearer(1), wearer(2)
 START_MS = BASE_MS + 10_000
-TOLD = ActivityEvent(
+EVENT = ActivityEvent(
     user="u",
     device=DEVICE,
     window_start_ms=START_MS,
@@ -43,7 +43,7 @@ TOLD = ActivityEvent(
 
 def recomputed(uploads, arrivals_ms, users) -> Recomputation:
     log = delivered(uploads, arrivals_ms, [(0, 0, 0)] * len(uploads), users=users)
-    found = Recomputation(TOLD, 3, GRACE_MS)
+    found = Recomputation(EVENT, 3, GRACE_MS)
     for record in log:
         found.deliver(record.topic, [as_kafka(record)])
     for topic in range(3):
@@ -51,7 +51,7 @@ def recomputed(uploads, arrivals_ms, users) -> Recomputation:
     return found
 
 
-def test_the_records_that_made_the_window():
+def test_sources_are_the_records_that_made_the_window():
     uploads = [
         PERSON.upload(0, 15_000, 1),
         OTHER.upload(0, 30_000, 1),
@@ -64,7 +64,7 @@ def test_the_records_that_made_the_window():
     found = recomputed(uploads, arrivals_ms, ["u", "other", "u", "u", "u", "u"])
     mine = [(s.seq, s.samples) for s in found.sources if s.topic == "watch.heart_rate"]
     assert mine == [(1, 5), (1, 5), (2, 10), (3, 5)]
-    assert [found.samples(name) for name in ("accelerometer", "heart_rate", "steps")] == [500, 20, 20]
+    assert [found.count_samples(name) for name in ("accelerometer", "heart_rate", "steps")] == [500, 20, 20]
     assert {(s.partition, s.log_ms) for s in found.sources if s.seq == 3} == {(3, BASE_MS + 40_000)}
 
     alone = fold(
@@ -80,7 +80,7 @@ def test_the_records_that_made_the_window():
     assert found.baseline.accelerometer.state == "cold"
 
 
-def test_what_comes_after_the_linger_is_no_source():
+def test_record_after_the_grace_period_is_no_source():
     uploads = [PERSON.upload(0, 29_200, 1), PERSON.upload(29_200, 40_000, 2)]
     found = recomputed(uploads, [29_200, 29_200 + GRACE_MS], ["u", "u"])
     assert found.window is not None
@@ -171,7 +171,7 @@ def test_the_baseline_in_the_event_is_what_the_model_gets(model):
     mask = {name: signal.passes for name, signal in raw.signals.items()}
 
     def event(baseline_mg: tuple[int, int, int]) -> ActivityEvent:
-        """One of a user whose history was another; what the network was told of it is ``baseline_mg``."""
+        """One of a user whose history was another; what the network got of it is ``baseline_mg``."""
         (row,) = model.probabilities(window_features([raw], [other]), [mask], [baseline_mg])
         probabilities = dict(zip(model.classes, row.tolist(), strict=True))
         activity, confidence = decide(probabilities, model.abstain_below)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gaitway.monitor.faulty_watches import misbehaving, people
+from gaitway.monitor.faulty_watches import add_faults, make_faulty_watches
 from tests.debian import program
 from tests.recordings import EXAMPLES
 from tests.shared.windows.signals import BASE_MS
+
+pytestmark = pytest.mark.xdist_group("monitor")  # one run of it
 
 KEY = "a key for tests, of 32 bytes and more"
 SECONDS = 60.0
@@ -19,7 +21,7 @@ SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def watches():
-    return {watch.name: watch for watch in people(EXAMPLES, KEY, BASE_MS, SECONDS)}
+    return {watch.name: watch for watch in make_faulty_watches(EXAMPLES, KEY, BASE_MS, SECONDS)}
 
 
 def test_people_send_live_from_the_first_upload_on(watches) -> None:
@@ -33,7 +35,7 @@ def test_people_send_live_from_the_first_upload_on(watches) -> None:
         assert all(SECONDS * 250 <= pause <= SECONDS * 250 + 10_000 for pause in pauses)
 
 
-def test_three_watches_misbehave(watches) -> None:
+def test_injected_faults_of_three_watches_are_in_their_uploads(watches) -> None:
     numbers = [upload.seq - watches["dsads-p1"].uploads[0].seq for upload in watches["dsads-p1"].uploads]
     assert not {4, 5, 10, 11} & set(numbers)
     silent = [set(upload.heart_rate.bpm) for upload in watches["e4-f11"].uploads[2:] if upload.heart_rate]
@@ -42,7 +44,7 @@ def test_three_watches_misbehave(watches) -> None:
     filled = [upload for upload in watches["wisdm-1621"].uploads if not any(upload.accelerometer.z)]
     assert filled
     calm = watches["e4-S03"].uploads
-    assert list(misbehaving("e4-S03", calm)) == calm
+    assert list(add_faults("e4-S03", calm)) == calm
 
 
 @pytest.fixture(scope="module")

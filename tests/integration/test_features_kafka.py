@@ -32,7 +32,7 @@ from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
 from tests.bundles import random_bundle
 from tests.e2e.harness import until
-from tests.integration.bus import (
+from tests.integration.kafka_io import (
     NOT_UTF8,
     commits,
     headers_of,
@@ -129,7 +129,7 @@ class Watches:
                 await self.producer.send(self.name(topic), TICK, partition=partition)
 
     def windows(self, person: int, from_ms: int, to_ms: int) -> set[tuple[str, int]]:
-        """Those that a span without holes fills."""
+        """Those that a span without gaps fills."""
         return {(f"u{person}", self.base_ms + start) for start in range(from_ms, to_ms - 20_000 + 1, HOP_MS)}
 
 
@@ -167,7 +167,7 @@ async def windows_until(kafka: str, prefix: str, expected: set[tuple[str, int]])
     return windows_of(found)
 
 
-async def test_poison_goes_to_rejected_and_windows_go_on(kafka, bus, redis_url, redis_prefix):
+async def test_invalid_records_are_rejected_and_windows_go_on(kafka, bus, redis_url, redis_prefix):
     worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix)
     poison: Sequence[tuple[bytes | None, bytes]] = [
         (b"u0", b"\xc1"),
@@ -303,7 +303,9 @@ async def test_a_second_worker_joins_and_leaves_and_nothing_is_lost(kafka, bus, 
     assert set(counts.values()) == {(len(expected) // len(people)) * HOP_MS * 25 // 1000}
 
 
-async def test_who_finds_another_writer_begins_again_at_the_last_commit(kafka, bus, redis_url, redis_prefix, caplog):
+async def test_worker_that_finds_another_writer_restarts_at_the_last_commit(
+    kafka, bus, redis_url, redis_prefix, caplog
+):
     worker = FeaturesWorker(kafka, bus, redis_url, redis_prefix, grace_s=60.0, commit_interval_ms=60_000)
     async with watches(kafka, bus) as fleet, worker.running():
         await fleet.upload(0, 0, 25_000)
@@ -326,7 +328,9 @@ async def test_who_finds_another_writer_begins_again_at_the_last_commit(kafka, b
     assert all(len(values) == 1 for values in windows.values())
 
 
-async def test_a_key_of_another_type_hits_one_user_and_commits_go_on(kafka, bus, redis_url, redis_prefix, caplog):
+async def test_redis_key_of_another_type_affects_one_user_and_commits_go_on(
+    kafka, bus, redis_url, redis_prefix, caplog
+):
     expected: set[tuple[str, int]] = set()
     async with watches(kafka, bus) as people, Redis.from_url(redis_url) as client:
         await client.rpush(f"{redis_prefix}user:u0", "no", "user")
@@ -378,7 +382,7 @@ async def test_commits_that_cannot_be_read_at_once_are_read_later(kafka, bus, re
         assert (await windows_until(kafka, bus, expected)).keys() == expected
 
 
-async def test_an_assignment_that_fails_for_good_is_no_silence(kafka, bus, redis_url, redis_prefix, monkeypatch):
+async def test_assignment_that_fails_for_good_ends_the_worker(kafka, bus, redis_url, redis_prefix, monkeypatch):
     async def broken(self, assigned):
         raise ZeroDivisionError
 
@@ -389,7 +393,7 @@ async def test_an_assignment_that_fails_for_good_is_no_silence(kafka, bus, redis
     await worker.consumer.stop()
 
 
-async def test_a_commit_of_other_hands_has_no_log_time(kafka, bus, redis_url, redis_prefix):
+async def test_commit_without_metadata_has_no_log_time(kafka, bus, redis_url, redis_prefix):
     async with watches(kafka, bus) as fleet:
         operator = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=f"{bus}features", enable_auto_commit=False)
         await operator.start()

@@ -23,7 +23,7 @@ from shared.kafka.admin import ensure_topics
 from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import system_clock
 from tests.bundles import random_bundle
-from tests.integration.bus import (
+from tests.integration.kafka_io import (
     NOT_UTF8,
     commits,
     headers_of,
@@ -277,7 +277,7 @@ async def test_two_workers_share_the_partitions_and_take_over(kafka, bus, classi
         assert await events_of(kafka, bus, len(expected)) == expected
 
 
-async def test_poison_is_rejected_and_windows_go_on(kafka, bus, classifier):
+async def test_invalid_records_are_rejected_and_windows_go_on(kafka, bus, classifier):
     poison = [b"\xc1", altered(window(0).encode(), hop_ms=0), altered(window(0).encode(), feature_version=9)]
     await send(kafka, bus, window(0).encode(), *poison)
     large = b"\xc1" + bytes(1_048_470)  # with the headers of a dead letter more than a producer takes unasked

@@ -26,7 +26,7 @@ from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from shared.contracts.samples import TICK, decode_samples
 from shared.contracts.upload import Upload, to_records
 from shared.kafka.admin import ensure_topics
-from tests.integration.bus import delete, limit
+from tests.integration.kafka_io import delete, limit
 from tests.services.ingest.uploads import KEY, upload
 
 PARTITIONS = 3
@@ -172,7 +172,7 @@ async def test_what_a_topic_does_not_take_is_413_and_the_rest_is_accepted(kafka,
         await until(client, "/readyz", 200)
         assert (await client.post("/v1/uploads", json=large)).status_code == 202
         await limit(kafka, f"{topic_prefix}watch.accelerometer", 5_000)
-        # The first to be refused cannot be told from others in its batch; its producer goes with it.
+        # The first to be refused cannot be distinguished from others in its batch; its producer goes with it.
         first = await client.post("/v1/uploads", json=large)
         assert first.status_code in (500, 503, 413)
         await until(client, "/readyz", 200)

@@ -16,7 +16,7 @@ from shared.kafka.health import ConsumerHealth
 from shared.kafka.topic_monitor import TopicMonitor
 from shared.runtime.clock import system_clock
 from tests.bundles import random_bundle
-from tests.integration.bus import delete, read_until
+from tests.integration.kafka_io import delete, read_until
 from tests.integration.test_features_kafka import PARTITIONS as FEATURES_PARTITIONS
 from tests.integration.test_features_kafka import FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import PARTITIONS, events_of, running, send, settings, start_of
@@ -110,7 +110,7 @@ async def test_windows_that_were_deleted_are_read_from_the_start_of_the_new_topi
         await until_ready(worker._health)
 
 
-async def test_nobody_creates_it_so_the_service_does(kafka, bus, classifier, monkeypatch):
+async def test_deleted_topic_that_nobody_creates_is_created_by_the_service(kafka, bus, classifier, monkeypatch):
     monkeypatch.setattr(topic_monitor, "CREATE_AFTER_S", 0.5)
     async with running(kafka, bus, classifier) as worker:
         await delete(kafka, bus + topics.EVENTS.name)
@@ -127,8 +127,8 @@ async def created_otherwise(kafka: str, name: str, partitions: int):
     await create(kafka, NewTopic(name, partitions, 1))
 
 
-@pytest.mark.parametrize(("partitions", "reason"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
-async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, classifier, partitions, reason):
+@pytest.mark.parametrize(("partitions", "message"), [(1, "has 1 partitions, not 2"), (PARTITIONS, "retention.ms")])
+async def test_topic_created_with_other_settings_ends_the_worker(kafka, bus, classifier, partitions, message):
     health = ConsumerHealth()
     worker = WindowConsumer(settings(kafka, bus), classifier, health, system_clock)
     work = asyncio.create_task(worker.run(asyncio.Event()))
@@ -136,11 +136,11 @@ async def test_a_topic_that_comes_back_otherwise_ends_the_worker(kafka, bus, cla
     await events_of(kafka, bus, 0)
     async with created_otherwise(kafka, name, partitions):
         await until_missing(health, name)
-    with pytest.raises(TopicMismatch, match=reason):
+    with pytest.raises(TopicMismatch, match=message):
         await asyncio.wait_for(work, 60)
 
 
-async def test_a_broker_that_is_away_is_no_topic_that_is_missing(kafka, bus, monkeypatch):
+async def test_unreachable_broker_reports_no_missing_topic(kafka, bus, monkeypatch):
     monkeypatch.setattr(topic_monitor, "ASK_EVERY_S", 0.05)
     health = ConsumerHealth()
     watch = TopicMonitor(settings("127.0.0.1:1", bus), (topics.EVENTS,), health)

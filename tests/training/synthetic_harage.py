@@ -1,7 +1,7 @@
 """A made-up cohort in the layout of harAGE, so that its reader, the experiments and the report can be run.
 
 No person was measured: ``about.json`` says "synthetic", and everything that reads it carries the word on. The signals
-are tuned to be told apart easily, so that nothing follows from how well a model does here.
+are tuned to be distinguished easily, so that nothing follows from how well a model does here.
 """
 
 import gzip

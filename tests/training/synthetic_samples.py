@@ -1,4 +1,4 @@
-"""Made-up windows whose activities can be told apart: no person was measured."""
+"""Made-up windows whose activities can be distinguished: no person was measured."""
 
 import numpy as np
 

@@ -25,7 +25,7 @@ def outcome(arm: str, seed: int, **people: float) -> Outcome:
     return Outcome(arm, seed, 600, float(np.mean(list(people.values()))), 0.5, people, 1.0)
 
 
-def test_every_arm_is_judged_on_the_same_people(monkeypatch):
+def test_every_arm_is_evaluated_on_the_same_people(monkeypatch):
     samples = made_up(90)
     found = {
         name: evaluate_arm(name, samples, CLASSES, seed=0, steps=20, processes=1) for name in ("whole", "paper_cnn")
@@ -49,27 +49,34 @@ def test_without_their_own_median_all_people_are_centred():
 
 
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
-    judged = []
+    evaluated = []
 
     def quick(name, samples, classes, seed, steps, processes):
-        judged.append((name, seed))
+        evaluated.append((name, seed))
         return outcome(name, seed, a=0.5, b=1.0)
 
     monkeypatch.setattr(ablation, "evaluate_arm", quick)
     out = tmp_path / "ablation.jsonl"
 
     def run(seeds):
-        told = []
+        outcomes = []
         run_ablation(
-            out, made_up(3), CLASSES, seeds=seeds, steps=600, processes=1, arms=["whole", "gated"], tell=told.append
+            out,
+            made_up(3),
+            CLASSES,
+            seeds=seeds,
+            steps=600,
+            processes=1,
+            arms=["whole", "gated"],
+            on_outcome=outcomes.append,
         )
-        return [(each.arm, each.seed) for each in told]
+        return [(each.arm, each.seed) for each in outcomes]
 
     assert run([0]) == [("whole", 0), ("gated", 0)]
     with out.open("ab") as file:
         file.write(b'{"arm": "whole", "se')
     assert run([0, 1]) == [("whole", 1), ("gated", 1)]
-    assert [(each.arm, each.seed) for each in read_outcomes(out)] == judged
+    assert [(each.arm, each.seed) for each in read_outcomes(out)] == evaluated
 
 
 def test_the_difference_is_paired_by_person():

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from training.trainer.augment import Augmentation, _stretched
+from training.trainer.augment import Augmentation, _stretch
 
 NOTHING = Augmentation(mirror=False, tilt_deg=0.0, scale=0.0, noise_g=0.0, stretch=0.0)
 N = 4_000
@@ -98,16 +98,16 @@ def test_noise_has_at_most_its_sd_and_spares_the_baseline() -> None:
 def test_a_stretch_keeps_the_shape_and_the_level_and_changes_the_tempo(tempo: float) -> None:
     seconds = torch.arange(500) / 25
     g = torch.sin(2 * torch.pi * 2.0 * seconds).expand(2, 3, 500)
-    played = _stretched(g, tempo)
+    played = _stretch(g, tempo)
     assert played.shape == g.shape
-    assert torch.equal(_stretched(torch.full((1, 3, 500), 0.7), tempo), torch.full((1, 3, 500), 0.7))
+    assert torch.equal(_stretch(torch.full((1, 3, 500), 0.7), tempo), torch.full((1, 3, 500), 0.7))
     crossings = (played[0, 0, :440] * played[0, 0, 1:441] < 0).sum().item()
     assert crossings == pytest.approx(2 * 2.0 * 440 / 25 / tempo, abs=2)
 
 
 def test_a_faster_signal_goes_on_without_a_jump() -> None:
     ramp = torch.linspace(0, 1, 500).expand(1, 3, 500)
-    played = _stretched(ramp, 0.9)
+    played = _stretch(ramp, 0.9)
     assert played.diff(dim=2).abs().max() < 0.003
     torch.testing.assert_close(played[:, :, 450:], played[:, :, 400:450].flip(2))
 

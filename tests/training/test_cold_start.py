@@ -11,7 +11,7 @@ from tests.training.synthetic_samples import CLASSES, made_up
 from training.evaluation.cold_start import (
     COLD_BASELINE,
     by_minutes,
-    cold_replay,
+    evaluate_cold_start,
     minutes_since_first,
     with_cold_baseline,
 )
@@ -74,6 +74,6 @@ def test_the_replay_compares_the_same_windows():
         same = np.array_equal(windows.baseline_mg, samples.baseline_mg)
         return windows.targets(CLASSES) * same
 
-    live, cold = cold_replay(by_baseline, samples, CLASSES)
+    live, cold = evaluate_cold_start(by_baseline, samples, CLASSES)
     assert (live.name, cold.name) == ("untouched", COLD_BASELINE)
     assert (live.uar, cold.uar, cold.difference) == pytest.approx((1.0, 1 / 3, -2 / 3))

@@ -6,7 +6,7 @@ import pytest
 from shared.signal.features import accelerometer_features, heart_rate_features
 from tests.training.synthetic_samples import CLASSES, made_up
 from training.evaluation import corruption
-from training.evaluation.corruption import CORRUPTIONS, corruption_table
+from training.evaluation.corruption import CORRUPTIONS, evaluate_corruptions
 from training.evaluation.hand_crafted import raw_g
 
 
@@ -29,7 +29,7 @@ def test_every_corruption_changes_its_modality_alone(samples):
 def test_a_masked_heart_rate_stays_zeros(samples):
     masked = ~samples.mask[:, 1]
     for modality, corrupt in CORRUPTIONS.values():
-        if modality == "heart_rate" and corrupt is not corruption.heart_rate_planted:
+        if modality == "heart_rate" and corrupt is not corruption.impute_heart_rate:
             assert not corrupt(samples).features["heart_rate"][masked].any()
 
 
@@ -37,11 +37,11 @@ def test_a_frozen_heart_rate_is_what_the_features_of_a_constant_are(samples):
     there = samples.mask[:, 1]
     first = samples.features["heart_rate"][there, 0, 0].astype(np.float64) * 220
     expected = heart_rate_features(np.repeat(first[:, None, None], 20, axis=2), np.zeros(there.sum()))
-    np.testing.assert_allclose(corruption.heart_rate_frozen(samples).features["heart_rate"][there], expected, atol=1e-3)
+    np.testing.assert_allclose(corruption.freeze_heart_rate(samples).features["heart_rate"][there], expected, atol=1e-3)
 
 
 def test_a_shifted_heart_rate_is_30_bpm_higher_and_rises_as_before(samples):
-    shifted, was = corruption.heart_rate_shifted(samples).features["heart_rate"], samples.features["heart_rate"]
+    shifted, was = corruption.shift_heart_rate(samples).features["heart_rate"], samples.features["heart_rate"]
     there = samples.mask[:, 1]
     higher = (shifted[there, 0].astype(float) - was[there, 0].astype(float)) * 220
     np.testing.assert_allclose(higher, 30, atol=0.3)
@@ -49,28 +49,28 @@ def test_a_shifted_heart_rate_is_30_bpm_higher_and_rises_as_before(samples):
 
 
 def test_a_lent_heart_rate_is_another_persons(samples):
-    donated = corruption.heart_rate_of_another(samples).features["heart_rate"]
+    donated = corruption.swap_heart_rate(samples).features["heart_rate"]
     for row in np.flatnonzero(samples.mask[:, 1]):
         lenders = samples.person[(samples.features["heart_rate"] == donated[row]).all(axis=(1, 2))]
         assert len(lenders)
         assert samples.person[row] not in lenders
     with pytest.raises(ValueError, match="1 people have a heart rate"):
-        corruption.heart_rate_of_another(samples.take(samples.person == "a-0"))
+        corruption.swap_heart_rate(samples.take(samples.person == "a-0"))
 
 
-def test_a_planted_heart_rate_is_a_measured_one_where_there_was_none(samples):
-    planted, there = corruption.heart_rate_planted(samples), samples.mask[:, 1]
-    assert planted.mask[:, 1].all()
+def test_imputed_heart_rate_is_a_measured_one_where_there_was_none(samples):
+    imputed, there = corruption.impute_heart_rate(samples), samples.mask[:, 1]
+    assert imputed.mask[:, 1].all()
     measured = {window.tobytes() for window in samples.features["heart_rate"][there]}
-    assert {window.tobytes() for window in planted.features["heart_rate"][~there]} <= measured
-    np.testing.assert_array_equal(planted.features["heart_rate"][there], samples.features["heart_rate"][there])
+    assert {window.tobytes() for window in imputed.features["heart_rate"][~there]} <= measured
+    np.testing.assert_array_equal(imputed.features["heart_rate"][there], samples.features["heart_rate"][there])
 
 
 def test_a_network_that_takes_a_heart_rate_for_an_activity_is_found_out(samples):
     def by_presence(windows):
         return np.where(windows.mask[:, 1], 0, windows.targets(CLASSES))
 
-    row = {row.name: row for row in corruption_table(by_presence, samples, CLASSES)}["heart rate planted"]
+    row = {row.name: row for row in evaluate_corruptions(by_presence, samples, CLASSES)}["heart rate imputed"]
     assert row.windows == np.count_nonzero(~samples.mask[:, 1])
     assert (row.people, row.difference) == (2, pytest.approx(-2 / 3))
 
@@ -78,9 +78,9 @@ def test_a_network_that_takes_a_heart_rate_for_an_activity_is_found_out(samples)
 @pytest.mark.parametrize(
     ("turn", "matrix"),
     [
-        (corruption.turned_180, [[-1, 0, 0], [0, -1, 0], [0, 0, 1]]),
-        (corruption.other_wrist, [[-1, 0, 0], [0, 1, 0], [0, 0, 1]]),
-        (corruption.turned_90, [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+        (corruption.turn_180, [[-1, 0, 0], [0, -1, 0], [0, 0, 1]]),
+        (corruption.mirror_wrist, [[-1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        (corruption.turn_90, [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
     ],
 )
 def test_a_turned_watch_gives_the_features_of_the_turned_signal(samples, turn, matrix):
@@ -102,7 +102,7 @@ def by_steps(samples):
 
 
 def test_the_table_says_what_each_corruption_costs_and_how_it_varies(samples):
-    table = {row.name: row for row in corruption_table(by_steps, samples, CLASSES)}
+    table = {row.name: row for row in evaluate_corruptions(by_steps, samples, CLASSES)}
     assert list(table) == ["untouched", *CORRUPTIONS]
     assert (table["untouched"].windows, table["untouched"].people, table["untouched"].uar) == (36, 4, 1.0)
     for name in ("steps reset", "steps missing"):
@@ -118,12 +118,12 @@ def test_the_spread_is_that_of_paired_people(samples):
         broken = not windows.features["steps"].any()
         return np.where(broken & (windows.person == "a-0"), 0, windows.targets(CLASSES))
 
-    row = {row.name: row for row in corruption_table(fails_for_one, samples, CLASSES)}["steps reset"]
+    row = {row.name: row for row in evaluate_corruptions(fails_for_one, samples, CLASSES)}["steps reset"]
     assert row.difference == pytest.approx(-2 / 3 / 4)
     assert row.difference_sd == pytest.approx(np.std([-2 / 3, 0, 0, 0], ddof=1))
 
 
 @pytest.mark.parametrize("made", [{"people": 3, "heart_rate": False}, {"people": 2}])
 def test_what_fewer_than_two_people_have_is_left_out(made):
-    names = {row.name for row in corruption_table(by_steps, made_up(**made), CLASSES)}
+    names = {row.name for row in evaluate_corruptions(by_steps, made_up(**made), CLASSES)}
     assert names == {"untouched"} | {name for name, (what, _) in CORRUPTIONS.items() if what != "heart_rate"}

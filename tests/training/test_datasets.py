@@ -177,7 +177,7 @@ def accelerometer(first: object = BASE_MS, step: float = 40, mg: float = 1000, r
         ("t_ms,x,y\n@0,1,2\n", ":1: header is 't_ms,x,y', expected 't_ms,x,y,z'"),
     ],
 )
-def test_another_unit_is_told_apart(tmp_path: Path, text: str, fault: str) -> None:
+def test_another_unit_is_recognised(tmp_path: Path, text: str, fault: str) -> None:
     with pytest.raises(DatasetError) as error:
         read_recording(folder(tmp_path, **{"accelerometer.csv": text}))
     assert str(error.value).startswith(f"{tmp_path}/accelerometer.csv{fault}")
@@ -575,7 +575,7 @@ def test_the_demo_recordings_have_a_watchs_axes(person):
     assert along > 1.5 * max(across, out)
 
 
-def test_the_garmin_log_keeps_its_holes():
+def test_garmin_log_keeps_its_gaps():
     recording = read_recording(EXAMPLES / "garmin-1")
     steps_s = np.diff(recording.accelerometer_t_ms) / 1000
     assert np.round(steps_s[steps_s > 1], 1).tolist() == [550.6, 1.4]

@@ -1,4 +1,4 @@
-"""Unknown people, unknown data sets: who is judged by which network."""
+"""Unknown people, unknown data sets: who is evaluated by which network."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_folds_share_no_person_and_spread_each_data_set() -> None:
         fold_of_people(samples, 13, seed=0)
 
 
-def test_cross_validation_judges_every_window_once() -> None:
+def test_cross_validation_evaluates_every_window_once() -> None:
     samples, config = made_up(90), NetworkConfig(CLASSES)
     folds = list(cross_validate(config, samples, QUICK, folds=3))
     assert [fold.name for fold in folds] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
@@ -40,7 +40,7 @@ def test_cross_validation_judges_every_window_once() -> None:
     assert summary(evaluation.samples, evaluation.logits.argmax(axis=1), CLASSES)["uar"] > 0.9
 
 
-def test_each_data_set_is_judged_by_a_network_of_the_others() -> None:
+def test_each_data_set_is_evaluated_by_a_network_of_the_others() -> None:
     other = made_up(90, dataset="other")
     # Here the other set's words are swapped: who has learnt from the first set alone is wrong about it.
     swap = {"lying": "sitting", "sitting": "lying", "walking": "walking"}

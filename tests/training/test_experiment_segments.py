@@ -78,7 +78,7 @@ def without(one: Recording, modality: str, from_s: float, to_s: float) -> Record
 
 
 @pytest.mark.parametrize(
-    ("modality", "hole_s", "windows"),
+    ("modality", "gap_s", "windows"),
     [
         ("accelerometer", 0.2, 5),
         ("accelerometer", 1.0, 3),
@@ -87,8 +87,8 @@ def without(one: Recording, modality: str, from_s: float, to_s: float) -> Record
         ("heart_rate", 11.0, 2),
     ],
 )
-def test_no_window_lies_over_a_gap(modality: str, hole_s: float, windows: int) -> None:
-    walk = without(recording([(0, 60, "walking")], seconds=80), modality, 30, 30 + hole_s)
+def test_no_window_lies_over_a_gap(modality: str, gap_s: float, windows: int) -> None:
+    walk = without(recording([(0, 60, "walking")], seconds=80), modality, 30, 30 + gap_s)
     assert len(person_windows([walk], ["walking"], "causal").activity) == windows
 
 

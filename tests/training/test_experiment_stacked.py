@@ -79,7 +79,7 @@ def test_early_stopping_ends_where_the_plain_loop_does(encoder: str) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["cnn", "gru"])
-def test_company_changes_nothing(encoder: str) -> None:
+def test_networks_trained_together_are_those_trained_alone(encoder: str) -> None:
     config = Variant(encoder, ("accelerometer", "steps"), "outer_product").config(COHORT.classes)
     windows, jobs = Windows.of(COHORT, config), jobs_of_unequal_size()
     together = train_together(config, windows, jobs, STEEP)

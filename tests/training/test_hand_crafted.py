@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.synthetic_samples import CLASSES, made_up
-from training.evaluation.corruption import other_wrist, turned_180
+from training.evaluation.corruption import mirror_wrist, turn_180
 from training.evaluation.hand_crafted import mirror_features, raw_g, window_features
 
 
@@ -17,7 +17,7 @@ def test_raw_acceleration_does_not_depend_on_the_baseline():
     assert max(np.ptp(lengths) for lengths in by_person) < 0.005
 
 
-@pytest.mark.parametrize(("turn", "signs"), [(other_wrist, (-1, 1)), (turned_180, (-1, -1))])
+@pytest.mark.parametrize(("turn", "signs"), [(mirror_wrist, (-1, 1)), (turn_180, (-1, -1))])
 def test_mirrored_features_are_those_of_mirrored_windows(turn, signs):
     samples = made_up(people=2, each=3)
     features = window_features(samples)

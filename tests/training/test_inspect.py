@@ -33,7 +33,7 @@ def test_a_whole_recording_has_every_window_and_no_gap(tmp_path):
     assert not inspected.gap_count
 
 
-def test_a_hole_is_counted_with_its_reason_and_seconds(tmp_path):
+def test_gap_is_counted_with_its_reason_and_seconds(tmp_path):
     recording = whole(tmp_path)
     start_ms = recording.accelerometer_t_ms[0]
     silent = (recording.heart_rate_t_ms >= start_ms + 40_000) & (recording.heart_rate_t_ms < start_ms + 80_000)

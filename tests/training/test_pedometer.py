@@ -34,7 +34,7 @@ def steps_per_second(name: str, activity: str) -> float:
         ("selfback-041", 1.5, 0.1),
     ],
 )
-def test_real_people(name, least_walking, most_sitting):
+def test_steps_of_people_who_walk_are_at_their_pace(name, least_walking, most_sitting):
     assert least_walking <= steps_per_second(name, "walking") <= 2.2
     assert 2.2 <= steps_per_second(name, "running") <= 3.0
     assert steps_per_second(name, "sitting") <= most_sitting
@@ -44,15 +44,15 @@ def test_real_people(name, least_walking, most_sitting):
 @pytest.mark.parametrize(
     ("name", "activity"), [("dsads-p1", "lying"), ("dsads-p1", "sitting"), ("e4-S03", "cycling"), ("e4-f01", "sitting")]
 )
-def test_real_people_who_do_not_walk(name, activity):
+def test_people_who_do_not_walk_have_few_steps(name, activity):
     assert steps_per_second(name, activity) <= 0.1
 
 
 def test_near_a_real_counter():
     recording = read_recording(EXAMPLES / "garmin-1")
     _, total = emulate_steps(recording.accelerometer_t_ms, recording.accelerometer_mg)
-    to_evaluation = recording.steps_total[-1] - recording.steps_total[0]
-    assert 0.75 * to_evaluation <= total[-1] <= 1.25 * to_evaluation
+    counted = recording.steps_total[-1] - recording.steps_total[0]
+    assert 0.75 * counted <= total[-1] <= 1.25 * counted
 
 
 def walk(seconds: float, rate_hz: float, pace_hz: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +70,7 @@ def test_a_known_pace_is_counted_at_any_rate(rate_hz):
     assert np.all(np.diff(total) >= 0)
 
 
-def test_nothing_is_reported_in_a_hole_and_the_count_goes_on():
+def test_nothing_is_reported_in_a_gap_and_the_count_goes_on():
     t_ms, mg = walk(60, 25)
     kept = (t_ms < 20_000) | (t_ms >= 40_000)
     second_ms, total = emulate_steps(t_ms[kept], mg[kept])

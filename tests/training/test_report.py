@@ -85,7 +85,7 @@ def test_the_best_is_the_best_of_the_finished(tmp_path):
     assert "| steps | none | 100.0 (1 of 3 folds) | not run |" in page
 
 
-def test_variants_of_two_protocols_are_told_apart(tmp_path):
+def test_variants_of_two_protocols_are_marked(tmp_path):
     by_folds = Protocol("2 folds by person", 5, "transductive", 0.5, 0.0, 64, 1e-3, 150, 20, 0, 4.0)
     write_variant(tmp_path, CNN)
     write_variant(tmp_path, GRU, "AB", protocol=by_folds)

@@ -17,7 +17,7 @@ from training.evaluation.evaluate import (
 from training.samples import concatenate
 from training.trainer.augment import Augmentation
 from training.trainer.loop import detail_logits, fit
-from training.trainer.sampling import BatchSampler, draw_probability, with_donor_heart_rate
+from training.trainer.sampling import BatchSampler, sampling_probability, with_donor_heart_rate
 
 
 @pytest.mark.parametrize("encoder", ["cnn", "multi_scale"])
@@ -55,9 +55,9 @@ def test_windows_of_no_class_teach_the_second_head_alone() -> None:
         fit(NetworkConfig(("running", "cycling")), samples, QUICK)
 
 
-def test_classes_are_drawn_alike() -> None:
+def test_classes_are_drawn_equally_often() -> None:
     samples = made_up(30).take(np.array([*range(30), 0, 0, 0, 3, 3]))
-    probability = draw_probability(samples, np.ones(len(samples), bool), QUICK)
+    probability = sampling_probability(samples, np.ones(len(samples), bool), QUICK)
     assert probability.sum() == pytest.approx(1.0)
     for name in CLASSES:
         assert probability[samples.activity == name].sum() == pytest.approx(1 / 3)
@@ -67,7 +67,7 @@ def test_a_data_set_counts_by_the_root_of_its_windows_and_the_unlabelled_have_th
     samples = concatenate([made_up(48), made_up(12, dataset="other"), made_up(30, dataset="unlabelled")])
     known = samples.dataset != "unlabelled"
     settings = replace(QUICK, unlabelled_share=0.3)
-    probability = draw_probability(samples, known, settings)
+    probability = sampling_probability(samples, known, settings)
     assert probability.sum() == pytest.approx(1.0)
     assert probability[~known].sum() == pytest.approx(0.3)
     for name in CLASSES:
@@ -76,7 +76,7 @@ def test_a_data_set_counts_by_the_root_of_its_windows_and_the_unlabelled_have_th
         assert large + small == pytest.approx(0.7 / 3)
         assert large == pytest.approx(2 * small)
     # Otherwise every window counts alike.
-    alike = draw_probability(samples, known, replace(settings, balanced=False))
+    alike = sampling_probability(samples, known, replace(settings, balanced=False))
     np.testing.assert_allclose(alike[known], 0.7 / 60)
     np.testing.assert_allclose(alike[~known], 0.3 / 30)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.synthetic_samples import CLASSES, made_up
 from training.evaluation import tree_baseline
-from training.evaluation.corruption import turned_180
+from training.evaluation.corruption import turn_180
 from training.evaluation.evaluate import fold_of_people
 from training.evaluation.hand_crafted import window_features
 from training.evaluation.tree_baseline import TreeModel, cross_validate, leave_one_dataset_out
@@ -51,7 +51,7 @@ def test_nobody_is_taught_and_tested_at_once(taught):
         np.testing.assert_array_equal(lesson[:, 0], np.flatnonzero(fold != number))
 
 
-def test_a_data_set_is_judged_by_the_others_if_it_has_more_than_two_classes(taught):
+def test_data_set_with_more_than_two_classes_is_evaluated_by_the_others(taught):
     samples = made_up(people=6, each=2, datasets=("a", "b", "c"))
     samples = samples.take((samples.dataset != "c") | (samples.activity != "running"))
     rows = np.arange(len(samples), dtype=np.float32)[:, None]
@@ -61,7 +61,7 @@ def test_a_data_set_is_judged_by_the_others_if_it_has_more_than_two_classes(taug
         np.testing.assert_array_equal(lesson[:, 0], np.flatnonzero(samples.dataset != name))
 
 
-def test_overlapping_windows_and_other_activities_are_judged_but_not_taught(taught):
+def test_overlapping_windows_and_other_activities_are_evaluated_and_not_trained_on(taught):
     samples = made_up(people=6, each=2)
     samples = replace(samples, start_ms=samples.start_ms + 10_000 * (np.arange(len(samples)) % 2))
     rows = np.arange(len(samples), dtype=np.float32)[:, None]
@@ -71,7 +71,7 @@ def test_overlapping_windows_and_other_activities_are_judged_but_not_taught(taug
 
 def test_mirrored_trees_do_not_care_how_the_watch_is_turned():
     samples = made_up(people=4, each=6)
-    features, turned = window_features(samples), window_features(turned_180(samples))
+    features, turned = window_features(samples), window_features(turn_180(samples))
     model = TreeModel("boosted", CLASSES).fit(features, samples.activity)
     np.testing.assert_allclose(model.probabilities(features), model.probabilities(turned), atol=0.05)
     np.testing.assert_allclose(model.probabilities(features).sum(axis=1), 1)

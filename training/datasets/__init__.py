@@ -1,4 +1,4 @@
-"""Data sets of wrist recordings: every kind that can be opened gives the same :class:`Recording`."""
+"""Data sets of wrist recordings: all kinds are read as the same :class:`Recording`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,16 +33,16 @@ FINDERS: dict[str, Callable[[Path], list[Source]]] = {
     "harage": harage.find,
     "garmin": garmin.find,
 }
-"""How the recordings of each kind are found in its folder."""
+"""The function that finds the recordings of each kind in a folder."""
 
 KINDS = tuple(FINDERS)
 
 
 def find_sources(spec: str, people: Iterable[str] | None = None) -> list[Source]:
-    """Find the recordings of ``KIND=DIR`` without reading their signals; ``people``: those alone.
+    """Find the recordings of ``KIND=DIR`` without reading their signals; ``people``: only theirs.
 
     Raises:
-        DatasetError: not ``KIND=DIR``, an unknown kind, nothing to read in DIR, or a person who is not there.
+        DatasetError: not ``KIND=DIR``, an unknown kind, nothing to read in DIR, or an unknown person.
     """
     kind, equals, directory = spec.partition("=")
     if not equals or not directory or kind not in FINDERS:
@@ -73,7 +73,7 @@ def iter_dataset(spec: str, people: Iterable[str] | None = None) -> Iterator[Rec
 
 
 def open_dataset(spec: str, people: Iterable[str] | None = None) -> list[Recording]:
-    """Read the recordings of ``KIND=DIR`` (``wisdm=data/wisdm-dataset``); ``people``: those alone are read.
+    """Read the recordings of ``KIND=DIR`` (``wisdm=data/wisdm-dataset``); ``people``: only theirs.
 
     Raises:
         DatasetError: see :func:`find_sources`, or a file is malformed (the text names file and line).

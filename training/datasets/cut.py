@@ -1,4 +1,4 @@
-"""Cut recordings down to what is labelled."""
+"""Cut recordings to their labelled parts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from training.datasets.recording import DatasetError, Floats, Label, Recording
 
 PAUSE_MS = 30_000
-"""Pause between two pieces that were not neighbours: a hole that no window bridges."""
+"""Pause between two pieces that were not neighbours; no window bridges it."""
 
 
 def cut(sessions: Sequence[Recording], minutes_per_activity: float) -> Recording:
-    """Keep at most so many minutes of each activity and join what is left of one person's sessions.
+    """Keep at most this many minutes of each activity and join the pieces of one person's sessions.
 
-    The minutes are shared evenly among the spans of an activity, each giving its middle (people get ready and stop at
-    the ends). The pieces stay in time order; the first keeps its time, pauses over ``PAUSE_MS`` are closed to it.
+    The minutes are shared evenly among the spans of an activity, from the middle of each (at the ends people
+    get ready and stop). The pieces stay in time order; the first keeps its time, longer pauses become ``PAUSE_MS``.
 
     Raises:
         DatasetError: nothing is labelled.

@@ -2,8 +2,8 @@
 
 Altun, Barshan, Tuncel, "Comparative study on classifying human activities with miniature inertial and magnetic
 sensors", Pattern Recognition 43(10), 2010. Each activity is 5 min in one piece; no clock and no order of the
-activities is known. So they are put one after another from ``BASE_MS``, in an order that a hash of person and activity
-shuffles (the same for ever, another for each person), ``PAUSE_MS`` apart: no signal is made up at the joints.
+activities is known. So they follow one another from ``BASE_MS``, ``PAUSE_MS`` apart, in an order shuffled by a hash of
+person and activity: always the same for one person. No signal is invented at the joints.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ ACTIVITY_BY_NUMBER = {
     15: "cycling",  # exercise bike, horizontal
     16: "cycling",  # exercise bike, upright
 }
-"""The other seven (lifts, stepper, cross trainer, rowing, jumping, basketball) are none of the ten: left out."""
+"""The other seven (lifts, stepper, cross trainer, rowing, jumping, basketball) are not among the ten: left out."""
 
 ARMS = {"right": slice(3, 6), "left": slice(6, 9)}
 _COLUMNS = ("activity", "segment", "i", "ra_x", "ra_y", "ra_z", "la_x", "la_y", "la_z")
@@ -60,7 +60,7 @@ def find(root: Path, arms: tuple[str, ...] = ("right",)) -> list[Source]:
 
 
 def read_person(path: Path, person: str, arm: str) -> Recording:
-    """Read one arm of one person; the activities that are none of the ten are left out.
+    """Read one arm of one person; activities that are not among the ten are left out.
 
     Raises:
         DatasetError: another header, a malformed row, or none of the ten activities.

@@ -1,18 +1,18 @@
-"""Empatica E4 exports: a zip or a folder with ACC.csv and, mostly, HR.csv (each plain or gzipped), at any depth.
+"""Empatica E4 exports: a zip or a folder with ACC.csv and usually HR.csv (each plain or gzipped), at any depth.
 
-ACC.csv: line 1 the start (Unix seconds, or ``YYYY-MM-DD HH:MM:SS``, UTC), line 2 the rate, then x,y,z in 1/64 g, whose
-axes are turned to a watch's (``WATCH_AXES_OF_SENSOR``). HR.csv the same with bpm; its own start is kept (10 s after
+ACC.csv: line 1 the start (Unix seconds, or ``YYYY-MM-DD HH:MM:SS``, UTC), line 2 the rate, then x,y,z in 1/64 g,
+rotated to a watch's axes (``WATCH_AXES_OF_SENSOR``). HR.csv the same with bpm; its own start is kept (10 s after
 ACC's). Empatica's format, E4 Connect.
 
-Labels come from one of two tables, where there is one:
+Labels come from one of two tables, if there is one:
 - ``labels.csv`` in the data set's root: ``session,recording,start_s,end_s,activity,detail``; seconds from the first ACC
   sample of the folder ``session/recording``;
 - ``NAME_labels.csv`` beside ``NAME.zip`` or the folder ``NAME``: ``start,finish,label,sub``; UTC times
-  ``YYYY:MM:DD HH:MM:SS``. ``sub`` numbers repetitions there, not people: it is not read.
+  ``YYYY:MM:DD HH:MM:SS``. ``sub`` numbers repetitions, not people, and is not read.
 
-"sedentary" (desk tasks; the posture is presumed by the data set's description) is sitting. "rest" after exercise is
+"sedentary" (desk tasks; the posture follows from the data set's description) is sitting. "rest" after exercise is
 unlabelled: the source does not say whether it was on the saddle, on a chair or on foot, and the pulse is still high, so
-that it is no "resting" either. Any other name that is none of the ten activities is unlabelled time.
+it is not "resting" either. Time with any other name is unlabelled.
 
 A person is the recording's name without the suffix ``_a``/``_b`` of a session in two files, and without the leading
 start time of Empatica's own file names (``1574621345_A01F11``: START_DEVICE).
@@ -151,7 +151,7 @@ def _read_signal(path: AnyPath, columns: tuple[str, ...]) -> tuple[Floats, Float
 
 
 def _time_s(file: object, line: int, cell: str, layout: str) -> float:
-    """A time as Unix seconds: a number already, or a UTC time of the layout."""
+    """Parse a time as Unix seconds: a number, or a UTC time of the layout."""
     try:
         return datetime.strptime(cell.strip(), layout).replace(tzinfo=UTC).timestamp()
     except ValueError:

@@ -6,7 +6,7 @@
     labels.csv         start_ms,end_ms,activity[,intensity]
     recording.json     person, device, source, licence [, notes, utc_offset_min]
 
-All but the first may be absent; each may be gzipped. Times are ms since the Unix epoch.
+Only the first is required; each may be gzipped. Times are ms since the Unix epoch.
 """
 
 import gzip
@@ -124,10 +124,10 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def write_recording(path: Path, recording: Recording) -> None:
-    """Write the folder, made where missing; the same recording gives the same bytes.
+    """Write the folder; the same recording gives the same bytes.
 
     The accelerometer is rounded to whole mg (half to even) and gzipped; the files of absent modalities are not written.
-    A recording that was there before is replaced.
+    An existing recording is replaced.
     """
     path.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
@@ -136,7 +136,7 @@ def write_recording(path: Path, recording: Recording) -> None:
     t_ms, mg = recording.accelerometer_t_ms, np.rint(recording.accelerometer_mg).astype(np.int64)
     table = _csv("t_ms,x,y,z", zip(map(_shortest, t_ms), *mg.T.tolist(), strict=True))
     buffer = io.BytesIO()
-    # GzipFile and not gzip.compress: only it writes the same header in every Python version.
+    # GzipFile, because gzip.compress writes other headers in other Python versions.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
         file.write(table)
     (path / "accelerometer.csv.gz").write_bytes(buffer.getvalue())
@@ -168,5 +168,5 @@ def _csv(header: str, rows: Iterable[Iterable[object]]) -> bytes:
 
 
 def _shortest(value: float) -> str:
-    """Fewest digits that read back as the same float64: 1668000000000, 1668000000031.25."""
+    """The shortest text that reads back as the same float64: 1668000000000, 1668000000031.25."""
     return repr(float(value)).removesuffix(".0")

@@ -1,8 +1,8 @@
 """The Garmin log of ETH's FLIRT toolkit: ``acc.csv.gz`` (time;x;y;z in mg) and ``data.csv.gz`` (time;TYPE;value).
 
 Foell, Maritsch, Spinola et al., "FLIRT", Computer Methods and Programs in Biomedicine 212 (2021). Times are ISO 8601
-with offset. What lies outside the accelerometer's span is left out, but for the step total that stood when it began.
-The counter reports on change only and heart rate -1 is "no reading": both are kept so. No labels.
+with offset. Data outside the accelerometer's span is left out, except for the step total at its start.
+The counter reports on change only and heart rate -1 is "no reading": both are kept. No labels.
 Of the 10,000 samples 93 repeat the time stamp of the one before: the first of two wins.
 """
 

@@ -1,8 +1,8 @@
 """harAGE as the papers describe it: one folder per participant, one activity per file (docs/datasets/harage.md).
 
 Mallol-Ragolta et al., "harAGE: a novel multimodal smartwatch-based dataset for human activity recognition", 2021:
-Garmin vivoactive 3; accelerometer at 25 Hz in mg, heart rate in bpm and steps since midnight at 1 Hz. The data are on
-request from the authors and were not seen when this was written: names and layout of the files are assumed.
+Garmin vivoactive 3; accelerometer at 25 Hz in mg, heart rate in bpm and steps since midnight at 1 Hz. The data are
+available from the authors on request and were not at hand for this reader: names and layout of the files are assumed.
 
     PARTICIPANT/ACTIVITY[_INTENSITY].json               {"accelerometer": {"t_ms": [], "x": [], "y": [], "z": []},
                                                          "heart_rate": {"t_ms": [], "bpm": []},
@@ -44,7 +44,7 @@ _ACTIVITY_BY_NAME = {
     "strength_workout": "strength",
     "flexibility_workout": "flexibility",
 }
-"""The papers' names and ours; a space or a hyphen is as good as an underscore."""
+"""The papers' names and ours; a space or a hyphen counts as an underscore."""
 
 _FILE = re.compile(r"(?P<stem>.+?)\.(json|(accelerometer|heart_rate|steps)\.csv)(\.gz)?")
 _COLUMNS = {"accelerometer": ("x", "y", "z"), "heart_rate": ("bpm",), "steps": ("total",)}
@@ -212,9 +212,9 @@ def _floats(path: object, stated: Any, name: str) -> Floats:
             return values.astype(np.float64)
     except ValueError:  # arrays of unequal lengths within the array
         pass
-    # Only a faulty array comes here: go through it again, slowly, to name the element.
+    # Only for a faulty array: search it for the element.
     for index, value in enumerate(stated):
-        # A whole number that no float holds is none either; it must not be asked whether it is finite.
+        # An integer that does not fit into a float is refused, too; isfinite would raise.
         if type(value) not in (int, float) or not abs(value) < math.inf or abs(value) > sys.float_info.max:
             raise DatasetError(path, f"{name}[{index}] is not a number: {str(value)[:40]!r}")
     raise DatasetError(path, f"{name} is not an array of numbers")

@@ -1,10 +1,10 @@
 """selfBACK wrist50 as ``personNNN.csv.gz`` (``activity,x64,y64,z64``; g = value / 64) with ``index.csv``.
 
 Sani, Wiratunga, Massie, Cooper, "kNN Sampling for Personalised Human Activity Recognition", ICCBR 2017. Axivity AX3 on
-the wrist. Time: each activity's start and real rate (97 to 103 Hz) stand in index.csv; the zone is not stated, taken as
-UTC. Every fourth sample is kept, behind a zero-phase low-pass (scipy's ``resample_poly``: a Kaiser-windowed FIR with
-its edge at a quarter of the Nyquist frequency): near the 25 Hz of a watch, a quarter of the size, no time warped.
-The axes are turned to a watch's (``WATCH_AXES_OF_SENSOR``).
+the wrist. Time: each activity's start and real rate (97 to 103 Hz) are in index.csv; the zone is not stated and
+taken as UTC. Every fourth sample is kept, behind a zero-phase low-pass (scipy's ``resample_poly``: a Kaiser-windowed
+FIR with its edge at a quarter of the Nyquist frequency): near the 25 Hz of a watch, a quarter of the size, no time
+warped. The axes are rotated to a watch's (``WATCH_AXES_OF_SENSOR``).
 """
 
 import csv
@@ -75,7 +75,7 @@ def read_person(path: Path, person: str, clock: _Clock) -> Recording:
         mg = numbers(path, cells, ("x64", "y64", "z64"), first_line=first_line) * (1000 / 64)
         first_line += len(cells)
         start_ms, rate_hz = clock[person, name]
-        # "line": the filter sees the ends' own level beyond them, not a fall to zero.
+        # "line" extends the signal at the ends' level; otherwise the filter would see a fall to zero.
         mg = resample_poly(mg, 1, DECIMATION, axis=0, padtype="line") @ WATCH_AXES_OF_SENSOR
         step_ms = 1000 * DECIMATION / rate_hz
         t_ms = start_ms + np.arange(len(mg), dtype=np.float64) * step_ms

@@ -1,4 +1,4 @@
-"""The three modalities as tables ``t_ms,x,y,z``, ``t_ms,bpm`` and ``t_ms,total``, and what their values may be."""
+"""The three modalities as tables ``t_ms,x,y,z``, ``t_ms,bpm`` and ``t_ms,total``, and the limits of their values."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def read_series(path: AnyPath | None, column: str) -> tuple[Floats, Floats]:
 
 
 def first_fault(column: str, values: Floats) -> tuple[int, str] | None:
-    """Where and why a heart rate or a step total cannot be what it is said to be; None where all can."""
+    """Index of and reason for the first invalid heart rate or step total; None if all are valid."""
     most = MAX_STEPS if column == "total" else MAX_BPM
     wrong = (values < 0) | (values > most)
     if column == "total":

@@ -15,7 +15,7 @@ import numpy as np
 from training.datasets.recording import DatasetError, Floats
 
 AnyPath = Path | zipfile.Path
-"""zipfile.Path has the verbs of Path that are used here: a zip is read like a folder."""
+"""zipfile.Path has the methods of Path that are used here, so a zip is read like a folder."""
 
 
 def find_table(folder: AnyPath, name: str) -> AnyPath | None:
@@ -53,7 +53,7 @@ def read_json_object(path: AnyPath) -> dict[str, Any]:
         stated = json.loads(text)
     except json.JSONDecodeError as error:
         raise DatasetError(path, error.msg, error.lineno) from error
-    # A number of thousands of digits; brackets nested deep enough.
+    # Numbers with thousands of digits; deeply nested brackets.
     except (ValueError, RecursionError) as error:
         raise DatasetError(path, str(error)) from error
     if not isinstance(stated, dict):
@@ -95,7 +95,7 @@ def numbers(
             return values
     except ValueError:
         pass
-    # Only a faulty file comes here: go through it again, slowly, to name the line.
+    # Only for a faulty file: search it for the line.
     for line, row in enumerate(lines, start=first_line):
         cells = row.split(delimiter)
         if not row.strip():

@@ -1,4 +1,4 @@
-"""Are the stamps ms since the Unix epoch, is the acceleration in mg? What a file does not say, its numbers tell."""
+"""Checks of units: that stamps are ms since the Unix epoch and acceleration is in mg, inferred from the numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ EPOCH_MS = (946_684_800_000.0, 4_102_444_800_000.0)
 _MS_PER = {"seconds": 1e3, "µs": 1e-3, "ns": 1e-6}
 
 MIN_SAMPLES = 50
-"""Fewer make no window (10 Hz for 20 s are 200) and are too few to tell a unit by."""
+"""Fewer samples make no window (10 Hz for 20 s are 200) and do not show the unit."""
 GRAVITY = (0.5, 3.0)
-"""Of the median magnitude, in g. A worn watch's is 0.95 to 1.06 g in 130 people of six data sets; running raises it."""
+"""Limits of the median magnitude, in g. Worn watches have 0.95 to 1.06 g in 130 people of six data sets, more
+when running."""
 _MG_PER = {"g": 1000.0, "m/s2": 1000.0 / G}
 MAX_MG = 32_767
 MAX_BPM = 255
@@ -21,7 +22,7 @@ MAX_STEPS = 2**31 - 1
 
 
 def stamp_fault(column: str, t_ms: Floats) -> tuple[int, str] | None:
-    """Where and why a stamp is no ms since the Unix epoch; None where all are."""
+    """Index of and reason for the first stamp that is not ms since the Unix epoch; None if all are."""
     low, high = EPOCH_MS
     wrong = ~((t_ms >= low) & (t_ms < high))
     if not wrong.any():
@@ -39,9 +40,9 @@ def stamp_fault(column: str, t_ms: Floats) -> tuple[int, str] | None:
 
 
 def unit_fault(values: NDArray[np.float64]) -> str | None:
-    """Why ``values`` (n, 3) are no mg with gravity, by their median magnitude; None where they are, or where few.
+    """Why ``values`` (n, 3) are not mg with gravity, by their median magnitude; None if they are, or if there are few.
 
-    Samples that are 0 on all axes are no samples.
+    Samples that are 0 on all axes do not count.
     """
     measured = values[values.any(axis=1)]
     if len(measured) < MIN_SAMPLES:
@@ -58,7 +59,7 @@ def unit_fault(values: NDArray[np.float64]) -> str | None:
 
 
 def range_fault(values: NDArray[np.float64]) -> tuple[int, str] | None:
-    """Where and why acceleration (n, 3) in mg is more than an upload carries; None where all is less."""
+    """Index of and reason for the first acceleration (n, 3) in mg that an upload cannot carry; None without one."""
     wrong = np.abs(np.rint(values)) > MAX_MG
     if not wrong.any():
         return None

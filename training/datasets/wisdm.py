@@ -3,11 +3,12 @@
 G. M. Weiss, "WISDM Smartphone and Smartwatch Activity and Biometrics Dataset", UCI 2019, doi:10.24432/C5HK59.
 A line is ``subject,letter,timestamp_ns,x,y,z;`` in m/s2 with gravity, nominally 20 Hz, sometimes 100 Hz for seconds.
 
-Time: the stamps count from the watch's start, so that a recording's first sample is put at ``BASE_MS`` and the watch's
-own clock is kept from there on: the pauses between the activities' blocks too, though they last hours in five people
-and two days in subject 1622. A watch that was put away is a pause as real users make it.
-Blocks stand in the file by activity and are sorted by time. In one person (1649) the kicking block runs 58 s into the
-next one: where two blocks overlap, the earlier block ends where the later one begins; its other samples are left out.
+Time: the stamps count from the watch's start, so a recording's first sample is at ``BASE_MS`` and the watch's
+own clock is kept from there. That includes the pauses between activities, which last hours in five people and two days
+in subject 1622: real users also take off their watch.
+Blocks are ordered by activity in the file and sorted by time here. In one person (1649) the kicking block runs 58 s
+into the next one: where two blocks overlap, the earlier block ends where the later one begins; its other samples are
+left out.
 """
 
 import re
@@ -25,7 +26,7 @@ SOURCE = "WISDM Smartphone and Smartwatch Activity and Biometrics Dataset (Weiss
 LICENCE = "CC BY 4.0"
 
 ACTIVITY_BY_LETTER = {"A": "walking", "B": "running", "C": "stairs", "D": "sitting", "E": "standing"}
-"""The other thirteen (typing, eating, sports, chores) are none of the ten activities: a detail, but no label."""
+"""The other thirteen (typing, eating, sports, chores) are not among the ten: they get a detail but no label."""
 
 DETAIL_BY_LETTER = {
     **{"A": "walking", "B": "jogging", "C": "stairs", "D": "sitting", "E": "standing", "F": "typing", "G": "teeth"},
@@ -46,7 +47,7 @@ def find(root: Path) -> list[Source]:
     """
     for level in _LEVELS:
         paths = sorted((root / level).glob("data_*_accel_watch.txt*"))
-        # A subject may be there plain and gzipped: the plain file sorts first and is taken.
+        # A subject may have a plain and a gzipped file; the plain one sorts first and is used.
         by_subject: dict[str, Path] = {}
         for path in paths:
             if match := _NAME.fullmatch(path.name):

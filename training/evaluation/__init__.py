@@ -1,1 +1,1 @@
-"""How good a model is: on unknown people and devices, how sure, with broken sensors, for new users; and the bar."""
+"""Evaluation of a model: unknown people and devices, calibration, broken sensors, new users, a baseline of trees."""

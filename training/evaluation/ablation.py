@@ -1,7 +1,7 @@
-"""What each step of the default model brings: the whole recipe against the recipe without one thing, paired by person.
+"""Ablation of the default model: the whole training against training without one step, paired by person.
 
-Every arm is cross-validated with the same folds for the same seed, so that the same person is judged by both. Results
-are kept as they come, one JSON line per arm and seed, and a run goes on where it was interrupted.
+For the same seed every arm is cross-validated with the same folds, so every person is tested in both. Results are
+appended as they come, one JSON line per arm and seed, and an interrupted run is continued.
 """
 
 import time
@@ -22,12 +22,12 @@ from training.trainer.sampling import TrainingSettings
 
 WHOLE = "whole"
 STEPS = 600
-"""A third of the default's: what is compared is the arms with each other."""
+"""A third of the default's: enough to compare the arms with each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What differs from the whole recipe: fields of config and settings, and what is done to the windows."""
+    """Differences from the whole training: fields of config and settings, and a change of the windows."""
 
     what: str
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -36,12 +36,12 @@ class Arm:
 
 
 def without_gravity(samples: Samples) -> Samples:
-    """The debiased signal for the raw one: what the paper's encoders see."""
+    """Replace the raw signal by the debiased one, the input of the paper's encoders."""
     return replace(samples, baseline_mg=np.zeros_like(samples.baseline_mg))
 
 
 def without_own_median(samples: Samples) -> Samples:
-    """The acceleration less each person's median over all of their windows, later ones and test windows included."""
+    """Subtract each person's median acceleration over all windows, including later ones and test windows."""
     name = ACCELEROMETER.name
     features = samples.features[name].copy()
     axes = features[:, :3].astype(np.float32) + (samples.baseline_mg / 1000.0).astype(np.float32)[:, :, np.newaxis]
@@ -92,11 +92,11 @@ def run_ablation(
     steps: int,
     processes: int,
     arms: Sequence[str],
-    tell: Callable[[Outcome], None],
+    on_outcome: Callable[[Outcome], None],
 ) -> None:
-    """Judge the arms that ``out`` (JSON lines) does not hold yet, seed by seed, so that all arms grow together."""
+    """Evaluate the arms that are missing in ``out`` (JSON lines), seed by seed, so that all arms grow together."""
     kept = read_outcomes(out)
-    # Without a line that an interruption tore.
+    # Without a line that an interruption left incomplete.
     out.write_bytes(b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in kept))
     done = {(outcome.arm, outcome.seed) for outcome in kept if outcome.steps == steps}
     for seed in seeds:
@@ -106,13 +106,13 @@ def run_ablation(
             outcome = evaluate_arm(name, samples, classes, seed, steps, processes)
             with out.open("ab") as file:
                 file.write(msgspec.json.encode(outcome) + b"\n")
-            tell(outcome)
+            on_outcome(outcome)
 
 
 def evaluate_arm(
     name: str, samples: Samples, classes: tuple[str, ...], seed: int, steps: int, processes: int
 ) -> Outcome:
-    """Five folds by person of one arm."""
+    """Cross-validate one arm with five folds by person."""
     arm = ARMS[name]
     began_s = time.perf_counter()
     config = NetworkConfig(classes, **{"encoder": "multi_scale", **arm.config})
@@ -133,7 +133,7 @@ def evaluate_arm(
 
 
 def read_outcomes(path: Path) -> list[Outcome]:
-    """What a file holds; a line that was torn by an interruption is no outcome."""
+    """Read the outcomes in a file; an incomplete last line is skipped."""
     outcomes = []
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
@@ -146,7 +146,7 @@ def read_outcomes(path: Path) -> list[Outcome]:
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown: mean and spread over seeds, and the difference to the whole recipe, paired by person.
 
-    A difference is told with twice its standard error over people; it is noise where that reaches zero.
+    A difference is given with twice its standard error over people; it is noise if that interval includes zero.
     """
     by_arm: dict[str, list[Outcome]] = {}
     for outcome in outcomes:

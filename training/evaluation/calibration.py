@@ -1,4 +1,4 @@
-"""Is a network as sure as it is right? One temperature, the calibration error, and from where on to say "unknown"."""
+"""Calibration of a network: a temperature, the calibration error, and the threshold below which it says "unknown"."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from training.metrics import Floats, Ints
 
 TEMPERATURES = (0.05, 20.0)
-"""Between which the fit looks; a network that needs more than that needs another training."""
+"""Limits of the fit; a network outside them needs another training."""
 BINS = 15
 """Guo et al. 2017."""
 
@@ -26,7 +26,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: Floats, targets: Ints) -> float:
-    """The temperature with the least negative log-likelihood, every window weighing alike, as in the calibration error.
+    """The temperature with the least negative log-likelihood; windows have equal weight, as in the calibration error.
 
     ``logits``: (n, k) of people whom the network does not know; ``targets``: (n,) class numbers. Guo et al. 2017, "On
     Calibration of Modern Neural Networks". Raises ValueError where there is no window.
@@ -46,7 +46,7 @@ def fit_temperature(logits: Floats, targets: Ints) -> float:
 
 
 def expected_calibration_error(probabilities: Floats, targets: Ints, bins: int = BINS) -> float:
-    """Mean distance of confidence and share right over equally wide bins, weighed by windows (Guo et al. 2017)."""
+    """Mean distance of confidence and accuracy over bins of equal width, weighted by windows (Guo et al. 2017)."""
     windows, confidence, right = reliability(probabilities, targets, bins)
     filled = windows > 0
     distance = np.abs(confidence[filled] - right[filled])
@@ -54,9 +54,9 @@ def expected_calibration_error(probabilities: Floats, targets: Ints, bins: int =
 
 
 def reliability(probabilities: Floats, targets: Ints, bins: int = BINS) -> tuple[Ints, Floats, Floats]:
-    """Per bin of confidence: windows, mean confidence, share right; the latter two NaN where a bin is empty.
+    """Per bin of confidence: windows, mean confidence, accuracy; the latter two are NaN in an empty bin.
 
-    ``probabilities``: (n, k), ``targets``: (n,). A bin holds its upper edge, so that certainty is in the last one.
+    ``probabilities``: (n, k), ``targets``: (n,). A bin includes its upper edge, so the last one has confidence 1.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
@@ -82,15 +82,15 @@ def risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Floats,
 
 
 def abstain_below(confidence: Floats, right: NDArray[np.bool_]) -> float:
-    """The confidence below which the model is more often wrong than right; 0.0 where abstaining never pays.
+    """The confidence below which the model is more often wrong than right; 0.0 if abstaining never helps.
 
     It maximises right minus wrong answers over the windows that reach it, and lies halfway between two windows'
-    confidences, so that rounding it changes no answer. The surest windows are always answered.
+    confidences, so that rounding it changes no answer. The most confident windows are always answered.
     """
     order = np.argsort(-confidence, kind="stable")
     gain = np.cumsum(np.where(right[order], 1, -1))
     ranked = confidence[order]
-    # Between two equally sure windows no threshold passes.
+    # No threshold can separate two windows of equal confidence.
     cuts = np.flatnonzero(np.diff(ranked) < 0)
     if not len(cuts) or gain[cuts].max() <= gain[-1]:
         return 0.0
@@ -113,7 +113,7 @@ def confidence_metrics(logits: Floats, targets: Ints, temperature: float, thresh
 
 
 def plot_risk_coverage(path: Path, confidence: Floats, right: NDArray[np.bool_], threshold: float, title: str) -> None:
-    """Write an SVG: wrong answers against answers, and where ``threshold`` lies. Same numbers, same bytes."""
+    """Write an SVG of wrong answers against answers, with ``threshold`` marked. Same numbers, same bytes."""
     coverage, risk = risk_coverage(confidence, right)
     answered = float((confidence >= threshold).mean())
     figure, axes = _square(title)
@@ -128,7 +128,7 @@ def plot_risk_coverage(path: Path, confidence: Floats, right: NDArray[np.bool_],
 
 
 def plot_reliability(path: Path, probabilities: Floats, targets: Ints, title: str) -> None:
-    """Write an SVG: share right against confidence, dots as large as their bins. Same numbers, same bytes."""
+    """Write an SVG of accuracy against confidence, with dots sized by bin. Same numbers, same bytes."""
     windows, confidence, right = reliability(probabilities, targets)
     figure, axes = _square(title)
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as sure as right")

@@ -1,8 +1,8 @@
-"""How well a new user is served: by minutes since the first sample, and with the baseline of a very first window.
+"""Accuracy for new users: by minutes since the first sample, and with the baseline of a first window.
 
-Activities come in blocks, so the minutes hold other activities and other people each: a recall per class and bin,
-averaged over the classes present, still compares different things. The replay does not: every window is classified
-twice, with the baseline that its user had by then and with the one that a user has in his first window.
+Activities come in blocks, so each bin of minutes has different activities and people, and even recalls per class are
+not comparable between bins. The second comparison is: every window is classified twice, with the baseline that its
+user had by then and with the baseline of a user's first window.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.contracts.modality import ACCELEROMETER
-from training.evaluation.corruption import CorruptionRow, corruption_table
+from training.evaluation.corruption import CorruptionRow, evaluate_corruptions
 from training.evaluation.hand_crafted import raw_g
 from training.metrics import Floats, Ints, confusion_matrix, recalls
 from training.samples import Samples
 
 FROM_MINUTES = (0, 1, 2, 5, 15)
-"""Each bin reaches to the next, the last to the end."""
+"""Lower edges of the bins; the last bin is open."""
 COLD_BASELINE = "baseline of a first window"
 
 
 @dataclass(frozen=True, slots=True)
 class MinutesRow:
-    """``uar``: mean of ``recalls`` (class -> share found), which holds the classes that occur in these minutes."""
+    """``uar``: mean of ``recalls`` (class -> share found), with the classes that occur in these minutes."""
 
     minutes: str
     windows: int
@@ -35,7 +35,7 @@ class MinutesRow:
 def minutes_since_first(samples: Samples) -> Floats:
     """(n,) from the start of a person's first window to that of each; a baseline is kept over a person's recordings.
 
-    To be computed before windows are left out: a person's first one may be among them.
+    Compute it before windows are left out: a person's first one may be among them.
     """
     _, number = np.unique(samples.person, return_inverse=True)
     first_ms = np.full(number.max(initial=-1) + 1, np.iinfo(np.int64).max)
@@ -66,10 +66,10 @@ def by_minutes(
 
 
 def with_cold_baseline(samples: Samples) -> Samples:
-    """The windows as the first of a user never seen: debiased by their own median per axis.
+    """The windows as a new user's first ones: debiased by their own median per axis.
 
     The live service takes the median of the signal before it is smoothed, which differs by a few mg. The heart rate
-    stays as it is: which baseline was taken from it is not known here.
+    is unchanged, because its baseline is not known here.
     """
     g = raw_g(samples)
     baseline_mg = np.rint(np.median(g, axis=2) * 1000.0).astype(np.int64)  # (n, 3)
@@ -78,6 +78,8 @@ def with_cold_baseline(samples: Samples) -> Samples:
     return replace(samples, features=samples.features | {ACCELEROMETER.name: features}, baseline_mg=baseline_mg)
 
 
-def cold_replay(predict: Callable[[Samples], Ints], samples: Samples, classes: Sequence[str]) -> list[CorruptionRow]:
-    """Rows "untouched", which has the baselines of the samples, and ``COLD_BASELINE``; see ``corruption_table``."""
-    return corruption_table(predict, samples, classes, {COLD_BASELINE: (ACCELEROMETER.name, with_cold_baseline)})
+def evaluate_cold_start(
+    predict: Callable[[Samples], Ints], samples: Samples, classes: Sequence[str]
+) -> list[CorruptionRow]:
+    """Rows "untouched" (the samples' own baselines) and ``COLD_BASELINE``; see ``evaluate_corruptions``."""
+    return evaluate_corruptions(predict, samples, classes, {COLD_BASELINE: (ACCELEROMETER.name, with_cold_baseline)})

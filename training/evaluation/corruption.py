@@ -1,4 +1,4 @@
-"""What a classification loses when a sensor is missing, stuck, wrong, or worn otherwise."""
+"""Loss of accuracy when a sensor is missing, stuck, wrong, or worn differently."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,100 +14,100 @@ from training.samples import Samples
 
 SHIFT_BPM = 30.0
 SEED = 0
-"""Seed of the draw of donors."""
+"""Seed of the random choice of donors."""
 
 
-def heart_rate_frozen(samples: Samples) -> Samples:
+def freeze_heart_rate(samples: Samples) -> Samples:
     """The watch repeats the window's first heart rate."""
     frozen = np.zeros_like(samples.features["heart_rate"])
     frozen[:, 0] = samples.features["heart_rate"][:, 0, :1]
-    return _with(samples, "heart_rate", frozen)
+    return _replace_features(samples, "heart_rate", frozen)
 
 
-def heart_rate_shifted(samples: Samples, bpm: float = SHIFT_BPM) -> Samples:
-    """The watch measures ``bpm`` too much, the baseline unaware of it."""
+def shift_heart_rate(samples: Samples, bpm: float = SHIFT_BPM) -> Samples:
+    """The watch measures ``bpm`` too much, and the baseline does not include it."""
     shifted = samples.features["heart_rate"].copy()
-    shifted[_there(samples, "heart_rate"), 0] += np.float16(bpm / HEART_RATE_SCALE_BPM)
-    return _with(samples, "heart_rate", shifted)
+    shifted[_is_present(samples, "heart_rate"), 0] += np.float16(bpm / HEART_RATE_SCALE_BPM)
+    return _replace_features(samples, "heart_rate", shifted)
 
 
-def heart_rate_of_another(samples: Samples, seed: int = SEED) -> Samples:
+def swap_heart_rate(samples: Samples, seed: int = SEED) -> Samples:
     """Each window has the heart rate of some window of another person.
 
     Raises:
         ValueError: fewer than two people have a heart rate.
     """
     rng = np.random.default_rng(seed)
-    rows = np.flatnonzero(_there(samples, "heart_rate"))
+    rows = np.flatnonzero(_is_present(samples, "heart_rate"))
     person = samples.person[rows]
     people = np.unique(person)
     if len(people) < 2:
-        raise ValueError(f"{len(people)} people have a heart rate, lending it takes two")
+        raise ValueError(f"{len(people)} people have a heart rate, a swap needs two")
     donated = samples.features["heart_rate"].copy()
     for name in people:
         own = person == name
         donated[rows[own]] = samples.features["heart_rate"][rng.choice(rows[~own], np.count_nonzero(own))]
-    return _with(samples, "heart_rate", donated)
+    return _replace_features(samples, "heart_rate", donated)
 
 
-def heart_rate_planted(samples: Samples, seed: int = SEED) -> Samples:
-    """Each window without a heart rate has that of some window: a watch always has one, most data sets never.
+def impute_heart_rate(samples: Samples, seed: int = SEED) -> Samples:
+    """Each window without a heart rate gets that of a random window, because a watch always measures one.
 
-    A network that takes "there is a heart rate" for "cycling or sitting" falls here. Raises ValueError where no window
-    has one.
+    It reveals a network that takes "there is a heart rate" for "cycling or sitting". Raises ValueError if no window has
+    one.
     """
     rng = np.random.default_rng(seed)
-    there = _there(samples, HEART_RATE.name)
-    planted = samples.features[HEART_RATE.name].copy()
-    planted[~there] = planted[rng.choice(np.flatnonzero(there), np.count_nonzero(~there))]
+    there = _is_present(samples, HEART_RATE.name)
+    imputed = samples.features[HEART_RATE.name].copy()
+    imputed[~there] = imputed[rng.choice(np.flatnonzero(there), np.count_nonzero(~there))]
     mask = samples.mask.copy()
     mask[:, MODALITY_NAMES.index(HEART_RATE.name)] = True
-    return replace(_with(samples, HEART_RATE.name, planted), mask=mask)
+    return replace(_replace_features(samples, HEART_RATE.name, imputed), mask=mask)
 
 
-def steps_reset(samples: Samples) -> Samples:
+def reset_steps(samples: Samples) -> Samples:
     """The counter stands still."""
-    return _with(samples, "steps", np.zeros_like(samples.features["steps"]))
+    return _replace_features(samples, "steps", np.zeros_like(samples.features["steps"]))
 
 
-def turned_180(samples: Samples) -> Samples:
-    """The watch put on upside down: half a turn about z."""
-    return _worn(samples, (0, 1, 2), (-1, -1, 1))
+def turn_180(samples: Samples) -> Samples:
+    """A watch worn upside down: half a turn about z."""
+    return _permute_axes(samples, (0, 1, 2), (-1, -1, 1))
 
 
-def other_wrist(samples: Samples) -> Samples:
-    """As the mirrored person would have worn it: the axis along the forearm changes sign."""
-    return _worn(samples, (0, 1, 2), (-1, 1, 1))
+def mirror_wrist(samples: Samples) -> Samples:
+    """A watch on the other wrist: the axis along the forearm changes sign."""
+    return _permute_axes(samples, (0, 1, 2), (-1, 1, 1))
 
 
-def turned_90(samples: Samples) -> Samples:
+def turn_90(samples: Samples) -> Samples:
     """A device whose axes are unknown: a quarter turn about z."""
-    return _worn(samples, (1, 0, 2), (1, -1, 1))
+    return _permute_axes(samples, (1, 0, 2), (1, -1, 1))
 
 
 Corruptions = Mapping[str, tuple[str, Callable[[Samples], Samples]]]
-"""Name -> the modality that it is done to, and how."""
+"""Name -> the modality that changes, and how."""
 
 CORRUPTIONS: Corruptions = {
-    "heart rate frozen": (HEART_RATE.name, heart_rate_frozen),
-    "heart rate + 30 bpm": (HEART_RATE.name, heart_rate_shifted),
-    "heart rate of another person": (HEART_RATE.name, heart_rate_of_another),
-    "heart rate planted": (HEART_RATE.name, heart_rate_planted),
+    "heart rate frozen": (HEART_RATE.name, freeze_heart_rate),
+    "heart rate + 30 bpm": (HEART_RATE.name, shift_heart_rate),
+    "heart rate of another person": (HEART_RATE.name, swap_heart_rate),
+    "heart rate imputed": (HEART_RATE.name, impute_heart_rate),
     "heart rate missing": (HEART_RATE.name, partial(Samples.without, modality=HEART_RATE.name)),
-    "steps reset": (STEPS.name, steps_reset),
+    "steps reset": (STEPS.name, reset_steps),
     "steps missing": (STEPS.name, partial(Samples.without, modality=STEPS.name)),
-    "turned by 180 degrees": (ACCELEROMETER.name, turned_180),
-    "other wrist": (ACCELEROMETER.name, other_wrist),
-    "turned by 90 degrees": (ACCELEROMETER.name, turned_90),
+    "turned by 180 degrees": (ACCELEROMETER.name, turn_180),
+    "other wrist": (ACCELEROMETER.name, mirror_wrist),
+    "turned by 90 degrees": (ACCELEROMETER.name, turn_90),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CorruptionRow:
-    """``uar_mean``: over people; ``difference``: of that to the same windows untouched, ``difference_sd``: over people.
+    """``uar_mean``: over people; ``difference``: from the same windows untouched, ``difference_sd``: over people.
 
-    Measured on the ``windows`` of ``people`` that have the modality; a planted heart rate on those that lack it; the
-    first row, "untouched", on all.
+    Measured on the ``windows`` of ``people`` that have the modality; an imputed heart rate on those without; the first
+    row, "untouched", on all.
     """
 
     name: str
@@ -119,16 +119,16 @@ class CorruptionRow:
     difference_sd: float
 
 
-def corruption_table(
+def evaluate_corruptions(
     predict: Callable[[Samples], Ints],
     samples: Samples,
     classes: Sequence[str],
     corruptions: Corruptions = CORRUPTIONS,
 ) -> list[CorruptionRow]:
-    """How well ``predict`` (windows to class numbers) does under each corruption; UAR from 0 to 1.
+    """Evaluate ``predict`` (windows to class numbers) under each corruption; UAR from 0 to 1.
 
-    A corruption is left out where fewer than two people have its modality: nobody could say how much differs between
-    people. Raises ValueError for an activity that is none of the classes.
+    A corruption is left out if fewer than two people have its modality: the spread over people would be unknown. Raises
+    ValueError for an activity that is none of the classes.
     """
     truth, untouched = samples.targets(classes), predict(samples)
 
@@ -145,26 +145,26 @@ def corruption_table(
 
     table = [row("untouched", np.ones(len(samples), dtype=bool), untouched)]
     for name, (modality, corrupt) in corruptions.items():
-        there = _there(samples, modality)
-        rows = ~there if corrupt is heart_rate_planted else there
+        there = _is_present(samples, modality)
+        rows = ~there if corrupt is impute_heart_rate else there
         if there.any() and len(np.unique(samples.person[rows])) > 1:
             table.append(row(name, rows, predict(corrupt(samples).take(rows))))
     return table
 
 
-def _there(samples: Samples, modality: str) -> NDArray[np.bool_]:
+def _is_present(samples: Samples, modality: str) -> NDArray[np.bool_]:
     return samples.mask[:, MODALITY_NAMES.index(modality)]
 
 
-def _with(samples: Samples, modality: str, features: NDArray[np.float16]) -> Samples:
+def _replace_features(samples: Samples, modality: str, features: NDArray[np.float16]) -> Samples:
     return replace(samples, features=samples.features | {modality: features})
 
 
-def _worn(samples: Samples, order: tuple[int, int, int], sign: tuple[int, int, int]) -> Samples:
+def _permute_axes(samples: Samples, order: tuple[int, int, int], sign: tuple[int, int, int]) -> Samples:
     """New axis i is ``sign[i]`` times old axis ``order[i]``, in signal, derivatives and baseline alike."""
     features = samples.features[ACCELEROMETER.name]
     n, channels, time = features.shape
     groups = features.reshape(n, channels // 3, 3, time)[:, :, order]
     turned = (groups * np.array(sign, dtype=np.float16)[:, None]).reshape(n, channels, time)
     baseline_mg = samples.baseline_mg[:, order] * np.array(sign)
-    return replace(_with(samples, ACCELEROMETER.name, turned), baseline_mg=baseline_mg)
+    return replace(_replace_features(samples, ACCELEROMETER.name, turned), baseline_mg=baseline_mg)

@@ -1,4 +1,4 @@
-"""How well networks do on people, and on data sets, that they never saw; and the numbers that a manifest carries."""
+"""Evaluation of networks on unknown people and unknown data sets, and the numbers of a manifest."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,7 +21,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutPredictions:
-    """Windows of one fold, judged by ``network``, which knows none of its people.
+    """Predictions for one fold by ``network``, which was trained on other people.
 
     ``rows``: which windows; ``logits``: (rows, classes); ``detail_logits``: (rows, ``detail_names``), if it has them.
     """
@@ -53,21 +53,21 @@ def fold_of_people(samples: Samples, folds: int, seed: int) -> NDArray[np.int64]
 def cross_validate(
     config: NetworkConfig, samples: Samples, settings: TrainingSettings, *, folds: int = FOLDS, processes: int = 1
 ) -> Iterator[HeldOutPredictions]:
-    """Each fold as it is done: its people are judged by a network of the others.
+    """Yield each fold when it is done; its people are tested with a network trained on the others.
 
-    Nothing is chosen on the way: the number of steps is fixed, so that the test people decide nothing.
+    The number of steps is fixed, so the test people influence no choice.
     """
     fold = fold_of_people(samples, folds, settings.seed)
     tests = {f"fold {number + 1} of {folds}": fold == number for number in range(folds)}
-    return _judge(tests, config, samples, settings, processes)
+    return _evaluate_tests(tests, config, samples, settings, processes)
 
 
 def leave_one_dataset_out(
     config: NetworkConfig, samples: Samples, settings: TrainingSettings, *, processes: int = 1
 ) -> Iterator[HeldOutPredictions]:
-    """Each data set with more than two of the classes, judged by a network of the others: the unknown device.
+    """Test each data set with more than two of the classes with a network trained on the others: an unknown device.
 
-    Nothing where there is but one data set.
+    Yields nothing if there is only one data set.
     """
     labelled = samples.of_classes(config.classes)
     tests = {
@@ -75,10 +75,10 @@ def leave_one_dataset_out(
         for name in np.unique(labelled.dataset).tolist()
         if (labelled.dataset != name).any() and len(np.unique(labelled.activity[labelled.dataset == name])) > 2
     }
-    return _judge(tests, config, samples, settings, processes)
+    return _evaluate_tests(tests, config, samples, settings, processes)
 
 
-def _judge(
+def _evaluate_tests(
     tests: dict[str, NDArray[np.bool_]],
     config: NetworkConfig,
     samples: Samples,
@@ -88,19 +88,21 @@ def _judge(
     # One process: one fold's windows in memory at a time.
     if processes == 1:
         for name, test in tests.items():
-            yield _one(name, np.flatnonzero(test), config, samples.take(~test), samples.take(test), settings)
+            yield _evaluate_test(name, np.flatnonzero(test), config, samples.take(~test), samples.take(test), settings)
         return
     # One thread each: the networks are small. "spawn": torch's threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         futures = [
-            pool.submit(_one, name, np.flatnonzero(test), config, samples.take(~test), samples.take(test), settings)
+            pool.submit(
+                _evaluate_test, name, np.flatnonzero(test), config, samples.take(~test), samples.take(test), settings
+            )
             for name, test in tests.items()
         ]
         for future in as_completed(futures):
             yield future.result()
 
 
-def _one(
+def _evaluate_test(
     name: str,
     rows: NDArray[np.int64],
     config: NetworkConfig,
@@ -124,7 +126,7 @@ def pool_predictions(samples: Samples, folds: Iterable[HeldOutPredictions]) -> N
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Windows that count, their logits (n, classes) and their classes' numbers (n,)."""
+    """The tested windows, their logits (n, classes) and their class numbers (n,)."""
 
     samples: Samples
     logits: NDArray[np.float64]
@@ -132,7 +134,7 @@ class Evaluation:
 
 
 def to_evaluation(samples: Samples, logits: NDArray[np.float64], config: NetworkConfig) -> Evaluation:
-    """What is tested: the windows of the classes that do not overlap."""
+    """Select the tested windows: those of the classes that do not overlap."""
     rows = np.isin(samples.activity, config.classes) & (samples.start_ms % WINDOW_MS == 0) & ~np.isnan(logits[:, 0])
     kept = samples.take(rows)
     return Evaluation(kept, logits[rows], kept.targets(config.classes))
@@ -174,5 +176,5 @@ def summary(samples: Samples, predicted: NDArray[np.int64], classes: tuple[str, 
     for name, recall in zip(classes, recalls(confusion_matrix(truth, predicted, n)).tolist(), strict=True):
         if not np.isnan(recall):
             values[f"recall.{name}"] = recall
-    # A manifest is JSON, which has no NaN: what could not be measured is not there.
+    # A manifest is JSON, which has no NaN: values that cannot be computed are left out.
     return {name: round(value, 4) for name, value in values.items() if not np.isnan(value)}

@@ -11,11 +11,11 @@ Float32 = NDArray[np.float32]
 
 PERCENTILES = (5, 25, 50, 75, 95)
 BANDS_FROM_HZ = (0.15, 0.4, 0.7, 1.0, 1.3, 1.6, 2.0, 2.4, 2.8, 3.3, 4.0, 5.0, 6.5, 8.5)
-"""Each reaches to the next, the last to the end: fine where walking, stairs and pedalling lie."""
+"""Lower edges of the bands, narrow where walking, stairs and pedalling lie; the last band is open."""
 STRIDE_S = (0.24, 2.0)
-"""Shortest and longest period that is looked for: steps of a sprint, pedalling at leisure."""
+"""Shortest and longest period: steps of a sprint, slow pedalling."""
 CHUNK = 1024
-"""Windows at once: bounds memory, and fits the cache."""
+"""Windows at a time: limits memory, and fits the cache."""
 _EPSILON = 1e-6
 
 
@@ -32,7 +32,7 @@ def window_features(samples: Samples) -> Float32:
 
 
 def raw_g(samples: Samples) -> Float32:
-    """(n, 3, time) smoothed acceleration with gravity, in g: what the baseline took away is put back."""
+    """(n, 3, time) smoothed acceleration with gravity, in g: the baseline is added back."""
     baseline_g = (samples.baseline_mg / 1000.0).astype(np.float32)
     return samples.features[ACCELEROMETER.name][:, :3].astype(np.float32) + baseline_g[:, :, None]
 

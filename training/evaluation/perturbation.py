@@ -1,6 +1,6 @@
-"""How far an answer moves when single samples are wrong, and when a heart rate comes seldom.
+"""Change of the probabilities when single samples are wrong or heart rates are rare.
 
-Through the whole path from recordings to probabilities: plausibility checks, windows, baselines, features, model.
+It covers the whole path from recordings to probabilities: plausibility checks, windows, baselines, features, model.
 
     python -m training.evaluation.perturbation models/default recordings=examples/recordings
 """
@@ -23,7 +23,7 @@ EVERY_MS = 20_000
 """One wrong sample in each stretch as long as a window: every window has one or two."""
 CONFIDENT = 0.8
 GAPS_S = (4.0, 5.0, 5.0, 5.0, 6.0, 5.0, 9.0, 5.0, 4.0, 14.0)
-"""Between two readings of an Apple Watch: median 5 s, 95th percentile 9 s, 99th 14 s, taken a little worse."""
+"""Time between two readings of an Apple Watch (median 5 s, 95th percentile 9 s, 99th 14 s), slightly worse."""
 
 Perturb = Callable[[Recording], Recording]
 
@@ -55,7 +55,7 @@ def with_heart_rate(bpm: float, for_ms: float = 1.0) -> Perturb:
 
 
 def with_random_heart_rate(low_bpm: float, high_bpm: float) -> Perturb:
-    """Every reading drawn anew."""
+    """Every reading is random."""
 
     def perturb(recording: Recording) -> Recording:
         drawn = np.random.default_rng(0).uniform(low_bpm, high_bpm, len(recording.heart_rate_bpm))
@@ -65,7 +65,7 @@ def with_random_heart_rate(low_bpm: float, high_bpm: float) -> Perturb:
 
 
 def with_steps(jump: int) -> Perturb:
-    """Each time so many steps at once, which stay."""
+    """Add ``jump`` steps at once in each stretch; the total keeps them."""
 
     def perturb(recording: Recording) -> Recording:
         added = np.zeros(len(recording.steps_total), dtype=recording.steps_total.dtype)
@@ -75,8 +75,8 @@ def with_steps(jump: int) -> Perturb:
     return perturb
 
 
-def with_steps_anew(recording: Recording) -> Recording:
-    """Each time the total falls to zero, as after a restart of the watch."""
+def with_step_resets(recording: Recording) -> Recording:
+    """The total falls to zero in each stretch, as after a restart of the watch."""
     begins = _one_in_each_stretch(recording.steps_t_ms)
     last = np.searchsorted(begins, np.arange(len(recording.steps_total)), side="right") - 1
     taken = recording.steps_total[begins][np.maximum(last, 0)] * (last >= 0) if len(begins) else 0
@@ -95,8 +95,8 @@ def with_acceleration(mg: float, for_ms: float = 1.0, axes: Sequence[int] = (0, 
     return perturb
 
 
-def with_seldom_heart_rate(gaps_s: Iterable[float]) -> Perturb:
-    """Readings this far apart, again and again; the others are left out."""
+def with_rare_heart_rate(gaps_s: Iterable[float]) -> Perturb:
+    """Keep readings at these distances, repeatedly; the others are left out."""
     times_s = np.cumsum(list(gaps_s))
 
     def perturb(recording: Recording) -> Recording:
@@ -120,31 +120,31 @@ SINGLE: dict[str, tuple[str, Perturb]] = {
     "two seconds of 25 bpm": ("heart_rate", with_heart_rate(25, 2_000)),
     "65,535 steps at once": ("steps", with_steps(65_535)),
     "30 steps at once": ("steps", with_steps(30)),
-    "a total that begins anew": ("steps", with_steps_anew),
+    "a total that starts again": ("steps", with_step_resets),
     "one sample of 17 g": ("accelerometer", with_acceleration(17_000)),
     "one sample of -8 g": ("accelerometer", with_acceleration(-8_000)),
     "one sample of 4 g": ("accelerometer", with_acceleration(4_000)),
     "0.3 s of 16 g on one axis": ("accelerometer", with_acceleration(16_000, 300, [1])),
 }
-"""Name -> the modality that it is done to, and how."""
+"""Name -> the modality that changes, and how."""
 BROKEN: dict[str, tuple[str, Perturb]] = {
     "heart rate of 200 throughout": ("heart_rate", with_heart_rate(200, EVERY_MS)),
     "heart rate drawn from 40 to 200": ("heart_rate", with_random_heart_rate(40, 200)),
 }
-"""What lasts cannot be told from a real change in one window: measured, not bounded."""
+"""Long faults look like real changes within one window: they are measured, without a limit."""
 SELDOM: dict[str, tuple[str, Perturb]] = {
-    "heart rate every 5 s": ("heart_rate", with_seldom_heart_rate([5.0])),
-    "heart rate of an Apple Watch": ("heart_rate", with_seldom_heart_rate(GAPS_S)),
-    "heart rate every 10 s": ("heart_rate", with_seldom_heart_rate([10.0])),
+    "heart rate every 5 s": ("heart_rate", with_rare_heart_rate([5.0])),
+    "heart rate of an Apple Watch": ("heart_rate", with_rare_heart_rate(GAPS_S)),
+    "heart rate every 10 s": ("heart_rate", with_rare_heart_rate([10.0])),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Of the windows that have the modality untouched: how far the probabilities move.
+    """Change of the probabilities, over the windows that have the modality when untouched.
 
     ``distance``: total variation, 0 to 1, mean and 95th percentile. ``changed``: share with another activity.
-    ``confident``: share that is sure (0.8) of another activity than untouched. ``kept``: share that keeps the modality.
+    ``confident``: share with another activity at a confidence of 0.8. ``kept``: share that keeps the modality.
     """
 
     name: str
@@ -157,21 +157,21 @@ class Movement:
 
 
 def with_heart_rates(recordings: Iterable[Recording]) -> list[Recording]:
-    """Those without a heart rate get that of one with, over and over: every real watch measures one.
+    """Give recordings without a heart rate that of another one, repeated, because every real watch measures one.
 
-    By turns of those that have one; all stay as they are where none has.
+    Donors take turns; without a donor all stay as they are.
     """
     recordings = list(recordings)
     lenders = [recording for recording in recordings if (recording.heart_rate_bpm > 0).sum() > 300]
-    planted = []
+    imputed = []
     for number, recording in enumerate(recordings):
         if not lenders or len(recording.heart_rate_bpm):
-            planted.append(recording)
+            imputed.append(recording)
             continue
         bpm = lenders[number % len(lenders)].heart_rate_bpm
         t_ms = np.arange(np.ceil(recording.accelerometer_t_ms[0]), recording.accelerometer_t_ms[-1], 1000.0)
-        planted.append(replace(recording, heart_rate_t_ms=t_ms, heart_rate_bpm=np.resize(bpm, len(t_ms))))
-    return planted
+        imputed.append(replace(recording, heart_rate_t_ms=t_ms, heart_rate_bpm=np.resize(bpm, len(t_ms))))
+    return imputed
 
 
 def movements(

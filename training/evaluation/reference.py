@@ -1,4 +1,4 @@
-"""What a network says of people whom it does not know: the reference that drift in service is measured against."""
+"""Distribution of a network's answers for unknown people: the reference for drift in production."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ TENTHS = np.arange(1, 10) / 10
 
 
 def reference(probabilities: Floats, classes: tuple[str, ...], threshold: float, measured_on: str) -> Reference:
-    """``probabilities``: (n, classes), below ``threshold`` the answer is "unknown"; every window weighs alike."""
+    """``probabilities``: (n, classes), below ``threshold`` the answer is "unknown"; all windows have equal weight."""
     confidence = probabilities.max(axis=1)
     decide = np.where(confidence >= threshold, probabilities.argmax(axis=1), len(classes))
     shares = np.bincount(decide, minlength=len(classes) + 1) / len(decide)

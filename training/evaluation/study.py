@@ -1,7 +1,7 @@
-"""What a model does beside being right: how sure it is, with broken sensors, with new users. One page with pictures.
+"""The evaluation report: calibration, broken sensors and new users on one page with pictures.
 
-Everything is measured on the folds by person that give the card its numbers: each window is judged by the network that
-does not know its person.
+Everything is measured on the folds by person that give the card its numbers: each window is tested with the network
+that does not know its person.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from training.evaluation.calibration import confidence_metrics, plot_reliability, plot_risk_coverage, softmax
-from training.evaluation.cold_start import by_minutes, cold_replay, minutes_since_first
-from training.evaluation.corruption import CorruptionRow, corruption_table
+from training.evaluation.cold_start import by_minutes, evaluate_cold_start, minutes_since_first
+from training.evaluation.corruption import CorruptionRow, evaluate_corruptions
 from training.evaluation.evaluate import Evaluation, HeldOutPredictions
 from training.metrics import Ints
 from training.samples import Samples
@@ -21,28 +21,29 @@ PAGE = "README.md"
 
 _PAGE = """# {title}
 
-{windows} windows that do not overlap, of {people} people; each judged by a network that does not know the person (five
-folds by person). UAR per person counts the classes that the person has. Written by `gaitway train --evaluation-report`.
+{windows} windows that do not overlap, of {people} people; each tested with a network that does not know the person
+(five folds by person). UAR per person counts the classes that the person has. Written by `gaitway train
+--evaluation-report`.
 
-## How sure it is
+## Calibration
 
 One temperature of {temperature:.3f}, fitted on the same windows, takes the expected calibration error from
 {ece_raw:.3f} to {ece:.3f}. Below a confidence of {threshold:.3f} a window is "unknown": that leaves {answered:.1%} of
-the windows answered, {accuracy_of_answered:.1%} of them rightly, against {accuracy:.1%} when all are answered. The
-threshold is where more answers begin to be wrong than right.
+the windows answered, {accuracy_of_answered:.1%} of them correctly, against {accuracy:.1%} when all are answered. Below
+the threshold more answers would be wrong than right.
 
 ![reliability](reliability.svg) ![risk and coverage](risk_coverage.svg)
 
-## With broken sensors, and worn otherwise
+## Broken sensors, and watches worn differently
 
-Each line on the windows that have the modality, the difference to the same windows untouched.
+Each line covers the windows that have the modality; the difference is from the same windows untouched.
 
 {corruptions}
 
 ## New users
 
-By minutes since a person's first window. Activities come in blocks, so that the lines hold other activities and other
-people each.
+By minutes since a person's first window. Activities come in blocks, so the lines have different activities and
+people.
 
 {minutes}
 
@@ -62,7 +63,7 @@ def write_study(
 ) -> None:
     """Write the page and its pictures.
 
-    ``evaluation`` holds the windows of ``samples`` that count, with the predictions of ``folds``.
+    ``evaluation`` holds the tested windows of ``samples``, with the predictions of ``folds``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folds[0].network.config
@@ -83,7 +84,7 @@ def write_study(
         temperature=temperature,
         threshold=threshold,
         **confidence_metrics(evaluation.logits, evaluation.targets, temperature, threshold),
-        corruptions=_corruptions(corruption_table(predict, evaluation.samples, config.classes)),
+        corruptions=_corruptions(evaluate_corruptions(predict, evaluation.samples, config.classes)),
         minutes="\n".join(
             [
                 "| minutes | windows | people | UAR | recalls |",
@@ -96,13 +97,13 @@ def write_study(
                 ),
             ]
         ),
-        replay=_corruptions(cold_replay(predict, evaluation.samples, config.classes)),
+        replay=_corruptions(evaluate_cold_start(predict, evaluation.samples, config.classes)),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
 def _by_fold(samples: Samples, folds: Sequence[HeldOutPredictions]) -> Callable[[Samples], Ints]:
-    """Class numbers of windows, each by the network of the fold that its person is tested in."""
+    """Return a function that classifies each window with the network of the fold in which its person is tested."""
     fold_of = {
         person: number for number, fold in enumerate(folds) for person in np.unique(samples.person[fold.rows]).tolist()
     }
@@ -119,7 +120,7 @@ def _by_fold(samples: Samples, folds: Sequence[HeldOutPredictions]) -> Callable[
 
 
 def _rows_of(samples: Samples, kept: Samples) -> Ints:
-    """Where the windows ``kept``, in the order of ``samples``, stand in it."""
+    """Row numbers in ``samples`` of the windows ``kept``, which have the same order."""
     place = {key: row for row, key in enumerate(zip(samples.person.tolist(), samples.start_ms.tolist(), strict=True))}
     return np.array([place[key] for key in zip(kept.person.tolist(), kept.start_ms.tolist(), strict=True)])
 

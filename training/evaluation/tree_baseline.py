@@ -1,4 +1,4 @@
-"""The bar to beat: hand-crafted features and trees, by the same blind protocol as the networks."""
+"""A baseline for the networks: hand-crafted features and trees, evaluated by the same protocol."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -19,14 +19,14 @@ Trees = Literal["boosted", "forest"]
 MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 """Signs of x and y: the other wrist, a watch turned by 180 degrees, both."""
 ONE_THREAD = 1
-"""Boosting's threads wait for each other in circles: two on busy cores took 3.6 times one's processor time."""
+"""Boosting's threads wait actively: two on busy cores took 3.6 times the CPU time of one."""
 FOREST_TREES = 300
 ROUNDS = 120
-"""Of boosting: fixed, so that no person is spent on stopping it."""
+"""Iterations of boosting; fixed, so that no people are needed for early stopping."""
 
 
 class TreeModel:
-    """Trees that are fitted once; ``mirrored``: learn every window worn four ways, and average over them."""
+    """Trees that are fitted once; ``mirrored``: learn every window in four orientations, and average over them."""
 
     def __init__(self, trees: Trees, classes: Sequence[str], *, seed: int = 0, mirrored: bool = True) -> None:
         self._classes = tuple(classes)
@@ -34,7 +34,7 @@ class TreeModel:
         self._model = _model(trees, seed)
 
     def fit(self, features: Float32, activity: NDArray[np.str_]) -> "TreeModel":
-        """Learn from (n, F) of the windows whose activity is one of the classes; each class counts alike.
+        """Learn from (n, F) of the windows whose activity is one of the classes; each class has equal weight.
 
         Raises:
             ValueError: there is none.
@@ -67,14 +67,14 @@ def cross_validate(
     trees: Trees = "boosted",
     features: Float32 | None = None,
 ) -> Floats:
-    """(n, classes) probabilities of every window by trees that know nobody of its fold.
+    """(n, classes) probabilities of every window, by trees trained on the people of other folds.
 
-    ``features``: those of the samples, where they have been computed. Which modalities count is decided by masking
-    the others (``Samples.without``). Raises ValueError for fewer people than folds.
+    ``features``: those of the samples, where they have been computed. To leave out a modality, mask
+    it (``Samples.without``). Raises ValueError for fewer people than folds.
     """
     fold = fold_of_people(samples, folds, seed)
     tests = {f"fold {number + 1}": fold == number for number in range(folds)}
-    return _judge(tests, samples, classes, seed, mirrored, trees, features)
+    return _evaluate_tests(tests, samples, classes, seed, mirrored, trees, features)
 
 
 def leave_one_dataset_out(
@@ -86,20 +86,20 @@ def leave_one_dataset_out(
     trees: Trees = "boosted",
     features: Float32 | None = None,
 ) -> Floats:
-    """Like ``cross_validate``, each data set judged by trees of the others; NaN for sets with two classes or fewer."""
+    """Like ``cross_validate``, but test each data set with trees of the others; NaN for sets of up to two classes."""
     counted = samples.of_classes(classes)
     tests = {
         name: samples.dataset == name
         for name in np.unique(counted.dataset).tolist()
         if len(np.unique(counted.activity[counted.dataset == name])) > 2
     }
-    return _judge(tests, samples, classes, seed, mirrored, trees, features)
+    return _evaluate_tests(tests, samples, classes, seed, mirrored, trees, features)
 
 
 def evaluate_trees(
     samples: Samples, classes: Sequence[str], *, seed: int = 0, trees: Trees = "boosted"
 ) -> dict[str, dict[str, float]]:
-    """Protocol -> what ``training.evaluation.evaluate.summary`` tells: by person, and for each unknown data set."""
+    """Protocol -> what ``training.evaluation.evaluate.summary`` returns: by person, and for each unknown data set."""
     samples = samples.take(np.isin(samples.activity, classes) & (samples.start_ms % WINDOW_MS == 0))
     features = window_features(samples)
     found = cross_validate(samples, classes, seed=seed, trees=trees, features=features)
@@ -111,7 +111,7 @@ def evaluate_trees(
     return values
 
 
-def _judge(
+def _evaluate_tests(
     tests: Mapping[str, NDArray[np.bool_]],
     samples: Samples,
     classes: Sequence[str],
@@ -121,7 +121,7 @@ def _judge(
     features: Float32 | None,
 ) -> Floats:
     features = window_features(samples) if features is None else features
-    # Windows that overlap say nothing new to trees and cost twice the time.
+    # Overlapping windows add nothing for trees and double the time.
     taught = samples.start_ms % WINDOW_MS == 0
     whole = np.full((len(samples), len(classes)), np.nan)
     for test in tests.values():

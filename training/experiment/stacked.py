@@ -28,7 +28,7 @@ EVALUATION_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class TrainedNetwork:
     """One job's network as FusionNetwork's state, after ``epochs``."""
 
     state: dict[str, Tensor]
@@ -57,7 +57,7 @@ def train_together(
     *,
     dropout: float = DROPOUT,
     losses: Sequence[list[float]] | None = None,
-) -> list[Trained]:
+) -> list[TrainedNetwork]:
     """One network per job, in the order of the jobs: what each would be if it were trained alone.
 
     The losses of a job's steps are added to its list in ``losses``.
@@ -68,7 +68,7 @@ def train_together(
     batches = {index: job.epochs_of_batches(protocol.batch_size) for index, job in enumerate(jobs)}
     masks = {index: job.dropout() for index, job in enumerate(jobs)}
     stops = [job.stopping(protocol.patience, protocol.max_epochs) for job in jobs]
-    trained: list[Trained | None] = [None for _ in jobs]
+    trained: list[TrainedNetwork | None] = [None for _ in jobs]
     while jobs_left:
         epoch = [next(batches[index]) for index in jobs_left]
         for number in range(len(epoch[0])):
@@ -90,7 +90,7 @@ def train_together(
         staying = []
         for position, index in enumerate(jobs_left):
             if stops[index].stops_after(scores[position]):
-                trained[index] = Trained(networks.state(position), stops[index].epochs)
+                trained[index] = TrainedNetwork(networks.state(position), stops[index].epochs)
             else:
                 staying.append(position)
         if len(staying) < len(jobs_left):

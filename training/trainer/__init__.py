@@ -1,1 +1,1 @@
-"""How the default model is trained: what is drawn, how it is altered, the loop."""
+"""Training of the default model: sampling, augmentation, the loop."""

@@ -1,4 +1,4 @@
-"""The same wrist, worn otherwise: turned, mirrored, weighed and timed a little differently, for training only."""
+"""Augmentation for training: watches worn differently (turned, mirrored), other gains, noise and tempo."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much of each; zeros and False leave the windows as they are.
+    """Strength of each change; zeros and False leave the windows unchanged.
 
     ``mirror``: x and y change sign, each by chance: the other wrist, a watch turned by 180 degrees. ``tilt_deg``: sd of
     a turn about any axis. ``scale``: sd of the sensor's gain. ``noise_g``: largest sd of added noise. ``stretch``:
@@ -22,7 +22,7 @@ class Augmentation:
     stretch: float = 0.1
 
     def __call__(self, g: Tensor, baseline_g: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(batch, 3 k, time) groups of x, y, z and (batch, 3) in g, altered alike."""
+        """(batch, 3 k, time) groups of x, y, z and (batch, 3) in g, changed in the same way."""
         n, channels, time = g.shape
         turn = self._turn(n, generator)
         g = (turn[:, None] @ g.reshape(n, channels // 3, 3, time)).reshape(n, channels, time)
@@ -30,11 +30,11 @@ class Augmentation:
             sd = self.noise_g * torch.rand((n, 1, 1), generator=generator)
             g = g + sd * torch.randn(g.shape, generator=generator)
         if self.stretch:
-            g = _stretched(g, 1 + self.stretch * (2 * torch.rand((), generator=generator).item() - 1))
+            g = _stretch(g, 1 + self.stretch * (2 * torch.rand((), generator=generator).item() - 1))
         return g, (turn @ baseline_g[:, :, None])[:, :, 0]
 
     def _turn(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n, 3, 3) turns, signs and gains in one."""
+        """(n, 3, 3) rotations, signs and gains in one matrix."""
         axis = torch.nn.functional.normalize(torch.randn((n, 3), generator=generator), dim=1)
         angle = torch.deg2rad(self.tilt_deg * torch.randn((n, 1, 1), generator=generator))
         across = torch.linalg.cross(axis[:, None, :].expand(n, 3, 3), torch.eye(3).expand(n, 3, 3), dim=2).mT
@@ -47,8 +47,8 @@ class Augmentation:
         return turn * gain
 
 
-def _stretched(g: Tensor, tempo: float) -> Tensor:
-    """The middle of a slower signal; a faster one, continued by its own end played backwards."""
+def _stretch(g: Tensor, tempo: float) -> Tensor:
+    """Change the tempo: the middle of a slower signal, or a faster one extended by its mirrored end."""
     time = g.shape[2]
     length = round(time * tempo)
     played = torch.nn.functional.interpolate(g, size=length, mode="linear", align_corners=False)

@@ -1,14 +1,14 @@
-"""How a network for everybody is trained: any subset of the modalities, several data sets, unknown wrists.
+"""Training of a network for any subset of the modalities, from several data sets, for unknown wrists.
 
 Beyond the paper's training (which is training/experiment):
-- A fixed number of steps under one cycle of the learning rate: no person is spent on early stopping.
-- Windows are drawn so that each class counts alike; within a class, a data set counts by the root of its windows.
+- A fixed number of steps under one cycle of the learning rate: no people are needed for early stopping.
+- Windows are sampled with equal weight per class; within a class a data set's weight is the square root of its size.
 - Turned and mirrored wrists (training/trainer/augment.py).
-- Heart rate and steps are masked at random, so that the network learns to do without.
-- A window without heart rate takes that of another window, whatever its activity. Only data sets of cycling and
-  sitting have heart rate: without the loan "there is a heart rate" would mean one of these two. Lent to half of the
-  windows it still did: people lost 0.05 UAR when their heart rate was masked, hardly any when it was frozen.
-- A second head learns the sources' own finer labels; it is thrown away.
+- Heart rate and steps are masked at random, so that the network learns to work without them.
+- A missing heart rate is imputed from another window, whatever its activity. Only data sets of cycling and sitting have
+  heart rate: without imputation "there is a heart rate" would mean one of these two. Imputation in half of the windows
+  was not enough: people lost 0.05 UAR when their heart rate was masked, and hardly any when it was frozen.
+- A second head learns the sources' own finer labels; it is discarded after training.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from shared.contracts.labels import HAR2, MOVEMENT
 from shared.model.network import FusionNetwork, NetworkConfig
-from training.metrics import uar
 from training.samples import Samples
 from training.trainer.sampling import BatchSampler, TrainingSettings, tensors
 
@@ -29,7 +28,7 @@ PREDICT_BATCH = 512
 
 
 class AuxiliaryHead(nn.Module):
-    """The second head: which of its own data set's names a window has."""
+    """The second head: predicts the data set's own name of a window's activity."""
 
     def __init__(self, features: int, names: Sequence[str]) -> None:
         super().__init__()
@@ -41,14 +40,14 @@ class AuxiliaryHead(nn.Module):
     foreign: Tensor
 
     def loss(self, fused: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy among the names of each window's own data set: telling the sets apart gains nothing."""
+        """Cross-entropy among the names of each window's own data set: recognising the data set does not reduce it."""
         logits = self.head(fused).masked_fill(self.foreign[target], -1e9)
         return nn.functional.cross_entropy(logits, target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedModel:
-    """A trained network, and its second head with the names that it tells apart."""
+    """A trained network, and its second head with the names that it predicts."""
 
     network: FusionNetwork
     details: AuxiliaryHead | None
@@ -56,9 +55,9 @@ class TrainedModel:
 
 
 def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> TrainedModel:
-    """Train on ``train``; windows whose activity is none of the classes teach the second head alone.
+    """Train on ``train``; windows whose activity is not one of the classes train only the second head.
 
-    The same settings give the same weights on the same machine. Raises ValueError where no window is of the classes.
+    The same settings give the same weights on the same machine. Raises ValueError if no window is of the classes.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
@@ -93,17 +92,17 @@ def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Tr
 
 
 def _fit_har2(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> FusionNetwork:
-    """The same network, taught movement first (architecture.md, section 8)."""
+    """Train the same network on movement first (architecture.md, section 8)."""
     movement = np.array([MOVEMENT.get(activity, "") for activity in train.activity.tolist()], dtype=np.str_)
     steps = round(settings.har2_share * settings.steps)
     first = replace(settings, steps=steps, har2_share=0.0, detail_weight=0.0)
     return fit(replace(config, classes=HAR2), replace(train, activity=movement), first).network
 
 
-def _copy_weights(network: FusionNetwork, taught: FusionNetwork) -> None:
-    """Take over all weights but those of the last layer, which knows the classes."""
+def _copy_weights(network: FusionNetwork, pretrained: FusionNetwork) -> None:
+    """Copy all weights except those of the last layer, which depends on the classes."""
     own = network.state_dict()
-    same = {name: weight for name, weight in taught.state_dict().items() if weight.shape == own[name].shape}
+    same = {name: weight for name, weight in pretrained.state_dict().items() if weight.shape == own[name].shape}
     network.load_state_dict(own | same)
 
 
@@ -112,12 +111,12 @@ def logits(network: FusionNetwork, samples: Samples) -> NDArray[np.float64]:
     return _forward(samples, network, network)
 
 
-def detail_logits(fitted: TrainedModel, samples: Samples) -> NDArray[np.float64]:
+def detail_logits(model: TrainedModel, samples: Samples) -> NDArray[np.float64]:
     """(n, detail names) of each window, by the second head."""
-    if fitted.details is None:
+    if model.details is None:
         raise ValueError("the network was trained without a second head")
-    head = fitted.details.head
-    return _forward(samples, fitted.network, lambda features, mask: head(fitted.network.fuse(features, mask)))
+    head = model.details.head
+    return _forward(samples, model.network, lambda features, mask: head(model.network.fuse(features, mask)))
 
 
 def _forward(samples: Samples, network: FusionNetwork, function: Callable[..., Tensor]) -> NDArray[np.float64]:
@@ -128,9 +127,3 @@ def _forward(samples: Samples, network: FusionNetwork, function: Callable[..., T
             for start in range(0, len(samples), PREDICT_BATCH)
         ]
     return torch.cat(batches).double().numpy()
-
-
-def held_out_uar(network: FusionNetwork, samples: Samples) -> float:
-    """Pooled UAR of one network on windows of people whom it does not know."""
-    classes = network.config.classes
-    return uar(samples.targets(classes), logits(network, samples).argmax(axis=1), len(classes))

@@ -1,4 +1,4 @@
-"""What a network is trained with: settings, and batches drawn from the windows of several data sets."""
+"""Settings of a training, and batches sampled from the windows of several data sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from training.trainer.augment import Augmentation
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """Steps and batches, what is altered, and the probabilities of masking and lending per window.
+    """Steps, batches, augmentation, and the probabilities of masking and imputation per window.
 
-    ``detail_weight``: of the second head's loss; ``unlabelled_share``: of windows drawn that have a detail only;
-    ``har2_share``: of the steps, this many more before them, in which har2 is learnt.
+    ``detail_weight``: of the second head's loss; ``unlabelled_share``: of sampled windows that have only a detail;
+    ``har2_share``: additional steps on har2 before the others, as a share of ``steps``.
     """
 
     steps: int = 1900
@@ -49,7 +49,7 @@ class Batch:
 
 
 class BatchSampler:
-    """Batches without end."""
+    """An endless source of batches."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class BatchSampler:
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._target = index_of(train.activity, config.classes)
         self._detail = index_of(train.detail, detail_names)
-        self._probability = draw_probability(train, self._target >= 0, settings)
+        self._probability = sampling_probability(train, self._target >= 0, settings)
 
     def __call__(self) -> Batch:
-        """The next one."""
+        """Sample the next batch."""
         settings, names = self._settings, self._config.modalities
         rows = self._rng.choice(len(self._train), settings.batch_size, p=self._probability)
         donated = with_donor_heart_rate(self._train, rows, settings.impute_heart_rate, self._rng)
@@ -83,21 +83,21 @@ class BatchSampler:
 def with_donor_heart_rate(
     train: Samples, rows: NDArray[np.int64], share: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(n,) the row whose heart rate each drawn window uses: its own, or for a ``share`` of those without, another's."""
+    """(n,) the row whose heart rate each window uses: its own, or another's for a ``share`` of those without one."""
     has = train.mask[:, MODALITY_NAMES.index("heart_rate")]
-    lenders = np.flatnonzero(has)
-    borrows = ~has[rows] & (rng.random(len(rows)) < share)
-    return np.where(borrows, rng.choice(lenders, len(rows)), rows) if len(lenders) else rows
+    donors = np.flatnonzero(has)
+    imputed = ~has[rows] & (rng.random(len(rows)) < share)
+    return np.where(imputed, rng.choice(donors, len(rows)), rows) if len(donors) else rows
 
 
-def draw_probability(train: Samples, known: NDArray[np.bool_], settings: TrainingSettings) -> NDArray[np.float64]:
-    """(n,) probability of drawing each window: classes alike, data sets of a class by the root of their windows.
+def sampling_probability(train: Samples, known: NDArray[np.bool_], settings: TrainingSettings) -> NDArray[np.float64]:
+    """(n,) probability of each window: equal per class; data sets of a class by the square root of their size.
 
     Raises:
         ValueError: no window is of the classes.
     """
     if not known.any():
-        raise ValueError("no window is of the classes to be learnt")
+        raise ValueError("no window is of the classes to be trained")
     probability = known / known.sum()
     if settings.balanced:
         probability = np.zeros(len(train))
@@ -130,7 +130,7 @@ def tensors(
     """Features float32 and mask of some windows, as the network takes them."""
     from_rows = {"heart_rate": heart_rate_of} if heart_rate_of is not None else {}
     chosen = {name: from_rows.get(name, rows) for name in config.modalities}
-    # What "multi_scale" does not look at need not be converted.
+    # "multi_scale" does not use the other channels.
     used = {ACCELEROMETER.name: slice(3)} if config.encoder == "multi_scale" else {}
     features = {
         name: torch.from_numpy(samples.features[name][chosen[name], used.get(name, slice(None))].astype(np.float32))

@@ -2,17 +2,17 @@
 
 import json
 
-from gaitway.canary.make_reference import make_reference, window_records
+from gaitway.canary.make_reference import make_reference, make_window_records
 from gaitway.canary.reference import FILE, Reference
 from gaitway.canary.settings import RECORDING
 from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
-from gaitway.cli.operator import MODEL
+from gaitway.paths import DEFAULT_MODEL
 from shared.model.bundle import load_bundle
 
 
 def test_the_file_is_what_the_default_bundle_says():
     stored = json.loads(FILE.read_text())
-    assert stored == json.loads(json.dumps(make_reference(load_bundle(MODEL))))
+    assert stored == json.loads(json.dumps(make_reference(load_bundle(DEFAULT_MODEL))))
 
 
 def test_most_answers_are_known_and_more_than_one_is_given():
@@ -24,7 +24,7 @@ def test_most_answers_are_known_and_more_than_one_is_given():
 
 def test_every_window_is_whole_over_the_seam_too():
     cycle = cycle_of(RECORDING, "canary-1")
-    windows = list(window_records(Stream(cycle, 10_000, PHASE_MS), 2 * len(cycle)))
+    windows = list(make_window_records(Stream(cycle, 10_000, PHASE_MS), 2 * len(cycle)))
     assert len(windows) == len(cycle) - 2  # One per two uploads, but for those that the beginning cuts.
     for window in windows:
         assert all(window.mask.values())

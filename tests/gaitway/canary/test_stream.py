@@ -33,12 +33,12 @@ def test_its_windows_are_those_that_the_contract_expects(cycle, hop_ms):
     stream = Stream(cycle, hop_ms, begin_after(BASE_MS + 1, hop_ms))
     sent_ms = stamps_ms(stream, steps)
     around = range(BASE_MS - WINDOW_MS, int(sent_ms[-1]), hop_ms)
-    told = [start for step in range(steps) for start in stream.completed_by(step)]
-    assert told == [start for start in around if passes(sent_ms, start)]
-    assert len(told) > 5
+    completed = [start for step in range(steps) for start in stream.completed_by(step)]
+    assert completed == [start for start in around if passes(sent_ms, start)]
+    assert len(completed) > 5
 
 
-def test_no_window_is_told_before_its_last_sample_is_sent(cycle):
+def test_no_window_completes_before_its_last_sample_is_sent(cycle):
     stream = Stream(cycle, 10_000, begin_after(BASE_MS, 10_000))
     for step in range(30):
         for start in stream.completed_by(step):

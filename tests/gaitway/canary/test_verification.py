@@ -38,7 +38,7 @@ def event(**changes) -> EventData:
     return data
 
 
-def test_right_and_in_time(verifier):
+def test_expected_event_in_time_is_right(verifier):
     verifier.sent(STEP, 100.0)
     verdict = verifier.event(event(), 100.75)
     assert (verdict.outcome, verdict.latency_s, verdict.why) == ("right", 0.75, "")
@@ -51,7 +51,7 @@ def test_late_counts_from_the_sending_that_was_accepted(verifier):
     assert verifier.event(event(), 114.0).outcome == "right"
 
 
-def test_late(verifier):
+def test_event_after_the_limit_is_late(verifier):
     verifier.sent(STEP, 100.0)
     assert verifier.event(event(), 105.5).outcome == "late"
 
@@ -77,7 +77,7 @@ def test_missing_counts_from_the_first_sending_and_once(verifier):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_wrong(verifier, changes):
+def test_event_with_another_value_is_wrong(verifier, changes):
     verifier.sent(STEP, 100.0)
     assert verifier.event(event(**changes), 100.5).outcome == "wrong"
 
@@ -90,8 +90,8 @@ def test_wrong(verifier, changes):
 def test_a_known_bundle_must_say_what_it_is_known_to_say(verifier, model, start_ms, outcome):
     verifier.sent(STEP, 100.0)
     verifier.sent(STEP + 2, 100.0)
-    told = event(model=model, activity="running", window_start_ms=start_ms, window_end_ms=start_ms + 20_000)
-    assert verifier.event(told, 100.5).outcome == outcome
+    received = event(model=model, activity="running", window_start_ms=start_ms, window_end_ms=start_ms + 20_000)
+    assert verifier.event(received, 100.5).outcome == outcome
 
 
 def test_a_second_event_is_wrong(verifier):

@@ -18,10 +18,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
 from tests.bundles import random_bundle
+from tests.gaitway.cli.command import KEY, NOBODY, environment, failure, gaitway, gaitway_here
 from tests.recordings import EXAMPLES, cut, wrist
 
-KEY = "a key for tests, of 32 bytes and more"
-NOBODY = "127.0.0.1:1"
 COMMANDS = ["", "serve", "serve ingest", "serve features", "serve inference", "demo", "replay", "predict", "events"]
 COMMANDS += ["explain", "broker", "token", "datasets", "datasets inspect", "train", "experiment", "report", "ablation"]
 COMMANDS += ["tree-baseline", "monitor", "canary", "settings"]
@@ -41,29 +40,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment(**variables: object) -> dict[str, str]:
-    """GAITWAY_* variables, none but these."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GAITWAY_")}
-    return inherited | {f"GAITWAY_{name.upper()}": str(value) for name, value in variables.items()}
-
-
-def gaitway(*arguments: object, **variables: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gaitway", *map(str, arguments)]
-    return subprocess.run(command, env=environment(**variables), capture_output=True, text=True, timeout=120)
-
-
-def failure(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a failed command says, below what a service has logged."""
-    assert done.returncode not in (0, 2), done
-    *log, last = done.stderr.splitlines()
-    assert last.startswith("gaitway: "), done.stderr
-    assert not [line for line in log if line.startswith(("gaitway: ", "Traceback", " "))], done.stderr
-    return last.removeprefix("gaitway: ")
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help(command: str) -> None:
-    done = gaitway(*command.split(), "--help")
+def test_help_of_every_command_is_printed(command: str) -> None:
+    done = gaitway_here(*command.split(), "--help")
     assert done.returncode == 0
     assert f"gaitway {command}".strip() in done.stdout
     assert not done.stderr
@@ -82,13 +61,13 @@ def test_help(command: str) -> None:
 )
 def test_demo_that_cannot_start(arguments: list[str], says: str, bundle: Path, recordings: Path) -> None:
     # What is given last wins.
-    done = gaitway("demo", "--model", bundle, "--recordings", recordings, *arguments)
+    done = gaitway_here("demo", "--model", bundle, "--recordings", recordings, *arguments)
     assert says in failure(done)
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_ingest_needs_a_key() -> None:
-    assert failure(gaitway("serve", "ingest")) == "GAITWAY_JWT_KEY: Field required"
+    assert failure(gaitway_here("serve", "ingest")) == "GAITWAY_JWT_KEY: Field required"
 
 
 def test_ingest_on_a_taken_port() -> None:
@@ -107,7 +86,7 @@ def test_health_page_on_a_taken_port(service: str, bundle: Path) -> None:
 
 
 def test_a_setting_that_is_wrong_is_named() -> None:
-    assert "GAITWAY_HOP_MS" in failure(gaitway("serve", "features", hop_ms=15_000))
+    assert "GAITWAY_HOP_MS" in failure(gaitway_here("serve", "features", hop_ms=15_000))
 
 
 def test_inference_refuses_a_broken_bundle(bundle: Path, tmp_path: Path) -> None:
@@ -129,20 +108,20 @@ def test_inference_refuses_a_broken_bundle(bundle: Path, tmp_path: Path) -> None
 )
 def test_predict_without_data(dataset: str, people: str | None, says: str, bundle: Path) -> None:
     options = ["--people", people] if people else []
-    assert says in failure(gaitway("predict", "--model", bundle, "--dataset", dataset, *options))
+    assert says in failure(gaitway_here("predict", "--model", bundle, "--dataset", dataset, *options))
 
 
 def test_predict_names_file_and_line(bundle: Path, tmp_path: Path) -> None:
     path = cut("wisdm-1600", tmp_path, to_s=60)
     (path / "steps.csv").write_text("t_ms,total\n1668000000000,1\n1668000001000,many\n")
-    line = failure(gaitway("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}"))
+    line = failure(gaitway_here("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}"))
     assert line.startswith(f"{path / 'steps.csv'}:3: ")
 
 
 def test_predict_writes_its_scores(bundle: Path, recordings: Path, tmp_path: Path) -> None:
     summary = tmp_path / "scores.json"
     dataset = f"recordings={recordings}"
-    done = gaitway("predict", "--model", bundle, "--dataset", dataset, "--summary", summary)
+    done = gaitway_here("predict", "--model", bundle, "--dataset", dataset, "--summary", summary)
     assert done.returncode == 0, done.stderr
     scores = json.loads(summary.read_text())
     assert {"uar", "uar_by_person", "recall_by_class", "windows", "abstained"} <= scores.keys()
@@ -151,7 +130,7 @@ def test_predict_writes_its_scores(bundle: Path, recordings: Path, tmp_path: Pat
     assert "UAR" in done.stdout
 
 
-def test_token() -> None:
+def test_token_names_user_and_expiry() -> None:
     done = gaitway("token", "u1", "--hours", "1", jwt_key=KEY)
     claims = jwt.decode(done.stdout.strip(), KEY, algorithms=["HS256"])
     assert claims["sub"] == "u1"
@@ -159,23 +138,23 @@ def test_token() -> None:
 
 
 def test_a_token_needs_a_key_and_a_user() -> None:
-    assert "GAITWAY_JWT_KEY" in failure(gaitway("token", "u1"))
-    assert "'u 1'" in failure(gaitway("token", "u 1", jwt_key=KEY))
+    assert "GAITWAY_JWT_KEY" in failure(gaitway_here("token", "u1"))
+    assert "'u 1'" in failure(gaitway_here("token", "u 1", jwt_key=KEY))
 
 
 def test_events_of_a_topic_that_is_not_there(kafka: str, topic_prefix: str) -> None:
-    line = failure(gaitway("events", "--kafka", kafka, "--topic-prefix", topic_prefix))
+    line = failure(gaitway_here("events", "--kafka", kafka, "--topic-prefix", topic_prefix))
     assert line == f"Kafka at {kafka} has no topic {topic_prefix}activity.events"
 
 
 def test_events_and_replay_of_nobody(recordings: Path) -> None:
-    assert f"Kafka at {NOBODY} does not answer" in failure(gaitway("events", "--kafka", NOBODY))
+    assert f"Kafka at {NOBODY} does not answer" in failure(gaitway_here("events", "--kafka", NOBODY))
     dataset = f"recordings={recordings}"
-    line = failure(gaitway("replay", "--dataset", dataset, "--url", f"http://{NOBODY}", "--jwt-key", "short"))
+    line = failure(gaitway_here("replay", "--dataset", dataset, "--url", f"http://{NOBODY}", "--jwt-key", "short"))
     assert "32 bytes" in line
 
 
-async def test_a_small_demo_and_its_summary(
+async def test_demo_writes_its_summary_and_removes_its_topics(
     kafka: str, redis_url: str, bundle: Path, recordings: Path, tmp_path: Path
 ) -> None:
     summary = tmp_path / "summary.json"
@@ -201,7 +180,9 @@ async def test_a_small_demo_and_its_summary(
     await assert_no_trace(kafka, redis_url)
 
 
-def test_a_demo_of_recordings_at_any_rate(kafka: str, redis_url: str, bundle: Path, tmp_path: Path) -> None:
+def test_demo_of_recordings_at_any_rate_misses_no_window(
+    kafka: str, redis_url: str, bundle: Path, tmp_path: Path
+) -> None:
     """What Apple Watches, Axivities, cheap oscillators and a radio that sends in bursts give; names of any kind."""
     wrist(tmp_path, "apple", rate_hz=99.65, person="Ann Müller/apple", device="Apple Watch")
     wrist(tmp_path, "axivity", rate_hz=100.4)
@@ -274,7 +255,7 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = GONE_S)
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_demo_that_ends_early_leaves_nothing(
     demo: subprocess.Popen[str], tmp_path: Path, blow: signal.Signals
 ) -> None:
@@ -282,11 +263,11 @@ def test_a_demo_that_ends_early_leaves_nothing(
     line = next((line for line in demo.stdout if "uploads" in line), "")
     assert line, "the demo has ended by itself"
     started = children(demo.pid)
-    # Kafka, Valkey and three services, each with its guard.
+    # Kafka, Valkey and three services, each with its watchdog.
     assert len(started) >= 10
     os.killpg(demo.pid, blow)
     code = demo.wait(GONE_S)
-    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[blow]
+    assert code == {signal.SIGTERM: 143, signal.SIGKILL: -9}[blow]
     wait_for(lambda: not [pid for pid in started if alive(pid)], "the demo's processes to end")
     wait_for(lambda: not list((tmp_path / "tmp").glob("gaitway-*")), "its temporary folders to go")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gaitway.__main__ import main
-from tests.gaitway.cli.test_cli import KEY, NOBODY, failure, gaitway
+from tests.gaitway.cli.command import KEY, NOBODY, failure, gaitway_here
 from tests.recordings import EXAMPLES
 
 HERE = f"recordings={EXAMPLES}"
@@ -41,15 +41,15 @@ EXPERIMENT = ["experiment", "har2", HERE, "--out", "/tmp"]
         ([*LOAD, "--ramp-s", "inf"], "--ramp-s: inf is not between"),
         ([*LOAD, "--watches", "0"], "--watches: 0 is not between 1 and 1000000"),
         ([*LOAD, "--kafka", "http://here"], "--kafka: 'http://here' is not HOST:PORT"),
-        ([*LOAD, "--summary", "/nowhere/x.json"], "--summary: there is no folder /nowhere"),
+        ([*LOAD, "--summary", "/nowhere/x.json"], "--summary: there is not a folder /nowhere"),
         ([*LOAD, "--recordings", "README.md"], "no recording here"),
         (["monitor", "--minutes", "nan"], "--minutes: nan"),
-        (["monitor", "--pictures", "README.md/x"], "/README.md is no folder"),
+        (["monitor", "--pictures", "README.md/x"], "/README.md is not a folder"),
         (["broker", "--kafka-port", "70000"], "--kafka-port: 70000 is not between 1 and 65535"),
         (["broker", "--kafka-port=-1"], "--kafka-port: -1 is not between"),
         (["broker", "--redis-port", "0"], "--redis-port: 0 is not between"),
         (["broker", "--kafka-port", "9092", "--redis-port", "9092"], "--redis-port: 9092 is Kafka's port already"),
-        (["broker", "--data", "README.md"], "README.md is no folder"),
+        (["broker", "--data", "README.md"], "README.md is not a folder"),
         (["events", "--kafka", ""], "--kafka: '' is not HOST:PORT"),
         (["events", "--kafka", "127.0.0.1:abc"], "--kafka: '127.0.0.1:abc' is not HOST:PORT"),
         (["events", "--kafka", "a:9092,b:99999"], "--kafka: 'b:99999' is not HOST:PORT"),
@@ -62,22 +62,22 @@ EXPERIMENT = ["experiment", "har2", HERE, "--out", "/tmp"]
         (["demo", "--redis", "redis://h:99999/0"], "--redis: 'redis://h:99999/0' is not"),
         (["demo", "--summary", "/tmp"], "--summary: /tmp is a folder"),
         (["demo", "--watches", "0"], "--watches: 0 is not between"),
-        ([*PREDICT, "--summary", "/nowhere/x.json"], "--summary: there is no folder /nowhere"),
-        ([*PREDICT, "--windows", "/nowhere/x.csv"], "--windows: there is no folder /nowhere"),
+        ([*PREDICT, "--summary", "/nowhere/x.json"], "--summary: there is not a folder /nowhere"),
+        ([*PREDICT, "--windows", "/nowhere/x.csv"], "--windows: there is not a folder /nowhere"),
         ([*PREDICT, "--windows", "/tmp"], "--windows: /tmp is a folder"),
         ([*PREDICT, "--people", ","], "--people: ',' names nothing"),
         ([*PREDICT, "--model", "/nowhere"], "/nowhere/manifest.json: No such file or directory"),
         (["predict", "--dataset", "recordings=README.md"], "README.md: no recording here"),
         (["predict", "--dataset", "e4=README.md"], "README.md: no Empatica E4 export here"),
-        (["datasets", "inspect", HERE, "--json", "/nowhere/x"], "--json: there is no folder /nowhere"),
-        ([*TRAIN, "README.md"], "--out: README.md is no folder"),
+        (["datasets", "inspect", HERE, "--json", "/nowhere/x"], "--json: there is not a folder /nowhere"),
+        ([*TRAIN, "README.md"], "--out: README.md is not a folder"),
         ([*TRAIN, "/tmp", "--seed=-1"], "--seed: -1 is not between"),
         ([*TRAIN, "/tmp", "--processes", "0"], "--processes: 0 is not between"),
         (["report", "/nowhere"], "/nowhere"),
         (["ablation", "--dataset", HERE, "--out", "/tmp"], "--out: /tmp is a folder"),
         (["ablation", "--dataset", HERE, "--out", "/tmp/x", "--arms", ","], "--arms: ',' names nothing"),
         (["ablation", "--dataset", HERE, "--out", "/tmp/x", "--seeds", "0"], "--seeds: 0 is not between"),
-        (["tree-baseline", "--dataset", HERE, "--modalities", "smell"], "--modalities: 'smell' is no list of"),
+        (["tree-baseline", "--dataset", HERE, "--modalities", "smell"], "--modalities: 'smell' is not a list of"),
     ],
     ids=lambda value: " ".join(value)[-60:] if isinstance(value, list) else "",
 )
@@ -94,24 +94,24 @@ def test_a_value_that_cannot_be_ends_in_one_line(
 
 
 def test_load_where_nobody_listens() -> None:
-    done = gaitway(*LOAD, "--watches", "2")
+    done = gaitway_here(*LOAD, "--watches", "2")
     assert f"http://{NOBODY} does not answer" in failure(done)
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_load_whose_kafka_is_away() -> None:
-    done = gaitway(*LOAD, "--watches", "2", "--kafka", NOBODY)
+    done = gaitway_here(*LOAD, "--watches", "2", "--kafka", NOBODY)
     assert f"Kafka at {NOBODY} does not answer" in failure(done)
 
 
 def test_a_broker_on_a_taken_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert str(port) in failure(gaitway("broker", "--kafka-port", port))
+        assert str(port) in failure(gaitway_here("broker", "--kafka-port", port))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "accelerometer.csv").mkdir()
     (tmp_path / "accelerometer.csv.gz").write_bytes(b"no gzip")
-    line = failure(gaitway("predict", "--dataset", f"recordings={tmp_path}"))
+    line = failure(gaitway_here("predict", "--dataset", f"recordings={tmp_path}"))
     assert line.startswith(f"{tmp_path / 'accelerometer.csv.gz'}: cannot be read: ")

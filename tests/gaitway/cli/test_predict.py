@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaitway.predict.run import predict
+from gaitway.predict.classify import predict
 from shared.model.bundle import load_bundle
 from tests.bundles import random_bundle
-from tests.gaitway.cli.test_cli import failure, gaitway
+from tests.gaitway.cli.command import failure, gaitway_here
 from tests.recordings import cut, wrist
 from training.datasets import read_recording
 from training.datasets.recording import G
@@ -29,7 +29,7 @@ def test_minutes_and_windows_of_recordings_without_labels(bundle: Path, tmp_path
     wrist(tmp_path / "in", "ann", seconds=120)
     wrist(tmp_path / "in", "bob", seconds=60, still=True)
     outputs = ["--windows", tmp_path / "windows.csv", "--summary", tmp_path / "summary.json"]
-    done = gaitway("predict", "--model", bundle, "--dataset", f"recordings={tmp_path / 'in'}", *outputs)
+    done = gaitway_here("predict", "--model", bundle, "--dataset", f"recordings={tmp_path / 'in'}", *outputs)
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "windows.csv")
     model = load_bundle(bundle)
@@ -71,7 +71,7 @@ def test_windows_of_labelled_recordings_have_a_label_of_the_ten(bundle: Path, tm
     lines = [f"{begin_ms + begin * 1000},{begin_ms + end * 1000},{name}" for begin, end, name in labels]
     (path / "labels.csv").write_text("start_ms,end_ms,activity\n" + "\n".join(lines) + "\n")
     windows = tmp_path / "windows.csv"
-    done = gaitway("predict", "--model", bundle, "--dataset", f"recordings={path}", "--windows", windows)
+    done = gaitway_here("predict", "--model", bundle, "--dataset", f"recordings={path}", "--windows", windows)
     assert done.returncode == 0, done.stderr
     found = {(row["label"], row["detail"]) for row in rows_of(windows)}
     assert found == {("washing_hands", ""), ("", ""), ("", "resting")}
@@ -87,7 +87,7 @@ def test_details_are_what_the_source_calls_it(bundle: Path, tmp_path: Path) -> N
     ]
     (accel / "data_1600_accel_watch.txt").write_text("".join(lines))
     windows = tmp_path / "windows.csv"
-    done = gaitway("predict", "--model", bundle, "--dataset", f"wisdm={tmp_path}", "--windows", windows)
+    done = gaitway_here("predict", "--model", bundle, "--dataset", f"wisdm={tmp_path}", "--windows", windows)
     assert done.returncode == 0, done.stderr
     found = {(row["label"], row["detail"]) for row in rows_of(windows)}
     assert {("running", "jogging"), ("", "typing")} <= found
@@ -96,19 +96,19 @@ def test_details_are_what_the_source_calls_it(bundle: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"seconds": 12}, "too short: 12.0 s of acceleration without a hole over 1 s"),
+        ({"seconds": 12}, "too short: 12.0 s of acceleration with no dropout over 1 s"),
         ({"rate_hz": 2, "seconds": 60}, "too few samples: the accelerometer's are 500 ms apart"),
     ],
     ids=["short", "slow"],
 )
 def test_no_window_has_its_reason_and_an_exit_code(bundle: Path, tmp_path: Path, options: dict, says: str) -> None:
     wrist(tmp_path, "ann", **options)
-    done = gaitway("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}")
+    done = gaitway_here("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}")
     assert done.returncode == 1
     assert f"ann: 0 windows: {says}" in done.stdout
     # Others can be classified: an answer, and no failure.
     wrist(tmp_path, "bob")
-    done = gaitway("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}")
+    done = gaitway_here("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}")
     assert done.returncode == 0
     assert f"ann: 0 windows: {says}" in done.stdout
 
@@ -117,5 +117,5 @@ def test_a_person_without_accelerometer_is_named(bundle: Path, tmp_path: Path) -
     cut("e4-S03", tmp_path, to_s=60)
     (tmp_path / "ann").mkdir()
     (tmp_path / "ann" / "heart_rate.csv").write_text("t_ms,bpm\n1795000000000,70\n")
-    line = failure(gaitway("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}"))
+    line = failure(gaitway_here("predict", "--model", bundle, "--dataset", f"recordings={tmp_path}"))
     assert line == f"{tmp_path / 'ann'}: heart_rate.csv is there and accelerometer.csv[.gz] is not"

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gaitway.load.fleet import Fleet, request_head
-from gaitway.load.templates import PERIOD_MS, upload_templates
+from gaitway.load.templates import PERIOD_MS, make_templates
 from services.ingest.validation import decode_upload
 from shared.contracts.upload import to_records
 from tests.shared.windows.signals import BASE_MS
@@ -17,7 +17,7 @@ from training.datasets import find_sources
 @pytest.fixture(scope="module")
 def templates() -> list[bytes]:
     sources = find_sources("recordings=examples/recordings", ("e4-S03", "garmin-1"))
-    return upload_templates((source.read() for source in sources), session="s1")
+    return make_templates((source.read() for source in sources), session="s1")
 
 
 def fleet(templates: list[bytes], watches: int = 7, begin_ms: int = BASE_MS) -> Fleet:

@@ -1,4 +1,4 @@
-"""The open loop against a gateway of our own that answers as it is told."""
+"""The open loop against a gateway of our own that answers as a test asks."""
 
 import asyncio
 from collections import Counter

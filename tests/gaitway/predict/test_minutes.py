@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaitway.predict.run import Score, predict
+from gaitway.predict.classify import Score, predict
 from shared.contracts.labels import HAR7, UNKNOWN
 from shared.model.bundle import load_bundle
 from tests.bundles import random_bundle

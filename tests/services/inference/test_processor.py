@@ -156,10 +156,10 @@ async def test_drift_is_that_of_the_published_events(tmp_path):
     bare = Classifier(random_bundle(tmp_path / "bare"), threads=1)
     events = (await Worker(bare).process(*records)).events
     assert math.isnan(value_of("gaitway_inference_class_drift_psi"))
-    decide = Counter(event["activity"] for event in events)
+    counts = Counter(event["activity"] for event in events)
     reference = Reference(
         "these windows",
-        {name: decide[name] / MIN_EVENTS for name in (*HAR7, UNKNOWN)},
+        {name: counts[name] / MIN_EVENTS for name in (*HAR7, UNKNOWN)},
         tuple(np.quantile([event["confidence"] for event in events], np.arange(1, 10) / 10).tolist()),
         (0.1,) * 10,
     )

@@ -45,7 +45,7 @@ def message(topic: str, value: bytes) -> Message:
     return Message(topic, b"u1", value, [])
 
 
-async def test_what_comes_together_leaves_together():
+async def test_records_that_arrive_together_are_sent_in_one_batch():
     producer = Producer()
     batcher = Batcher(producer, 0.01, 1)
     await asyncio.gather(
@@ -57,7 +57,7 @@ async def test_what_comes_together_leaves_together():
     assert batcher.waiting_bytes == 0
 
 
-async def test_one_topics_refusal_is_that_of_its_partition_alone():
+async def test_refusal_of_one_topic_fails_its_partition_alone():
     producer = Producer()
     producer.outcome["b"] = NotLeaderForPartitionError()
     batcher = Batcher(producer, 0.001, 1)
@@ -80,7 +80,7 @@ async def test_without_an_answer_it_waits_no_longer_than_the_bound(full):
     assert batcher.waiting_bytes == (0 if full else 2 + RECORD_OVERHEAD_BYTES)
 
 
-async def test_an_error_that_nobody_foresaw_leaves_nobody_waiting(caplog):
+async def test_unexpected_error_fails_every_waiting_request(caplog):
     producer = Producer()
     producer.send_batch = None
     with pytest.raises(RetryLater, match="failed"):
@@ -88,7 +88,7 @@ async def test_an_error_that_nobody_foresaw_leaves_nobody_waiting(caplog):
     assert "a batch could not be sent" in caplog.text
 
 
-async def test_a_full_flight_leaves_at_once():
+async def test_full_batch_is_sent_at_once():
     producer = Producer()
     batcher = Batcher(producer, 60, 90)
     large = bytes(MAX_PENDING_BYTES // 2)
@@ -101,7 +101,7 @@ async def test_a_full_flight_leaves_at_once():
     assert [len(batch) for _, _, batch in producer.sent] == [1, 1]
 
 
-async def test_one_who_goes_away_takes_nobody_along():
+async def test_cancelled_request_leaves_the_others_in_its_batch():
     producer = Producer()
     batcher = Batcher(producer, 0.02, 1)
     leaving, staying = (asyncio.create_task(batcher.send(0, [message("a", b"%d" % n)])) for n in range(2))

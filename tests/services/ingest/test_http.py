@@ -199,7 +199,7 @@ async def test_other_paths_and_methods(client, method, path, status):
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
-async def test_kafka_away(client, producer):
+async def test_unreachable_kafka_is_answered_503(client, producer):
     producer.error = RetryLater("Kafka does not answer")
     response = await client.post("/v1/uploads", content=BODY)
     assert_problem(response, 503)
@@ -230,7 +230,7 @@ async def test_one_user_cannot_have_endless_uploads_under_way(health):
         assert (await send("u1")).status_code == 202
 
 
-async def test_a_bug_shows_no_inside(health):
+async def test_internal_error_shows_no_detail(health):
     class BrokenPublisher:
         async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
             raise KeyError("secret")
@@ -270,7 +270,7 @@ async def test_every_answer_says_its_trace(client, producer):
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", made.headers["traceresponse"])
 
 
-async def test_a_bug_says_its_trace_to_the_client_and_to_the_log(health, caplog):
+async def test_internal_error_names_its_trace_to_the_client_and_in_the_log(health, caplog):
     class BrokenPublisher:
         async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
             raise KeyError("secret")
@@ -307,9 +307,7 @@ def rejected(page: str, modality: str, reason: str) -> float:
         ("seq", -1, "none", "value"),
     ],
 )
-async def test_a_refusal_is_counted_and_told_with_whose_fault_it_is(
-    client, caplog, monkeypatch, path, value, modality, reason
-):
+async def test_refusal_is_counted_and_logged_with_its_cause(client, caplog, monkeypatch, path, value, modality, reason):
     monkeypatch.setattr(uploads_module, "_refusals", RateLimitedLogger(logging.getLogger("gaitway.ingest.uploads")))
     before = rejected((await client.get("/metrics")).text, modality, reason)
     with caplog.at_level(logging.INFO, "gaitway.ingest.uploads"):

@@ -139,7 +139,7 @@ async def test_a_head_at_the_limit_is_taken_and_one_that_is_pieces_longer_is_not
     assert (await exchange(gateway, request))[0] == status
 
 
-async def test_too_many_headers(start: Start) -> None:
+async def test_too_many_headers_are_refused(start: Start) -> None:
     gateway = await start()
     status, problem, _ = await exchange(gateway, framed(BODY, *("X: y" for _ in range(LIMITS.headers))))
     assert (status, problem["detail"]) == (431, "there are more than 40 headers")
@@ -278,7 +278,7 @@ async def test_a_request_that_is_never_finished_is_ended(
     assert len(gateway.producer.published) == 3 * served
 
 
-async def test_a_body_that_comes_drop_by_drop_is_ended_too(start: Start) -> None:
+async def test_body_that_comes_too_slowly_is_ended(start: Start) -> None:
     gateway = await start(body_s=0.3)
     async with gateway.connected() as (reader, writer):
         request = framed(BODY)
@@ -336,7 +336,7 @@ async def test_one_connection_more_than_allowed_is_answered_503(start: Start) ->
         assert (await exchange(gateway, framed(BODY)))[0] == 202
 
 
-async def test_requests_that_pile_up_on_one_connection(start: Start) -> None:
+async def test_too_many_pipelined_requests_end_the_connection(start: Start) -> None:
     gateway = await start()
     hold = asyncio.Event()
 
@@ -390,7 +390,7 @@ def refused(reason: str) -> float:
 
 
 @pytest.mark.parametrize("coding", ["x-gzip", "X-GZIP", "gzip"])
-async def test_gzip_by_its_old_name(start: Start, coding: str) -> None:
+async def test_x_gzip_is_gzip(start: Start, coding: str) -> None:
     gateway = await start()
     packed = gzip.compress(BODY, mtime=0)
     assert (await exchange(gateway, framed(packed, f"Content-Encoding: {coding}")))[0] == 202

@@ -75,19 +75,19 @@ def fields(record: SampleRecord | WindowRecord) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("modality", MODALITIES, ids=lambda modality: modality.name)
-def test_samples(modality: Modality) -> None:
+def test_samples_are_decoded_as_encoded(modality: Modality) -> None:
     golden = (DATA / f"samples_v1_{modality.name}.msgpack").read_bytes()
     assert samples_v1(modality).encode() == golden
     assert fields(decode_samples(modality, golden)) == fields(samples_v1(modality))
 
 
-def test_window() -> None:
+def test_window_is_decoded_as_encoded() -> None:
     golden = (DATA / "window_v1.msgpack").read_bytes()
     assert window_v1().encode() == golden
     assert fields(decode_window(golden)) == fields(window_v1())
 
 
-def test_gap() -> None:
+def test_gap_is_decoded_as_encoded() -> None:
     golden = (DATA / "gap_v1.json").read_bytes()
     assert gap_v1().encode() == golden
     assert decode_gap(golden) == gap_v1()

@@ -10,10 +10,10 @@ from shared.contracts.time_limits import DAY_MS
 from shared.contracts.topics import ALL_TOPICS, GAPS, LEDGER, REJECTED, SAMPLE_TOPICS, WINDOWS
 from shared.kafka import admin
 from shared.kafka.admin import ensure_topics
-from tests.integration.bus import producer, read
+from tests.integration.kafka_io import producer, read
 
 
-def test_the_contract():
+def test_topic_configs_are_those_of_the_contract():
     by_name = {spec.name: spec.full_config() for spec in ALL_TOPICS}
     assert list(by_name) == [
         *("watch.accelerometer", "watch.heart_rate", "watch.steps", "watch.gaps", "watch.rejected"),

@@ -25,7 +25,7 @@ class Watch:
 
 
 class MemoryConsumer:
-    """A consumer that reads only when it is told to, and its broker."""
+    """A consumer that reads only when a test says so, and its broker."""
 
     def __init__(self, *assigned: TopicPartition) -> None:
         self.positions = dict.fromkeys(assigned, 0)
@@ -145,7 +145,7 @@ async def test_a_position_set_back_again_and_again_is_no_progress(scene):
     assert (await scene.healthz()).status_code == 503
 
 
-async def test_a_partition_that_has_gone_is_nobodys_business_here(scene):
+async def test_partition_that_was_revoked_is_not_watched(scene):
     scene.consumer.ends[A] = 10
     await scene.seconds(100)
     assert (await scene.healthz()).status_code == 503
@@ -157,7 +157,7 @@ async def test_a_partition_that_has_gone_is_nobodys_business_here(scene):
     assert (await scene.healthz()).status_code == 200
 
 
-async def test_nobody_looking_is_no_progress(scene):
+async def test_time_without_a_look_is_no_progress(scene):
     await scene.seconds(5)
     scene.watch.now_s += 60
     scene.health.heartbeat()
@@ -170,7 +170,7 @@ async def test_without_partitions_the_loop_alone_counts():
     assert (await scene.healthz()).status_code == 200
 
 
-async def test_a_position_that_is_not_known_holds_nobody_up(scene, monkeypatch):
+async def test_unknown_position_blocks_no_other_partition(scene, monkeypatch):
     monkeypatch.setattr(progress_module, "ANSWER_S", 0.01)
 
     async def position(tp):

@@ -69,14 +69,14 @@ def test_two_baselines_give_the_same_answer_through_the_live_features() -> None:
     model = LoadedModel(manifest_of(net.config, temperature=0.1), net)
     mg = (raw_g(6) * 1000).round().numpy()
 
-    def told(baseline_mg: tuple[int, int, int]) -> np.ndarray:
+    def answer(baseline_mg: tuple[int, int, int]) -> np.ndarray:
         accelerometer = accelerometer_features(mg, np.array([baseline_mg] * 6)).astype(np.float16)
         others = {name: np.zeros(MODALITY_BY_NAME[name].feature_shape, np.float16) for name in MODALITY_NAMES[1:]}
         windows = [{"accelerometer": array, **others} for array in accelerometer]
         masks = [{"accelerometer": True, "heart_rate": False, "steps": False}] * 6
         return model.probabilities(windows, masks, [baseline_mg] * 6)
 
-    stable, cold = told((12, -33, 980)), told((0, 0, 0))
+    stable, cold = answer((12, -33, 980)), answer((0, 0, 0))
     # Half a thousandth of a g: what float16 holds of a signal of 1 g.
     np.testing.assert_allclose(stable, cold, rtol=0, atol=2e-3)
     assert np.ptp(stable, axis=0).max() > 0.02

@@ -11,7 +11,7 @@ from services.inference.settings import InferenceSettings
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import SettingsError
 from shared.runtime.environment import OTHERS, SETTINGS, check_variables
-from tests.gaitway.cli.test_cli import KEY, failure, gaitway
+from tests.gaitway.cli.command import KEY, failure, gaitway_here
 
 ROOT = Path(__file__).parents[3]
 SERVICES = (IngestSettings, FeaturesSettings, InferenceSettings, CanarySettings)
@@ -68,7 +68,7 @@ def test_a_name_that_nobody_reads_is_refused(variable: str, says: str) -> None:
         ("GATEWAY_KAFKA", "h:9092"),
     ],
 )
-def test_what_others_read_is_no_mistake(variable: str, value: str) -> None:
+def test_variables_of_other_programs_are_accepted(variable: str, value: str) -> None:
     check_variables(environment={variable: value})
 
 
@@ -84,12 +84,12 @@ def test_settings_are_not_read_beside_a_mistyped_one(settings: type, monkeypatch
 
 @pytest.mark.parametrize("command", [["serve", "ingest"], ["token", "u1"], ["canary"]], ids=lambda words: words[0])
 def test_a_command_does_not_start_beside_a_mistyped_one(command: list[str]) -> None:
-    line = failure(gaitway(*command, jwt_key=KEY, kafak="127.0.0.1:1"))
+    line = failure(gaitway_here(*command, jwt_key=KEY, kafak="127.0.0.1:1"))
     assert line == "GAITWAY_KAFAK is no setting; is GAITWAY_KAFKA meant?"
 
 
 def test_help_is_there_all_the_same() -> None:
-    assert gaitway("token", "--help", kafak="127.0.0.1:1").returncode == 0
+    assert gaitway_here("token", "--help", kafak="127.0.0.1:1").returncode == 0
 
 
 @pytest.mark.parametrize("kafka", ["127.0.0.1:abc", "127.0.0.1:99999", "http://here", "a:1,,b:2"])

@@ -62,8 +62,7 @@ async def test_a_dependency_that_is_away_does_not_kill(health):
 
 def test_known_label_values_start_at_zero():
     # In a process of its own: here other tests have counted before.
-    imports = "from prometheus_client import generate_latest; from shared.runtime import metrics"
-    code = f"{imports}; print(generate_latest().decode())"
+    code = "import prometheus_client; from shared.runtime import metrics; print(prometheus_client.generate_latest())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'gaitway_features_late_samples_total{modality="steps"} 0.0' in done.stdout
 

@@ -80,7 +80,7 @@ def lines_of(logger: str, caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == logger]
 
 
-def test_a_flood_is_a_few_lines_and_a_number(caplog, monkeypatch):
+def test_many_equal_lines_are_a_few_and_a_count(caplog, monkeypatch):
     now_s = 100.0
     monkeypatch.setattr("shared.runtime.logging.time.monotonic", lambda: now_s)
     sparing = RateLimitedLogger(logging.getLogger("flood"), lines_per_s=3)
@@ -95,7 +95,7 @@ def test_a_flood_is_a_few_lines_and_a_number(caplog, monkeypatch):
     ]
 
 
-def test_what_is_tried_again_and_again_is_told_once_in_a_while_by_kind(monkeypatch, caplog):
+def test_repeated_failures_are_logged_once_per_interval_and_kind(monkeypatch, caplog):
     now_s = 100.0
     monkeypatch.setattr("shared.runtime.logging.time.monotonic", lambda: now_s)
     seldom = ThrottledLogger(logging.getLogger("again"), every_s=10.0)

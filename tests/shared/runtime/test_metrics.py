@@ -78,7 +78,7 @@ def test_masks_as_labels():
     assert len(metrics.masks()) == 4
 
 
-async def test_whoever_keeps_the_event_loop_is_seen(monkeypatch):
+async def test_blocked_event_loop_is_measured(monkeypatch):
     monkeypatch.setattr(event_loop, "EVERY_S", 0.01)
     watching = asyncio.create_task(event_loop.observe_event_loop_lag())
     await asyncio.sleep(0)

@@ -55,7 +55,7 @@ def test_a_bad_value_stops_the_start_and_is_named(monkeypatch, variables, named)
     assert isinstance(caught.value, Stop)
 
 
-def test_they_do_not_change():
+def test_settings_are_immutable():
     settings = InferenceSettings.read()
     with pytest.raises(ValidationError):
         settings.partitions = 3

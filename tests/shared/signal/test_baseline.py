@@ -91,7 +91,7 @@ def test_within_a_bin_of_numpys_median() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(8)))
-def test_equal_folds_in_any_order_give_the_same_median(order: list[int]) -> None:
+def test_equal_updates_in_any_order_give_the_same_median(order: list[int]) -> None:
     baseline, reference = SingleUser(), SingleUser()
     for index in order:
         baseline.update(hop(index, mg=100.0 * index))
@@ -107,7 +107,7 @@ def test_beyond_the_outermost_bins() -> None:
     assert (x, y, z) == (-4_088, 4_088, 4_088)
 
 
-def test_before_the_first_fold_the_windows_own_median_stands_in() -> None:
+def test_before_the_first_update_the_windows_own_median_is_used() -> None:
     window = np.random.default_rng(1).normal([[10], [20], [1000]], 50, (3, 500))
     own = tuple(int(value) for value in np.rint(np.median(window, axis=1)))
     assert SingleUser().get(window).accelerometer == AccelerometerBaseline("cold", own)

@@ -154,8 +154,8 @@ def test_one_second_of_it_is_as_if_there_had_been_nothing(name: str, value: int,
     if nothing is None:
         return
     without = fold(uploads({(name, second): nothing}))
-    told, expected = (featurise(closed.windows, MemoryBaselines()).windows for closed in (with_value, without))
-    assert [record.encode() for _, record in told] == [record.encode() for _, record in expected]
+    found, expected = (featurise(closed.windows, MemoryBaselines()).windows for closed in (with_value, without))
+    assert [record.encode() for _, record in found] == [record.encode() for _, record in expected]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_an_upload_that_comes_twice_hides_nothing(name: str, value: int, fault: 
     again = [each for upload in sent for each in (upload, upload)]
     once, twice = (fold(each) for each in (sent, again))
     assert twice.implausible_samples == once.implausible_samples == {(name, fault): 1}
-    told, expected = (featurise(closed.windows, MemoryBaselines()).windows for closed in (twice, once))
-    for (raw, _), (other, _) in zip(told, expected, strict=True):
+    found, expected = (featurise(closed.windows, MemoryBaselines()).windows for closed in (twice, once))
+    for (raw, _), (other, _) in zip(found, expected, strict=True):
         for modality in (HEART_RATE, STEPS):
             np.testing.assert_array_equal(raw.signals[modality.name].values, other.signals[modality.name].values)
 

@@ -14,7 +14,7 @@ def test_half_goes_to_even() -> None:
 
 
 @pytest.mark.parametrize(("unit", "one_g"), [("mg", 1000.0), ("g", 1.0), ("m/s2", 9.80665)])
-def test_units(unit: str, one_g: float) -> None:
+def test_units_are_converted(unit: str, one_g: float) -> None:
     stored = accelerometer_mg([[one_g, -one_g, 0.0], [2 * one_g, one_g / 4, one_g / 1000]], unit)
     np.testing.assert_array_equal(stored, [[1000, -1000, 0], [2000, 250, 1]])
     assert stored.dtype == np.dtype("<i2")

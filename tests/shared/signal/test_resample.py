@@ -1,4 +1,4 @@
-"""A window's grid: interpolation, coverage and holes."""
+"""A window's grid: interpolation, coverage and gaps."""
 
 import numpy as np
 import pytest
@@ -16,17 +16,17 @@ def signal(modality: Modality, stamps_ms: np.ndarray | list[float], values: np.n
     return grid_signal(modality, BASE_MS, t_ms, np.tile(np.asarray(values), (modality.channels, 1)))
 
 
-def without(stamps_ms: np.ndarray, *holes_ms: tuple[float, float]) -> np.ndarray:
-    """All but the stamps inside the holes."""
+def without(stamps_ms: np.ndarray, *gaps_ms: tuple[float, float]) -> np.ndarray:
+    """All but the stamps inside the gaps."""
     keep = np.ones(len(stamps_ms), dtype=bool)
-    for begin, end in holes_ms:
+    for begin, end in gaps_ms:
         keep &= (stamps_ms <= begin) | (stamps_ms >= end)
     return stamps_ms[keep]
 
 
 @st.composite
 def stamps_ms(draw: st.DrawFn, modality: Modality) -> list[float]:
-    """Anything from full rate to mostly holes, on and off the grid."""
+    """Anything from full rate to mostly gaps, on and off the grid."""
     step = 1000 // modality.rate_hz
     gap = st.one_of(st.just(step), st.just(step), st.integers(1, 3 * step), st.integers(1, 2 * step * 20))
     stamps: list[float] = [draw(st.integers(0, 3 * step))]
@@ -52,10 +52,10 @@ def test_coverage_by_definition(data: st.DataObject, modality: Modality) -> None
     stamps = data.draw(stamps_ms(modality))
     grid = signal(modality, stamps, np.arange(len(stamps)) + 100)
     covered = covered_by_definition(modality, stamps)
-    holes = np.diff([0, *stamps, WINDOW_MS])
+    gaps = np.diff([0, *stamps, WINDOW_MS])
     assert grid.covered.tolist() == covered
     assert grid.coverage == sum(covered) / modality.grid_n
-    expected = grid.coverage >= modality.min_coverage and max(holes) <= modality.max_hole_ms and bool(stamps)
+    expected = grid.coverage >= modality.min_coverage and max(gaps) <= modality.max_hole_ms and bool(stamps)
     assert grid.passes == expected
     assert grid.values.shape == (modality.channels, modality.grid_n)
     assert grid.passes or not grid.values.any()
@@ -95,7 +95,7 @@ def test_the_first_record_with_a_stamp_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("modality", "hole_ms", "passes"),
+    ("modality", "gap_ms", "passes"),
     [
         (ACCELEROMETER, (8_000, 9_000), True),
         (ACCELEROMETER, (8_000, 9_040), False),
@@ -105,19 +105,21 @@ def test_the_first_record_with_a_stamp_wins() -> None:
         (STEPS, (5_000, 17_000), False),
     ],
 )
-def test_holes(modality: Modality, hole_ms: tuple[int, int], passes: bool) -> None:
-    stamps = without(np.arange(modality.grid_n) * 1000.0 / modality.rate_hz, hole_ms)
+def test_largest_gap_decides_whether_a_modality_passes(
+    modality: Modality, gap_ms: tuple[int, int], passes: bool
+) -> None:
+    stamps = without(np.arange(modality.grid_n) * 1000.0 / modality.rate_hz, gap_ms)
     assert signal(modality, stamps, np.full(len(stamps), 50)).passes == passes
 
 
-def test_a_hole_in_a_passing_modality_is_interpolated() -> None:
+def test_gap_in_a_passing_modality_is_interpolated() -> None:
     stamps = without(np.arange(20) * 1000.0, (8_000, 12_000))
     grid = signal(STEPS, stamps, stamps / 1000)
     np.testing.assert_array_equal(grid.values[0], np.arange(20))
     assert grid.covered.tolist() == [True] * 9 + [False] * 3 + [True] * 8
 
 
-def test_nothing() -> None:
+def test_no_samples_give_no_signal() -> None:
     grid = signal(ACCELEROMETER, [], [])
     assert (grid.passes, grid.coverage, grid.covered.any(), grid.values.any()) == (False, 0.0, False, False)
 

@@ -30,10 +30,10 @@ def hop(index: int, *, sd_mg: float, bpm: int | None, seed: int = 0) -> Hop:
 
 
 def failed_of_last(hops: Sequence[Hop]) -> dict[str, str]:
-    folded = SingleUser()
+    single = SingleUser()
     failed = {}
     for each in hops:
-        failed = folded.update(each)
+        failed = single.update(each)
     return dict(failed)
 
 
@@ -71,20 +71,20 @@ def test_a_watch_on_a_table_is_not_worn_unless_it_reads_a_heart() -> None:
 
 
 def test_a_second_watch_of_the_user_breaks_no_run_of_the_first() -> None:
-    folded = SingleUser()
+    single = SingleUser()
     for i in range(NOT_WORN_S // 10):
-        worn = folded.update(hop(i, sd_mg=200, bpm=70 + i % 5), "worn")
-        table = folded.update(hop(i, sd_mg=3, bpm=None, seed=1), "on the table")
-        frozen = folded.update(hop(i, sd_mg=100, bpm=72, seed=2), "frozen")
+        worn = single.update(hop(i, sd_mg=200, bpm=70 + i % 5), "worn")
+        table = single.update(hop(i, sd_mg=3, bpm=None, seed=1), "on the table")
+        frozen = single.update(hop(i, sd_mg=100, bpm=72, seed=2), "frozen")
     assert (worn, table, frozen) == ({}, {"accelerometer": "not_worn"}, {"heart_rate": "frozen"})
 
 
 def test_a_second_watch_of_the_user_breaks_no_still_period_of_the_first() -> None:
-    folded = SingleUser()
+    single = SingleUser()
     for i in range(STILL_FOR_S // 10 + 2):
-        folded.update(hop(i, sd_mg=5, bpm=60 + i % 2), "still")
-        folded.update(hop(i, sd_mg=300, bpm=None, seed=1), "moving")
-    assert folded.get(np.zeros((3, 500))).heart_rate.state == "still"
+        single.update(hop(i, sd_mg=5, bpm=60 + i % 2), "still")
+        single.update(hop(i, sd_mg=300, bpm=None, seed=1), "moving")
+    assert single.get(np.zeros((3, 500))).heart_rate.state == "still"
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,11 +101,11 @@ def test_the_order_in_which_windows_close_changes_no_later_answer(data: st.DataO
     ]
     histories = []
     for order in (range(len(made)), data.draw(st.permutations(range(len(made))))):
-        folded = SingleUser()
+        single = SingleUser()
         for index in order:
-            folded.update(made[index])
-        folded.update(made[-1])
-        histories.append(folded.state.histories["watch"])
+            single.update(made[index])
+        single.update(made[-1])
+        histories.append(single.state.histories["watch"])
     in_order, shuffled = histories
     for name in ("known", "same_mg", "motionless", "still", "newest"):
         assert getattr(in_order, name) == getattr(shuffled, name)
@@ -134,13 +134,13 @@ def test_a_back_fill_of_hours_ago_is_no_part_of_a_run() -> None:
     assert failed_of_last([*hops, hop(10, sd_mg=3, bpm=None), hops[-1]]) == {"accelerometer": "not_worn"}
 
 
-def test_what_is_not_believed_moves_no_baseline() -> None:
-    folded = SingleUser()
+def test_implausible_samples_update_no_baseline() -> None:
+    single = SingleUser()
     for i in range(NOT_WORN_S // 10):
-        folded.update(hop(i, sd_mg=3, bpm=None))
-    before = folded.baseline.accelerometer.copy()
-    folded.update(hop(NOT_WORN_S // 10, sd_mg=3, bpm=None))
-    np.testing.assert_array_equal(folded.baseline.accelerometer, before)
+        single.update(hop(i, sd_mg=3, bpm=None))
+    before = single.baseline.accelerometer.copy()
+    single.update(hop(NOT_WORN_S // 10, sd_mg=3, bpm=None))
+    np.testing.assert_array_equal(single.baseline.accelerometer, before)
 
 
 @settings(max_examples=30, deadline=None)
@@ -148,10 +148,10 @@ def test_what_is_not_believed_moves_no_baseline() -> None:
     st.lists(st.tuples(st.integers(0, 400), st.sampled_from([0, 3, 200]), st.sampled_from([None, 60, 72])), max_size=40)
 )
 def test_a_history_survives_its_bytes(hops: list[tuple[int, float, int | None]]) -> None:
-    folded = SingleUser()
+    single = SingleUser()
     for index, sd_mg, bpm in hops:
-        folded.update(hop(index, sd_mg=sd_mg, bpm=bpm))
-        history = folded.state.histories["watch"]
+        single.update(hop(index, sd_mg=sd_mg, bpm=bpm))
+        history = single.state.histories["watch"]
         assert DeviceHistory.from_bytes(history.to_bytes()) == history
 
 
@@ -166,7 +166,7 @@ def test_bytes_that_are_no_history(data: bytes) -> None:
 
 @pytest.mark.parametrize(("version", "header_bytes"), [(1, 16), (2, 40)])
 def test_a_baseline_of_an_older_layout_is_read(version: int, header_bytes: int) -> None:
-    folded = SingleUser()
-    folded.update(hop(0, sd_mg=100, bpm=72))
-    old = bytes([version]) + bytes(header_bytes - 1) + folded.baseline.to_bytes()[4:]
-    np.testing.assert_array_equal(UserBaseline.from_bytes(old).accelerometer, folded.baseline.accelerometer)
+    single = SingleUser()
+    single.update(hop(0, sd_mg=100, bpm=72))
+    old = bytes([version]) + bytes(header_bytes - 1) + single.baseline.to_bytes()[4:]
+    np.testing.assert_array_equal(UserBaseline.from_bytes(old).accelerometer, single.baseline.accelerometer)

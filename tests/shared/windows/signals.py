@@ -142,8 +142,8 @@ def pieces(edges_ms: Sequence[int], lost: frozenset[int] = frozenset()) -> Itera
 def edges_ms(draw: st.DrawFn, *, seconds: int = 70) -> list[int]:
     """Where a stream is cut into uploads of 2 to 12 s, on any 10 ms but close to a window's edge.
 
-    Rule (a) bridges 250 ms: an upload of which less lies in a window is not waited for, by contract. So that a hole
-    that an upload leaves can be told from that, no cut is nearer than 450 ms to a window's edge, except on it.
+    Rule (a) bridges 250 ms: an upload of which less lies in a window is not waited for, by contract. So that a gap
+    that an upload leaves can be distinguished from that, no cut is nearer than 450 ms to a window's edge, except on it.
     """
     edges = [0]
     while True:

@@ -123,7 +123,7 @@ def test_what_was_not_announced_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hole_ms", "closes"),
+    ("name", "gap_ms", "closes"),
     [
         ("accelerometer", 250, True),
         ("accelerometer", 251, False),
@@ -134,12 +134,12 @@ def test_what_was_not_announced_is_not_waited_for() -> None:
     ],
 )
 @pytest.mark.parametrize("at_ms", [0, 10_000, 20_000], ids=["begin", "middle", "end"])
-def test_spans_may_leave_a_small_hole(name: str, hole_ms: int, closes: bool, at_ms: int) -> None:
+def test_spans_may_leave_a_small_gap(name: str, gap_ms: int, closes: bool, at_ms: int) -> None:
     feed = Feed()
     both = ("accelerometer", "steps" if name == "accelerometer" else name)
-    begin_ms, end_ms = {0: (0, hole_ms), 10_000: (10_000, 10_000 + hole_ms), 20_000: (20_000 - hole_ms, 20_000)}[at_ms]
+    begin_ms, end_ms = {0: (0, gap_ms), 10_000: (10_000, 10_000 + gap_ms), 20_000: (20_000 - gap_ms, 20_000)}[at_ms]
     step_ms = 1000 // MODALITY_BY_NAME[name].rate_hz
-    # A span ends a period behind its last stamp: place the stamps so that it ends exactly where the hole begins.
+    # A span ends a period behind its last stamp: place the stamps so that it ends exactly where the gap begins.
     before = part(name, begin_ms % step_ms, begin_ms, announced=both)
     after = part(name, end_ms, end_ms + 60_000, announced=both)
     other = part(both[name == both[0]], 0, 60_000, announced=both)
@@ -296,10 +296,10 @@ def test_slots_that_come_after_the_data() -> None:
     assert all(BASE_MS + start_ms in closed for start_ms in (0, 10_000, 60_000))
 
 
-# Holes
+# Gaps
 
 
-def test_a_hole_is_reported_once_its_linger_has_passed() -> None:
+def test_gap_is_reported_once_its_grace_period_has_passed() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1))
@@ -318,11 +318,11 @@ def test_the_time_without_data_is_counted_once_though_windows_overlap() -> None:
     whole.extend(feed.send(0, part("accelerometer", 0, 20_000)))
     whole.extend(feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1)))
     whole.extend(feed.tick(GRACE_MS + 1_000))
-    # Four windows of coverage, which are reported as 20 s each and follow each other by 10 s; a hole of 20 s.
+    # Four windows of coverage, which are reported as 20 s each and follow each other by 10 s; a gap of 20 s.
     assert whole.gap_ms == {("accelerometer", "coverage"): 40_000, ("accelerometer", "not_sent"): 20_000}
 
 
-def test_a_hole_that_is_filled_in_time_is_none() -> None:
+def test_gap_that_is_filled_in_time_is_not_reported() -> None:
     feed = Feed()
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1))
@@ -331,13 +331,13 @@ def test_a_hole_that_is_filled_in_time_is_none() -> None:
     assert all(reason != "not_sent" for *_, reason in gaps(feed.tick(2 * GRACE_MS)))
 
 
-def test_back_filled_data_between_two_holes() -> None:
+def test_back_filled_data_split_a_gap_in_two() -> None:
     feed = Feed(hop_ms=20_000)
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1, part("accelerometer", 200_000, 220_000, seq=1))
     assert starts_s(feed.send(2, part("accelerometer", 100_000, 120_000, seq=2))) == [100]
-    holes = {gap for gap in gaps(feed.tick(GRACE_MS + 2)) if gap[3] == "not_sent"}
-    assert holes == {("accelerometer", 20, 100, "not_sent"), ("accelerometer", 120, 200, "not_sent")}
+    found = {gap for gap in gaps(feed.tick(GRACE_MS + 2)) if gap[3] == "not_sent"}
+    assert found == {("accelerometer", 20, 100, "not_sent"), ("accelerometer", 120, 200, "not_sent")}
 
 
 # Commits
@@ -386,7 +386,7 @@ def test_the_other_half_is_not_held_for_ever() -> None:
     assert feed.retained() == [None, None, None]
 
 
-def test_a_hole_under_watch_holds_the_commit() -> None:
+def test_gap_not_yet_reported_holds_the_commit() -> None:
     feed = Feed(hop_ms=20_000)
     feed.send(0, part("accelerometer", 0, 20_000))
     feed.send(1_000, part("accelerometer", 60_000, 80_000, seq=1))
@@ -466,17 +466,17 @@ def test_users_do_not_see_each_other(data: st.DataObject) -> None:
 
 @given(st.integers(0, 39), st.integers(1, 3), st.sampled_from([25, 32]), st.booleans())
 @settings(max_examples=30, deadline=None)
-def test_the_fast_way_through_an_even_window_gives_the_same_bits(phase_ms, parts, rate_hz, with_hole):
+def test_the_fast_way_through_an_even_window_gives_the_same_bits(phase_ms, parts, rate_hz, with_gap):
     """A window whose records follow each other without a gap, and one that does not, by both ways."""
     made = wearer(phase_ms, seconds=40, rate_hz=rate_hz, phases_ms=(phase_ms, 500, 0))
     window = OpenWindow("u", DEVICE, BASE_MS, HOP_MS)
     edges = [0, *(25_000 * n // parts for n in range(1, parts + 1))]
     for seq, (begin, end) in enumerate(pairwise(edges)):
-        for samples in made.upload(begin + 2_000 * (with_hole and seq == 1), end, seq):
+        for samples in made.upload(begin + 2_000 * (with_gap and seq == 1), end, seq):
             window.records.setdefault(samples.modality.name, []).append(samples)
     for modality in MODALITIES:
         even, (uneven, _) = window._even_signal(modality), window._uneven_signal(modality)
-        if modality is ACCELEROMETER and rate_hz == 25 and not (with_hole and parts > 1):
+        if modality is ACCELEROMETER and rate_hz == 25 and not (with_gap and parts > 1):
             assert even is not None
         if even is not None:
             assert even.values.tobytes() == uneven.values.tobytes()

@@ -24,7 +24,7 @@ def test_skew_is_the_smallest_difference_of_late() -> None:
     assert skew.get() == 250
 
 
-def test_a_clock_that_is_set_is_believed_after_two_blocks() -> None:
+def test_clock_that_was_set_counts_after_two_blocks() -> None:
     skew = ClockSkew()
     for difference_ms in [100] * 5 + [7_000] * 2 * SKEW_UPLOADS:
         skew.update(difference_ms)

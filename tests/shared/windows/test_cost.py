@@ -58,7 +58,7 @@ def bytecodes(call: Callable[[], object]) -> int:
 
 
 def cost(records: Sequence[SampleRecord], *, every_ms: int = 1) -> int:
-    """Of folding these, one a millisecond of log time, and of closing what they leave open."""
+    """Of assembling these, one a millisecond of log time, and of closing what they leave open."""
     assembler = Assembler(HOP_MS, GRACE_MS)
     log = [
         LogRecord(BASE_MS + at * every_ms, int(r.modality is not ACCELEROMETER), at, "u", r)
@@ -133,8 +133,8 @@ def test_closing_a_window_costs_what_the_window_holds() -> None:
     assert peak < 100_000
 
 
-def test_a_fold_comes_in_parts_of_a_bounded_size() -> None:
-    folded = LogRecord(BASE_MS, 1, 0, "u", record("heart_rate", 0, 86_400))
-    sizes = [len(part.final) for part in Assembler(HOP_MS, GRACE_MS).fold_in_parts(folded)]
+def test_large_record_is_assembled_in_parts_of_a_bounded_size() -> None:
+    large = LogRecord(BASE_MS, 1, 0, "u", record("heart_rate", 0, 86_400))
+    sizes = [len(part.final) for part in Assembler(HOP_MS, GRACE_MS).fold_in_parts(large)]
     assert sum(sizes) == 86_400 // 10 + 1
     assert max(sizes) <= PART_WINDOWS

@@ -122,7 +122,7 @@ def test_one_window_alone_and_many_in_one_batch(data: st.DataObject, count: int,
             assert alone[modality.name].tobytes() == features[modality.name].tobytes()
 
 
-def test_a_window_is_computed_before_its_own_hop_is_folded() -> None:
+def test_window_is_computed_before_its_own_hop_updates_the_baseline() -> None:
     windows = fold(delivered([wearer(3).upload(0, 60_000, 0)], [0], [NO_DELAY])).windows
     baseline = SingleUser()
     for window, record in featurise(windows, MemoryBaselines()).windows:

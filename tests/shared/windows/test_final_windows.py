@@ -14,7 +14,7 @@ SLOTS = st.one_of(st.integers(-8, 8), st.integers(-2_000, 2_000))
 
 @settings(max_examples=50, deadline=None)
 @given(st.sampled_from([10_000, 20_000]), st.lists(SLOTS, max_size=20), st.lists(SLOTS, min_size=1, max_size=20))
-def test_as_a_set(hop_ms: int, added: list[int], asked: list[int]) -> None:
+def test_final_windows_behave_as_a_set(hop_ms: int, added: list[int], asked: list[int]) -> None:
     edge_ms = BASE_MS // HOUR_MS * HOUR_MS
     starts = {edge_ms + slot * hop_ms for slot in added}
     slots = FinalWindows(hop_ms)

@@ -66,14 +66,14 @@ def test_a_missing_sequence_number_is_a_dropped_upload() -> None:
     assert reasons(fold(uploads), "accelerometer", 20) == {"dropped_upload"}
 
 
-def test_a_dropped_stretch_is_told_from_one_that_was_not_recorded() -> None:
-    def hole(kept: list[Upload]) -> set[GapReason]:
+def test_dropped_uploads_and_unrecorded_time_have_different_reasons() -> None:
+    def reasons_of_long_gaps(kept: list[Upload]) -> set[GapReason]:
         return {gap.reason for gap in fold(kept).gaps if gap.end_ms - gap.start_ms > 20_000}
 
     dropped = [*cut(300)[:12], *cut(300)[36:]]
     renumbered = [[replace(s, seq=seq) for s in upload] for seq, upload in enumerate(dropped)]
-    assert hole(dropped) == {"dropped_upload"}
-    assert hole(renumbered) == {"not_sent"}
+    assert reasons_of_long_gaps(dropped) == {"dropped_upload"}
+    assert reasons_of_long_gaps(renumbered) == {"not_sent"}
 
 
 def test_a_modality_that_uploads_leave_out_is_a_silent_sensor() -> None:
@@ -119,7 +119,7 @@ def test_a_frozen_heart_rate_is_masked_and_reported() -> None:
     assert all(not record.features["heart_rate"].any() for record in masked)
 
 
-def test_an_accelerometer_that_is_not_believed_gives_a_gap_and_no_window() -> None:
+def test_implausible_accelerometer_gives_a_gap_and_no_window() -> None:
     still: list[SampleRecord]
     uploads = [changed(u, "accelerometer", samples=np.full((3, 125), 500, dtype="<i2")) for u in cut(395)]
     closed = fold(uploads)

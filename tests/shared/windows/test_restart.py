@@ -45,7 +45,7 @@ class State:
 
 
 class Worker:
-    """features without Kafka and Redis: fold, publish, then fold into the baselines."""
+    """features without Kafka and Redis: assemble, publish, then update the baselines."""
 
     def __init__(self, state: State) -> None:
         self.published: dict[Window, bytes] = {}
@@ -101,7 +101,7 @@ class Worker:
 
 
 def identity(gap: Gap) -> tuple[str, str, str, int, int]:
-    """What names a gap; the upload before a hole is forgotten in a restart, and with it the reason."""
+    """What names a gap; the upload before it is forgotten in a restart, and with it the reason."""
     return (gap.user, gap.device, gap.modality, gap.start_ms, gap.end_ms)
 
 

@@ -11,7 +11,7 @@ from shared.contracts import topics
 from shared.contracts.samples import TICK
 from shared.kafka.admin import ensure_topics
 from tests.bundles import random_bundle
-from tests.integration.bus import commits, headers_of, producer, read
+from tests.integration.kafka_io import commits, headers_of, producer, read
 from tests.integration.test_features_kafka import serve
 from tests.services.inference.windows import window
 
@@ -60,7 +60,7 @@ async def dead_letters(kafka: str, prefix: str) -> list[int]:
     return sorted({int(headers_of(record)["origin_offset"]) for record in found})
 
 
-async def test_features(kafka, bus, redis_url, redis_prefix):
+async def test_features_over_the_limit_stops_and_keeps_every_dead_letter(kafka, bus, redis_url, redis_prefix):
     name = bus + topics.SAMPLE_TOPICS["steps"].name
     settings = {
         "kafka": kafka,
@@ -78,7 +78,7 @@ async def test_features(kafka, bus, redis_url, redis_prefix):
     assert len(await dead_letters(kafka, bus)) >= 20
 
 
-async def test_inference(kafka, bus, tmp_path):
+async def test_inference_over_the_limit_stops_and_keeps_every_dead_letter(kafka, bus, tmp_path):
     name = bus + topics.WINDOWS.name
     settings = {
         "kafka": kafka,

@@ -10,7 +10,7 @@ from shared.contracts.window import decode_window
 from shared.kafka.admin import ensure_topics
 from shared.kafka.aiokafka_patches import record_bytes
 from tests.bundles import random_bundle
-from tests.integration.bus import headers_of, limit, read, read_until
+from tests.integration.kafka_io import headers_of, limit, read, read_until
 from tests.integration.test_features_kafka import PARTITIONS, FeaturesWorker, watches, windows_until
 from tests.integration.test_inference_kafka import events_of, running, send, start_of
 from tests.services.inference.windows import window

@@ -11,7 +11,7 @@ from shared.kafka.health import ConsumerHealth
 from shared.kafka.lag import PartitionLag
 from shared.runtime.clock import system_clock
 from tests.e2e.harness import until
-from tests.integration.bus import read_until
+from tests.integration.kafka_io import read_until
 from tests.integration.test_features_kafka import FeaturesWorker, watches
 from tests.integration.test_inference_kafka import send
 from tests.integration.test_inference_kafka import settings as inference_settings

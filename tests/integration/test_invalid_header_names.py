@@ -8,7 +8,7 @@ from aiokafka.record import memory_records
 from shared.contracts import topics
 from shared.kafka.admin import ensure_topics
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
-from tests.integration.bus import NOT_UTF8, write_names_that_are_not_utf8
+from tests.integration.kafka_io import NOT_UTF8, write_names_that_are_not_utf8
 
 
 @pytest.fixture(params=["compiled", "python"])
