@@ -9,9 +9,9 @@ import numpy as np
 from shared.contracts.errors import InvalidUpload
 from shared.contracts.labels import ContextActivity, Intensity
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality, max_span_ms
+from shared.contracts.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 from shared.contracts.samples import SampleRecord
 from shared.contracts.time_limits import DAY_MS, HOUR_MS, UPLOAD_FUTURE_MS, UPLOAD_PAST_MS
-from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
 INT16_MAX = 32_767
 MAX_SAMPLES = 100_000
