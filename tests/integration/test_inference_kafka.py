@@ -198,8 +198,10 @@ def settings(kafka: str, prefix: str, **changes: object) -> InferenceSettings:
 
 
 @asynccontextmanager
-async def running(kafka: str, prefix: str, classifier: Classifier, **changes: object) -> AsyncIterator[Worker]:
-    worker = Worker(settings(kafka, prefix, **changes), classifier, Health(), system_clock)
+async def running(
+    kafka: str, prefix: str, classifier: Classifier, health: Health | None = None, **changes: object
+) -> AsyncIterator[Worker]:
+    worker = Worker(settings(kafka, prefix, **changes), classifier, health or Health(), system_clock)
     work = asyncio.create_task(worker.run())
     try:
         yield worker
