@@ -15,8 +15,6 @@ from training.datasets import DatasetError, write_recording
 from training.experiment.results import Results, read_results
 from training.experiment.run import Experiment, run_experiment
 
-pytestmark = pytest.mark.xdist_group("experiment run")  # one run of it
-
 VARIANTS = ("cnn_heart_rate", "gru_steps")
 
 
