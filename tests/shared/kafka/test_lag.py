@@ -55,7 +55,9 @@ class Scene:
     def __init__(self, *assigned: TopicPartition, topic_prefix: str = "") -> None:
         self.watch = Watch()
         self.health = ConsumerHealth(60.0, self.watch, topic_prefix=topic_prefix)
-        self.health.partitions._clock = lambda: int(self.watch.now_s * 1000)
+        self.health.partitions = PartitionLag(
+            self.watch, lambda: int(self.watch.now_s * 1000), topic_prefix=topic_prefix
+        )
         self.consumer = MemoryConsumer(*assigned)
 
     async def seconds(self, count: int) -> None:
