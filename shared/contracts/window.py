@@ -1,4 +1,4 @@
-"""activity.windows: the features of one 20 s window, with all that the model's output depends on (MessagePack, v1)."""
+"""activity.windows: the features of one 20 s window, with all inputs of the model (MessagePack, v1)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,14 +28,14 @@ class AccelerometerBaseline(msgspec.Struct, frozen=True):
 
 
 class HeartRateBaseline(msgspec.Struct, frozen=True):
-    """Heart rate at rest, in bpm, and where the number comes from."""
+    """Heart rate at rest, in bpm, and its source."""
 
     state: Literal["unavailable", "default", "still", "resting"]
     bpm: int
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """The numbers that a window's features were computed with."""
+    """The baseline that a window's features were computed with."""
 
     accelerometer: AccelerometerBaseline
     heart_rate: HeartRateBaseline
@@ -77,7 +77,7 @@ class WindowRecord:
     features: FeatureArrays
 
     def encode(self) -> bytes:
-        """MessagePack bytes of version 1; arrays as little-endian float16."""
+        """Return MessagePack bytes of version 1; arrays as little-endian float16."""
         arrays = (self.features[m.name].astype("<f2", copy=False).tobytes() for m in MODALITIES)
         return _encoder.encode(
             _Wire(
