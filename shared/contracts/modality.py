@@ -15,7 +15,7 @@ class Modality:
     """One modality of a watch.
 
     ``max_step_ms`` is the largest distance of two neighbouring samples that is interpolated; more is a gap. A window's
-    modality passes with ``min_coverage`` and no gap over ``max_hole_ms``. ``is_continuous``: the sensor samples
+    modality passes with ``min_coverage`` and no gap over ``max_dropout_ms``. ``is_continuous``: the sensor samples
     without pause, so a gap between uploads means that an upload has not arrived.
     """
 
@@ -26,7 +26,7 @@ class Modality:
     upload_rate_hz: tuple[float, float]
     max_step_ms: float
     min_coverage: float
-    max_hole_ms: float
+    max_dropout_ms: float
     feature_channels: int
     is_continuous: bool
 
