@@ -31,8 +31,8 @@ def explain_no_window(recording: Recording) -> str:
     if longest_s < (WINDOW_MS + HOP_MS) / 1000:
         return (
             f"too short: {longest_s:.1f} s of acceleration with no dropout over "
-            f"{ACCELEROMETER.max_dropout_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s and begins at a multiple of "
-            f"{HOP_MS // 1000} s"
+            f"{ACCELEROMETER.max_dropout_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s and begins at a multiple "
+            f"of {HOP_MS // 1000} s"
         )
     reasons = Counter(gap.reason for gap in find_gaps(recording) if gap.modality == ACCELEROMETER.name)
     reason = next((name for name, _ in reasons.most_common() if name in _WORDS), None)
