@@ -114,6 +114,6 @@ def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
     user = user_of(record.key)
     samples = decode_samples(MODALITIES[topic], record.value)
     if samples.t0_ms < log_ms - SAMPLES_PAST_MS or samples.end_ms > log_ms + SAMPLES_FUTURE_MS:
-        detail = f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}"
+        detail = f"samples from {samples.t0_ms} to {samples.end_ms:.0f} ms are too far from log time {log_ms}"
         raise InvalidRecord(detail, fault="time")
     return LogRecord(log_ms, topic, record.offset, user, samples, traceparent_of(record.headers))

@@ -93,11 +93,11 @@ async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable
                     try:
                         key, bits = decode_ledger(record.key, record.value)
                         if key[4] * HOUR_MS > record.timestamp + WINDOW_FUTURE_MS:
-                            raise InvalidRecord(f"hour {key[4]} in a record of {record.timestamp}")
+                            raise InvalidRecord(f"hour {key[4]} is too far ahead of record time {record.timestamp}")
                         ledgers[tp.partition].load(key, bits)
                     except InvalidRecord as error:
                         # An unreadable record protects no window; it is logged once per assignment.
-                        log.error("%s %d@%d: %s", name, tp.partition, record.offset, error)
+                        log.error("ignored %s %d@%d: %s", name, tp.partition, record.offset, error)
     finally:
         await consumer.stop()
     return ledgers

@@ -98,11 +98,11 @@ class Processor:
             user = user_of(record.key)
             window = decode_window(record.value or b"")
             if window.window_start_ms > record.timestamp + WINDOW_FUTURE_MS:
-                detail = f"a window of {window.window_start_ms} in a record of {record.timestamp}"
+                detail = f"window start {window.window_start_ms} is too far ahead of record time {record.timestamp}"
                 raise InvalidRecord(detail, fault="time")
             if window.feature_version != self._classifier.feature_version:
                 raise InvalidRecord(
-                    f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}",
+                    f"feature version {window.feature_version}, the model needs {self._classifier.feature_version}",
                     fault="feature_version",
                 )
         except InvalidRecord as error:

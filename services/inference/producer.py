@@ -72,7 +72,7 @@ class TransactionalProducer:
         except (KafkaError, IllegalOperation, AssertionError) as error:
             # The last two: aiokafka's producer was fenced or failed between two calls.
             self.ledger.discard()
-            raise LostOwnership(f"transaction of partition {self._partition}: {error!r}") from error
+            raise LostOwnership(f"transaction of partition {self._partition} failed: {error!r}") from error
         self.ledger.committed()
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began_s)
 

@@ -124,7 +124,7 @@ class KafkaSampleProducer:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     await self._batcher.flush()
             except TimeoutError:
-                logger.warning("%d bytes could not be delivered", self._batcher.waiting_bytes)
+                logger.warning("%d bytes could not be delivered to Kafka", self._batcher.waiting_bytes)
         await self.drop()
 
     async def drop(self) -> None:

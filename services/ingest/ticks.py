@@ -33,7 +33,7 @@ async def send_ticks(
             health.set_unready("kafka", "ticks fail, see the log")
         else:
             if "kafka" in health.not_ready:
-                logger.info("Kafka answers")
+                logger.info("Kafka answers again")
             health.set_ready("kafka")
             health.heartbeat()
             last_success_s = clock()
