@@ -37,9 +37,9 @@ class Drift:
         self._tenths = np.zeros(events, dtype=np.int64)
         if reference is not None:
             self._number_of = {name: number for number, name in enumerate(reference.activities)}
-            self._shares = np.array(list(reference.activities.values()))
+            self._activity_shares = np.array(list(reference.activities.values()))
             self._deciles = np.array(reference.confidence_deciles)
-            self._between = np.array(reference.confidence_shares)
+            self._confidence_shares = np.array(reference.confidence_shares)
 
     def add(self, activities: Sequence[str], confidences: Sequence[float]) -> None:
         """Add the events of one batch."""
@@ -52,11 +52,11 @@ class Drift:
 
     def class_psi(self) -> float:
         """Compute the index of the activities, including "unknown"."""
-        return self._psi(self._answers, self._shares) if self._reference else math.nan
+        return self._psi(self._answers, self._activity_shares) if self._reference else math.nan
 
     def confidence_psi(self) -> float:
         """Compute the index of the confidence, over the deciles of the reference."""
-        return self._psi(self._tenths, self._between) if self._reference else math.nan
+        return self._psi(self._tenths, self._confidence_shares) if self._reference else math.nan
 
     def _psi(self, bins: NDArray[np.int64], reference: NDArray[np.float64]) -> float:
         n = min(self._seen, len(bins))
