@@ -30,9 +30,9 @@ def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
 def user_of(key: bytes | None) -> str:
     """Return the user that a record belongs to; raises InvalidRecord."""
     if not key:
-        raise InvalidRecord("the record needs the user as its key", fault="key")
+        raise InvalidRecord("the record has no user as its key", fault="key")
     if len(key) > MAX_NAME:
-        raise InvalidRecord(f"the key has {len(key)} bytes, a user at most {MAX_NAME}", fault="key")
+        raise InvalidRecord(f"the key has {len(key)} bytes, {MAX_NAME} are allowed", fault="key")
     try:
         return key.decode()
     except UnicodeDecodeError as error:

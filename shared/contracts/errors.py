@@ -3,11 +3,11 @@
 GaitwayError
 ├── RetryLater        a dependency is unavailable: wait, then repeat the call
 │   └── Refused           it answers with a refusal: also repeated, but a human must resolve it
-├── InvalidMessage    this input will never work: refuse or dead-letter it, go on
+├── InvalidMessage    this input will never work: refuse or dead-letter it, continue
 │   ├── InvalidUpload     with the field that is wrong
 │   └── InvalidRecord     a Kafka record that cannot be read
 ├── LostOwnership     another worker owns the partition now: drop its state, start again
-└── Stop              nothing useful can be done: end the process and say why
+└── Stop              nothing useful can be done: end the process and report the reason
     ├── SettingsError     a setting is missing or wrong
     ├── TopicMismatch     a topic exists with other settings than the contract's
     └── BundleError       a model bundle that does not fit

@@ -97,7 +97,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     except DECODE_ERRORS as error:
         raise InvalidRecord(f"{modality.name} record: {error}") from error
     if wire.v != VERSION:
-        detail = f"{modality.name} record: version {wire.v}, this reader knows {VERSION}"
+        detail = f"{modality.name} record: version {wire.v}, this reader needs {VERSION}"
         raise InvalidRecord(detail, fault="version")
     size = wire.n * modality.channels * modality.dtype.itemsize
     if wire.n < 1 or len(wire.data) != size:
@@ -110,7 +110,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
         raise InvalidRecord(detail, fault="span")
     unknown = [name for name in wire.modalities if name not in MODALITY_BY_NAME]
     if unknown or modality.name not in wire.modalities:
-        raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are not what an upload announces")
+        raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are invalid for an upload")
     return SampleRecord(
         modality=modality,
         device=wire.device,

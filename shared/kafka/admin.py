@@ -1,4 +1,4 @@
-"""Topics of the cluster: created where missing, checked where present, waited for at start."""
+"""Topics of the cluster: wait for the broker at start, create missing topics, check existing ones."""
 
 import asyncio
 import logging

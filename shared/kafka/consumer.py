@@ -74,7 +74,7 @@ async def poll(
         return {}
     except KafkaError as error:
         # aiokafka handles temporary errors itself; it raises for a missing permission or a damaged record.
-        raise Stop(f"Kafka: {error!r}: the next records cannot be read") from error
+        raise Stop(f"Kafka: the next records cannot be read: {error!r}") from error
     _rewind_unassigned(consumer, records, ready)
     return records
 

@@ -51,5 +51,5 @@ async def finish_within(work: Awaitable[Any], timeout_s: float) -> bool:
     if not task.cancelled() and (error := task.exception()) is not None:
         if not isinstance(error, KafkaError):
             raise error
-        log.warning("error while closing: %r", error)
+        log.warning("error while closing a Kafka client: %r", error)
     return True

@@ -130,4 +130,4 @@ async def _close(admin: Any) -> None:
         try:
             await admin.close()
         except (KafkaError, TimeoutError) as error:
-            log.debug("error while closing: %r", error)
+            log.debug("error while closing a Kafka client: %r", error)

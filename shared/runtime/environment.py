@@ -85,6 +85,6 @@ def check_variables(also: Iterable[str] = (), environment: Mapping[str, str] = o
         if not variable.upper().startswith(PREFIX) or name in known or linked:
             continue
         near = get_close_matches(name, sorted(known), n=1)
-        wrong.append(f"{variable} is no setting" + (f"; is {PREFIX}{near[0]} meant?" if near else ""))
+        wrong.append(f"{variable} is not a setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else ""))
     if wrong:
         raise SettingsError(", ".join(wrong))

@@ -34,7 +34,7 @@ class ServiceSettings(BaseSettings):
     hop_ms: int = Field(10_000, description="distance of two window starts: 10000 (50 % overlap) or 20000 (none)")
     health_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
     instance: str = Field("0", pattern=r"^[a-zA-Z0-9._-]+$", description="stable name of this worker in its group")
-    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged")
     log_format: Literal["text", "json", "auto"] = Field("text", description="auto: text on a terminal, else json")
 
     def model_post_init(self, _context: Any, /) -> None:
@@ -83,7 +83,7 @@ class ConsumerSettings(ServiceSettings):
 
     session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="session timeout of the consumer group")
     stalled_after_s: float = Field(
-        60.0, ge=10, description="without progress of a partition for this time /healthz says 503"
+        60.0, ge=10, description="time without progress of a partition after which /healthz returns 503"
     )
     dlq_max_ratio: float = Field(0.5, gt=0, le=1, description="ratio of rejected records above which the service stops")
     dlq_min_records: int = Field(200, ge=1, description="records read before that ratio is first checked")
