@@ -11,8 +11,8 @@ from services.features.partition_task import Rejected, WindowToPublish
 from shared.contracts import topics
 from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.decoding import traceparent_of
-from shared.contracts.errors import RetryLater
 from shared.contracts.gap import Gap
+from shared.contracts.trace_context import TRACEPARENT
 from shared.kafka.admin import message_limits
 from shared.kafka.aiokafka_patches import record_bytes
 from shared.kafka.errors import TOO_LARGE, as_retry
@@ -41,7 +41,7 @@ class KafkaWindowProducer:
         try:
             self._limits = await message_limits(self._bootstrap_servers, self._prefix, _WRITES)
         except (KafkaError, TimeoutError) as error:
-            raise RetryLater(f"Kafka: {error!r}") from error
+            raise as_retry(error) from error
         producer = create_producer(
             self._bootstrap_servers,
             linger_ms=5,
@@ -52,7 +52,7 @@ class KafkaWindowProducer:
         try:
             await producer.start()
         except KafkaError as error:
-            await producer.stop()
+            await abort_producer(producer)
             raise as_retry(error) from error
         self._producer = producer
 
@@ -91,7 +91,7 @@ class KafkaWindowProducer:
 
     async def _send_window(self, ready: WindowToPublish) -> Any:
         trace = ready.raw.traceparent
-        headers = [("traceparent", trace.encode())] if trace else []
+        headers = [(TRACEPARENT, trace.encode())] if trace else []
         return await self._send(
             topics.WINDOWS, ready.partition, ready.raw.user.encode(), ready.record.encode(), headers
         )

@@ -11,6 +11,7 @@ from cloudevents.core.v1.event import CloudEvent
 from shared.contracts.event import SOURCE, TYPE, ActivityEvent, event_id
 from shared.contracts.labels import HAR2, MOVEMENT, decide
 from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
+from shared.contracts.trace_context import TRACEPARENT
 from shared.contracts.window import WindowRecord
 
 Headers = list[tuple[str, bytes]]
@@ -74,5 +75,5 @@ def to_message(event: ActivityEvent, traceparent: str | None) -> tuple[Headers, 
     message = to_binary(cloud_event, _FORMAT)
     headers = list(message.headers.items())
     if traceparent:
-        headers.append(("traceparent", traceparent.encode()))
+        headers.append((TRACEPARENT, traceparent.encode()))
     return headers, message.value

@@ -16,7 +16,7 @@ from shared.contracts.errors import RetryLater
 from shared.kafka.errors import as_retry
 from shared.runtime.logging import ThrottledLogger
 
-logger = logging.getLogger("gaitway.ingest.batching")
+log = logging.getLogger("gaitway.ingest.batching")
 
 RECORD_OVERHEAD_BYTES = 256
 """Memory of a waiting record besides its value: key, header, its share of a future."""
@@ -71,7 +71,7 @@ class Batcher:
         self.spent = asyncio.Event()
         """Set when the broker has refused a batch: it refuses all later ones, because sequence numbers are missing."""
         self._max_pending_bytes = max_pending_bytes
-        self._throttled = ThrottledLogger(logger)
+        self._throttled = ThrottledLogger(log)
         self.waiting_bytes = 0
         self._linger_s = linger_s
         self._timeout_s = timeout_s
@@ -140,7 +140,7 @@ class Batcher:
                 )
                 self.spent.set()
         except Exception as error:
-            logger.exception("a batch could not be sent")
+            log.exception("a batch could not be sent")
             failure = RetryLater(f"the producer failed: {error!r}")
         finally:
             # The producer takes one batch per partition; batches that it has not taken in time are dropped here.

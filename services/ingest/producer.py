@@ -12,7 +12,7 @@ from services.ingest.settings import IngestSettings
 from shared.contracts.errors import InvalidUpload, Refused, RetryLater
 from shared.contracts.samples import TICK, SampleRecord
 from shared.contracts.topics import SAMPLE_TOPICS
-from shared.contracts.trace_context import HEADER
+from shared.contracts.trace_context import TRACEPARENT
 from shared.contracts.users import partition_of
 from shared.kafka.admin import message_limits
 from shared.kafka.aiokafka_patches import record_bytes
@@ -20,7 +20,7 @@ from shared.kafka.errors import is_refusal
 from shared.kafka.producer import abort_producer, create_producer
 from shared.runtime import fault_injection
 
-logger = logging.getLogger("gaitway.ingest.publisher")
+log = logging.getLogger("gaitway.ingest.producer")
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
@@ -86,7 +86,7 @@ class KafkaSampleProducer:
         batcher = self._connected()
         if batcher.waiting_bytes >= self._settings.buffer_bytes:
             raise RetryLater(f"{batcher.waiting_bytes} bytes already wait for Kafka")
-        key, headers = user.encode(), [(HEADER, traceparent)]
+        key, headers = user.encode(), [(TRACEPARENT, traceparent)]
         messages = [Message(self._topics[record.modality.name], key, record.encode(), headers) for record in records]
         for message in messages:
             limit = self._limits[message.topic]
@@ -124,7 +124,7 @@ class KafkaSampleProducer:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     await self._batcher.flush()
             except TimeoutError:
-                logger.warning("%d bytes could not be delivered to Kafka", self._batcher.waiting_bytes)
+                log.warning("%d bytes could not be delivered to Kafka", self._batcher.waiting_bytes)
         await self.drop()
 
     async def drop(self) -> None:

@@ -20,7 +20,7 @@ from shared.runtime.service import run_together
 SPARE_FILES = 256
 """Open files for the brokers' connections and everything else."""
 
-logger = logging.getLogger("gaitway.ingest")
+log = logging.getLogger("gaitway.ingest")
 
 
 class IngestService:
@@ -66,9 +66,9 @@ class IngestService:
             connections=settings.max_connections,
         )
         async with serving(self._app, self._socket, limits=limits, keep_alive_s=settings.idle_timeout_s):
-            logger.info("listening on %s:%d", settings.host, self._socket.getsockname()[1])
+            log.info("listening on %s:%d", settings.host, self._socket.getsockname()[1])
             await stop.wait()
-            logger.info("stopping")
+            log.info("stopping")
 
     async def _keep_connected(self) -> None:
         """Connect, write ticks until the connection counts as lost, and repeat without end."""
@@ -85,7 +85,7 @@ class IngestService:
                 ticking.cancel()
                 spent.cancel()
             if not spent.done():
-                logger.warning("Kafka has acknowledged nothing for a while: starting a new producer")
+                log.warning("Kafka has acknowledged nothing for a while: starting a new producer")
             await self._producer.drop()
             # A permanent refusal must not create producers in a tight loop.
             await asyncio.sleep(FIRST_WAIT_S)

@@ -8,7 +8,7 @@ from shared.contracts.errors import RetryLater
 from shared.runtime import metrics
 from shared.runtime.health import Health
 
-logger = logging.getLogger("gaitway.ingest.ticks")
+log = logging.getLogger("gaitway.ingest.ticks")
 
 LOST_AFTER_S = 15.0
 """Without an acknowledged tick for so long the producer counts as lost: aiokafka can hang after a broker restart."""
@@ -25,15 +25,15 @@ async def send_ticks(
             metrics.TICKS.inc(await tick())
         except RetryLater as error:
             if "kafka" not in health.not_ready:
-                logger.warning("tick failed: %s", error)
+                log.warning("tick failed: %s", error)
             health.set_unready("kafka", str(error))
         except Exception:
             # A bug here must not end the ticks: without them no user's windows close.
-            logger.exception("tick failed")
+            log.exception("tick failed")
             health.set_unready("kafka", "ticks fail, see the log")
         else:
             if "kafka" in health.not_ready:
-                logger.info("Kafka answers again")
+                log.info("Kafka answers again")
             health.set_ready("kafka")
             health.heartbeat()
             last_success_s = clock()

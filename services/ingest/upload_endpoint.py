@@ -16,7 +16,7 @@ from services.ingest.request_body import Headers, read_body, text
 from services.ingest.validation import decode_upload
 from shared.contracts.errors import InvalidMessage, RetryLater
 from shared.contracts.modality import MODALITY_NAMES
-from shared.contracts.trace_context import ANSWER_HEADER, HEADER, traceparent
+from shared.contracts.trace_context import ANSWER_HEADER, TRACEPARENT, traceparent
 from shared.contracts.upload import to_records
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
@@ -27,8 +27,8 @@ _ACCEPTED = metrics.UPLOADS.labels("202")
 _SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in MODALITY_NAMES}
 _DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
 
-logger = logging.getLogger("gaitway.ingest.uploads")
-_refusals = RateLimitedLogger(logger)
+log = logging.getLogger("gaitway.ingest.uploads")
+_refusals = RateLimitedLogger(log)
 
 
 class UploadEndpoint:
@@ -54,7 +54,7 @@ class UploadEndpoint:
         began_s = time.perf_counter()
         # Reversed, so that the first one of a repeated header counts.
         headers = dict(reversed(scope["headers"]))
-        trace = traceparent(text(headers, HEADER.encode()))
+        trace = traceparent(text(headers, TRACEPARENT.encode()))
         try:
             accepted = await self._accept(headers, receive, trace)
         except (InvalidMessage, RetryLater) as error:
@@ -69,7 +69,7 @@ class UploadEndpoint:
             metrics.UPLOADS.labels("500").inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             if isinstance(error, Exception):
-                logger.error("an upload failed because of a bug, the traceback follows", extra=trace_extra(trace))
+                log.error("an upload failed because of a bug, the traceback follows", extra=trace_extra(trace))
                 response = internal_error_response()
                 response.headers[ANSWER_HEADER] = trace.decode()
                 await response(scope, receive, send)
@@ -78,8 +78,8 @@ class UploadEndpoint:
         else:
             _ACCEPTED.inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%d samples accepted", accepted, extra=trace_extra(trace))
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%d samples accepted", accepted, extra=trace_extra(trace))
             await _answer(accepted, trace, send)
 
     async def _accept(self, headers: Headers, receive: Receive, trace: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from shared.contracts.errors import InvalidRecord
+from shared.contracts.trace_context import TRACEPARENT
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All errors that msgspec raises for invalid bytes; two of them are not its own classes."""
@@ -15,7 +16,6 @@ MAX_NAME = 256
 
 Device = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
-TRACEPARENT = "traceparent"
 _MAX_TRACEPARENT = 128
 
 

@@ -3,7 +3,7 @@
 import random
 import re
 
-HEADER = "traceparent"
+TRACEPARENT = "traceparent"
 ANSWER_HEADER = "traceresponse"
 """The W3C's name of the response header (https://w3c.github.io/trace-context/#traceresponse-header, a draft)."""
 

@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 from shared.runtime import metrics
 from shared.runtime.clock import Clock, system_clock
 
-log = logging.getLogger("gaitway.progress")
+log = logging.getLogger("gaitway.kafka")
 
 ASK_EVERY_S = 5.0
 ANSWER_S = 5.0
