@@ -103,12 +103,12 @@ def _signal_of(recording: Recording) -> _Signal:
     if not len(heart_ms) or not len(recording.steps_t_ms):
         return _Signal(np.empty((0, ACCELEROMETER.rate_hz, 3)), np.empty(0), np.empty(0))
     seconds_ms = np.arange(np.ceil(t_ms[0] / _SECOND_MS) * _SECOND_MS, t_ms[-1] - _SECOND_MS, _SECOND_MS)
-    holes = np.concatenate([[0], np.cumsum(np.diff(t_ms) > ACCELEROMETER.max_step_ms)])
+    dropouts = np.concatenate([[0], np.cumsum(np.diff(t_ms) > ACCELEROMETER.max_step_ms)])
     before = np.searchsorted(t_ms, seconds_ms, side="right") - 1
     after = np.searchsorted(t_ms, seconds_ms + _SECOND_MS)
     beat = np.searchsorted(heart_ms, seconds_ms, side="right") - 1
     fresh = (beat >= 0) & (seconds_ms - heart_ms[beat] <= HEART_RATE.max_step_ms)
-    kept = seconds_ms[(holes[after] == holes[before]) & fresh]
+    kept = seconds_ms[(dropouts[after] == dropouts[before]) & fresh]
     grid_ms = kept[:, np.newaxis] + np.arange(ACCELEROMETER.rate_hz) * (_SECOND_MS / ACCELEROMETER.rate_hz)
     step = np.maximum(np.searchsorted(recording.steps_t_ms, kept, side="right") - 1, 0)
     total = recording.steps_total[step]

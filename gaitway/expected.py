@@ -20,7 +20,7 @@ GRID_MS = 40
 NEIGHBOUR_MS = 250
 """A longer distance between two samples splits the signal."""
 MIN_COVERAGE = 0.9
-MAX_HOLE_MS = 1_000
+MAX_DROPOUT_MS = 1_000
 
 _EVEN_MS = 0.5
 _WHOLE_RATE_HZ = 1e-3
@@ -69,8 +69,8 @@ def passes(t_ms: Stamps, start_ms: int) -> bool:
     inside = t_ms[begin:end]
     if not len(inside):
         return False
-    holes_ms = np.diff(inside, prepend=start_ms, append=start_ms + WINDOW_MS)
-    return bool(holes_ms.max() <= MAX_HOLE_MS and _coverage(inside, start_ms) >= MIN_COVERAGE)
+    dropouts_ms = np.diff(inside, prepend=start_ms, append=start_ms + WINDOW_MS)
+    return bool(dropouts_ms.max() <= MAX_DROPOUT_MS and _coverage(inside, start_ms) >= MIN_COVERAGE)
 
 
 def _sent_pieces(pieces: Iterator[Stamps]) -> Iterator[Stamps]:

@@ -1,1 +1,1 @@
-"""The three services on the Kafka bus: ingest, features, inference. No one of them imports another."""
+"""The three services: ingest, features, inference. They communicate only through Kafka; none imports another."""

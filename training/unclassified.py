@@ -31,8 +31,8 @@ def explain_no_window(recording: Recording) -> str:
     if longest_s < (WINDOW_MS + HOP_MS) / 1000:
         return (
             f"too short: {longest_s:.1f} s of acceleration with no dropout over "
-            f"{ACCELEROMETER.max_hole_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s and begins at a multiple of "
-            f"{HOP_MS // 1000} s"
+            f"{ACCELEROMETER.max_dropout_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s and begins at a multiple "
+            f"of {HOP_MS // 1000} s"
         )
     reasons = Counter(gap.reason for gap in find_gaps(recording) if gap.modality == ACCELEROMETER.name)
     reason = next((name for name, _ in reasons.most_common() if name in _WORDS), None)
@@ -41,5 +41,5 @@ def explain_no_window(recording: Recording) -> str:
 
 def _longest_ms(t_ms: np.ndarray) -> float:
     """The longest stretch without a dropout that would fail a window."""
-    stretches = np.split(t_ms, np.flatnonzero(np.diff(t_ms) > ACCELEROMETER.max_hole_ms) + 1)
+    stretches = np.split(t_ms, np.flatnonzero(np.diff(t_ms) > ACCELEROMETER.max_dropout_ms) + 1)
     return max(float(stretch[-1] - stretch[0]) for stretch in stretches)

@@ -26,12 +26,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from benchmarks.peers.gateway_settings import GatewaySettings
 from shared.contracts.labels import ContextActivity, Intensity
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality
+from shared.contracts.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 from shared.contracts.samples import SampleRecord
 from shared.contracts.time_limits import UPLOAD_FUTURE_MS, UPLOAD_PAST_MS
 from shared.contracts.topics import SAMPLE_TOPICS
 from shared.contracts.upload import INT16_MAX, MAX_SAMPLES
 from shared.runtime.clock import system_clock
-from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
 ALGORITHM = "HS256"
 settings = GatewaySettings.read()

@@ -1,9 +1,8 @@
-"""Users' baselines and final windows in Redis: read whole, written by compare-and-set.
+"""Users' baselines and final windows in Redis: read as a whole, written by compare-and-set.
 
-One hash per user: ``seq`` counts the writes, ``baseline`` is the histograms, ``c|DEVICE|HOUR`` the bitmap of that
-hour's final windows, ``h|DEVICE`` the device's last half hour. A write succeeds only on the sequence number that this
-worker knows, so that a paused worker that wakes up cannot add anything a second time: histogram and bitmaps change
-together or not at all.
+One hash per user: ``seq`` counts the writes, ``baseline`` holds the histograms, ``c|DEVICE|HOUR`` the bitmap of that
+hour's final windows, ``h|DEVICE`` the device's last half hour. A write succeeds only with the stored sequence number,
+so a paused worker that resumes cannot add data twice: histograms and bitmaps change together or not at all.
 """
 
 import logging
@@ -28,10 +27,10 @@ from shared.runtime.logging import RateLimitedLogger
 log = logging.getLogger("gaitway.features")
 
 KEEP_MS = 60 * DAY_MS
-"""A user who was silent for 60 days begins anew."""
+"""A user without data for 60 days starts again without a baseline."""
 
 # KEYS[1] the user. ARGV: expected seq, keep ms, baseline, fields to delete (count first), field/bitmap pairs.
-# Returns 1 written; 0 the stored seq is another one; 2 nothing was stored (a flush): the caller writes everything.
+# Returns 1: written; 0: the stored seq differs; 2: nothing was stored (a flush), the caller writes everything.
 _WRITE = """
 local seq = redis.call('HGET', KEYS[1], 'seq')
 if not seq and ARGV[1] ~= '0' and ARGV[1] ~= 'all' then return 2 end
@@ -45,8 +44,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 
-# KEYS: the user, where its key goes. ARGV: keep ms, reason, the seq that was read.
-# Returns 1 moved; 0 the key is another one by now, or gone: nothing is moved that was not looked at.
+# KEYS: the user, the new key. ARGV: keep ms, reason, the seq that was read.
+# Returns 1: moved; 0: the key has changed since it was read, or is gone, so it is not moved.
 _SET_ASIDE = """
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind == 'none' then return 0 end
@@ -58,52 +57,52 @@ return 1
 """
 
 SET_ASIDE_MS = 7 * DAY_MS
-"""For which an operator can look at what was no user."""
+"""How long an operator can inspect a key that was set aside."""
 MAX_USER_BYTES = 8 * 1024**2
-"""In Redis's memory. A user of a few watches takes 30 KB; what is larger than this cannot be read in time."""
+"""Size in Redis's memory. A user of a few watches takes 30 KB; a larger key cannot be read in time."""
 
 WRITTEN, CONFLICT, EMPTY = 1, 0, 2
 
 ROUND_TRIP_USERS = 256
-"""About 2 MB. All users at once, after Redis was away, would never be done within a call's time limit."""
+"""About 2 MB. After an outage of Redis, all users at once would exceed the time limit of a call."""
 
 T = TypeVar("T")
 
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """What goes in one round trip, in order."""
+    """Split items into batches of one round trip, in order."""
     return (items[start : start + ROUND_TRIP_USERS] for start in range(0, len(items), ROUND_TRIP_USERS))
 
 
 class BaselineStore:
-    """The only place that talks to Redis. Every method raises RetryLater when Redis does not answer, or Refused.
+    """The only access to Redis. All methods raise RetryLater when Redis does not answer, or Refused.
 
-    A key that holds no user of this service is set aside under ``set-aside:user:``, whatever it is: that user begins
-    anew, and nobody else is hit.
+    A key without valid user data is set aside under ``set-aside:user:``. That user starts again without a baseline, and
+    no other user is affected.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
         self._prefix = prefix
-        # The service retries by itself, per batch: a retry hidden in here would stall the loop.
+        # The service itself retries, per batch: a hidden retry here would stall its loop.
         self._redis = redis.Redis.from_url(
             url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0)
         )
         self._write = self._redis.register_script(_WRITE)
-        self._sparingly = RateLimitedLogger(log, lines_per_s=2)
+        self._rate_limited = RateLimitedLogger(log, lines_per_s=2)
         self._move = self._redis.register_script(_SET_ASIDE)
 
     def _key(self, user: str) -> str:
         return f"{self._prefix}user:{user}"
 
     async def ping(self) -> None:
-        """Raises RetryLater unless Redis answers."""
+        """Raise RetryLater unless Redis answers."""
         try:
             await self._redis.ping()
         except (RedisError, OSError) as error:
             raise as_retry(error) from error
 
     async def load(self, users: Iterable[str]) -> dict[str, StoredUser]:
-        """Read users; one never seen is an empty one, and so is one whose key holds something else."""
+        """Read users; a new one, or one whose key holds other data, is returned empty."""
         stored: dict[str, StoredUser] = {}
         try:
             for some in batches(list(users)):
@@ -118,11 +117,11 @@ class BaselineStore:
         return stored
 
     async def _replies(self, pipe: redis.client.Pipeline, users: Sequence[str]) -> list[Any]:
-        """One reply or error for each command."""
+        """Return one reply or error per command."""
         try:
             return list(await pipe.execute(raise_on_error=False))
         except RedisTimeout:
-            # Of one that is too large to be read in time every try would time out, everybody's with it.
+            # A key that is too large would make every retry of this batch time out, for all its users.
             await self._set_large_aside(users)
             raise
 
@@ -135,7 +134,7 @@ class BaselineStore:
         try:
             return decode_user(reply)
         except InvalidRecord:
-            # No write could ever be told from another's.
+            # Without a valid seq, compare-and-set cannot work.
             await self._set_aside(user, "sequence", reply.get(b"seq", b""))
             return StoredUser()
 
@@ -143,9 +142,9 @@ class BaselineStore:
         key, aside = self._key(user), f"{self._prefix}set-aside:user:{user}"
         if await self._move(keys=[key, aside], args=[SET_ASIDE_MS, reason, seq]):
             metrics.UNREADABLE_USERS.labels(reason).inc()
-            # No log line names a user: who looks for the key finds it in Redis.
-            text = "a key of Redis is no user (%s): kept for 7 days under %sset-aside:user:, the user begins anew"
-            self._sparingly.log(logging.ERROR, text, reason, self._prefix)
+            # No log line names a user; an operator finds the key in Redis.
+            text = "a Redis key is no user (%s): kept for 7 days under %sset-aside:user:; the user starts again"
+            self._rate_limited.log(logging.ERROR, text, reason, self._prefix)
 
     async def _set_large_aside(self, users: Sequence[str]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -157,10 +156,10 @@ class BaselineStore:
                 await self._set_aside(user, "too_large")
 
     async def write(self, writes: Sequence[UserWrite], *, whole: bool = False) -> list[int | RetryLater]:
-        """Write users in one round trip; per user WRITTEN, CONFLICT, EMPTY, or why Redis did not take this one.
+        """Write users in one round trip; returns per user WRITTEN, CONFLICT, EMPTY or the error.
 
-        ``whole`` says that the writes hold everything, so that they may also create a user. EMPTY also tells of a user
-        whose key was something else, and has been set aside.
+        ``whole``: the writes hold all data, so they may also create a user. EMPTY is also the result for a key of
+        another type, which has been set aside.
         """
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -192,7 +191,7 @@ class BaselineStore:
         return as_retry(reply)
 
     async def delete_all(self) -> None:
-        """Forget every user under the prefix."""
+        """Delete all users under the prefix."""
         try:
             for kind in ("user", "set-aside:user"):
                 async for key in self._redis.scan_iter(match=f"{_literal(self._prefix)}{kind}:*", count=1000):
@@ -206,5 +205,5 @@ class BaselineStore:
 
 
 def _literal(text: str) -> str:
-    """For a pattern of Redis, in which a prefix such as ``a*`` would match others' keys."""
+    """Escape text for a Redis pattern, because a prefix such as ``a*`` would match other keys."""
     return re.sub(r"([*?\[\]^\\])", r"\\\1", text)

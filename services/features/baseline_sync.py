@@ -1,4 +1,4 @@
-"""Baselines and final windows between memory and Redis: many users in one round trip, of whichever partition."""
+"""Transfer of baselines and final windows between memory and Redis: many users of all partitions per round trip."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -15,22 +15,22 @@ _User = tuple[str, BaselineCache]
 
 
 class BaselineSync:
-    """Reads and writes the users of all partitions of a worker.
+    """Reader and writer of the users of all partitions of a worker.
 
-    Windows are computed with what is in memory. ``save`` writes the updates of windows that are on the bus; until it
-    has returned True, nothing that these windows were made of may be acknowledged.
+    Windows are computed from memory. ``save`` writes the updates of published windows; until it has returned True, the
+    input of these windows must not be committed.
     """
 
     def __init__(self, store: BaselineStore) -> None:
         self._store = store
         self._throttled = ThrottledLogger(log)
         self.failure: RetryLater | None = None
-        """Why Redis did not take or give what it was last asked for; None when it did."""
+        """Error of the last call to Redis; None after a success."""
 
     async def load(self, caches: Collection[BaselineCache]) -> None:
-        """Read the users that are unknown.
+        """Read the unknown users.
 
-        Raises nothing when Redis is away: they stay unknown, and are asked for again next time.
+        Raises nothing when Redis is unavailable: they stay unknown, and the next call reads them.
         """
         unknown: list[_User] = sorted(
             ((name, cache) for cache in caches for name in cache.unknown()), key=lambda user: user[0]
@@ -42,16 +42,16 @@ class BaselineSync:
         except RetryLater as error:
             metrics.REDIS_ERRORS.inc()
             self.failure = error
-            self._throttled.log("load", logging.WARNING, "%s; %d users go on with no baseline", error, len(unknown))
+            self._throttled.log("load", logging.WARNING, "%s; %d users have no baseline", error, len(unknown))
             return
         for name, cache in unknown:
             cache.adopt(name, stored[name])
 
     async def save(self, caches: Collection[BaselineCache]) -> bool:
-        """Write every user that has changed; True when nothing is left to read or to write.
+        """Write all changed users; returns True when nothing is left to read or write.
 
         Raises:
-            LostOwnership: another worker has written one of the users since.
+            LostOwnership: another worker has written one of the users meanwhile.
         """
         failure: RetryLater | None = None
         try:
@@ -63,7 +63,7 @@ class BaselineSync:
             metrics.REDIS_ERRORS.inc()
             waiting = sum(cache.waiting for cache in caches)
             self._throttled.log("write", logging.WARNING, "%s; %d baseline updates wait", failure, waiting)
-        # Why users could not be read `load` has said.
+        # While users are unknown, keep the error of `load`.
         if failure is not None or not any(cache.unknown() for cache in caches):
             self.failure = failure
         return all(cache.is_saved for cache in caches)
@@ -71,7 +71,7 @@ class BaselineSync:
     async def _write(
         self, users: Sequence[_User], caches: Collection[BaselineCache], *, whole: bool
     ) -> RetryLater | None:
-        """Write some users; returns why Redis did not take some of them, if so."""
+        """Write some users; returns an error if Redis did not accept some of them."""
         writes = [cache.to_write(name, whole=whole) for name, cache in users]
         outcomes = await self._store.write(writes, whole=whole)
         empty: list[_User] = []
@@ -84,13 +84,13 @@ class BaselineSync:
             elif outcome == CONFLICT:
                 if not any(name in other for other in caches if other is not cache):
                     raise LostOwnership("another worker has written a user of this partition")
-                # Somebody writes this user's records into two partitions. That one user is read again each time; to
-                # begin the partitions again would end in the same conflict.
+                # Some producer writes this user's records into two partitions. Only this user is read again each time;
+                # restarting the partitions would end in the same conflict.
                 cache.make_unknown(name)
             elif isinstance(outcome, RetryLater):
                 failure = failure or outcome
         if empty and not whole:
-            # A key that was set aside meanwhile is written by the next call.
+            # The next call writes a key that was set aside meanwhile.
             self._throttled.log("lost", logging.WARNING, "Redis has lost %d users: writing them again", len(empty))
             failure = await self._write(empty, caches, whole=True) or failure
         return failure

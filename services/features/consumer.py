@@ -1,4 +1,4 @@
-"""The log as batches: one batch per poll of the sample topics, committed as far as its windows are published."""
+"""The log in batches: one batch per poll of the sample topics, committed as far as its windows are published."""
 
 import asyncio
 import contextlib
@@ -31,21 +31,21 @@ log = logging.getLogger("gaitway.features")
 
 STOP_S = 3.0
 ROUND_S = 5.0
-"""Between two rounds over all users: gauges, and who has been silent for long."""
+"""Interval of the work over all users: gauges, and removal of idle users."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What one poll brought, and under which assignment of partitions."""
+    """The records of one poll, and the generation of the assignment."""
 
     generation: int
     records: Mapping[TopicPartition, Sequence[Any]]
     processed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Done once the next batch may be polled; its exception ends the consumer."""
+    """Done when the next batch may be polled; its exception ends the consumer."""
 
 
 class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Polls the three sample topics, has each batch processed, commits for the processor."""
+    """Consumer of the three sample topics that passes batches on and commits for the processor."""
 
     def __init__(
         self, settings: FeaturesSettings, processor: Processor, health: ConsumerHealth, topic_names: Sequence[str]
@@ -65,12 +65,12 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._throttled = ThrottledLogger(log)
 
     def reset(self, recreated: frozenset[str]) -> None:
-        """These topics were deleted and are there again: their offsets are others, and no state fits them."""
+        """Note that topics were recreated: their offsets have changed, so no state fits them."""
         watched = {spec.name for spec in topics.SAMPLE_TOPICS.values()}
         self._reset_needed = self._reset_needed or not recreated.isdisjoint(watched)
 
     async def run(self, send: Callable[[Batch], Awaitable[Any]]) -> None:
-        """Join the group and hand one batch after the other to ``send``, whose receiver calls `process`.
+        """Join the group and pass each batch to ``send``, whose receiver calls `process`.
 
         Raises:
             Stop: the records cannot be read, or too many were rejected.
@@ -82,7 +82,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _poll(self, send: Callable[[Batch], Awaitable[Any]]) -> None:
         while True:
-            # A rebalance waits for the poll, so that no poll spans one.
+            # A rebalance waits for the lock, so that no poll spans one.
             async with self._busy:
                 if self._failure is not None:
                     raise self._failure
@@ -92,7 +92,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.shield(batch.processed)
 
     async def process(self, batch: Batch) -> None:
-        """Process one batch; one of an assignment that is gone is dropped: the new one began at its commits."""
+        """Process one batch; drop it if its assignment is over, because the new one started at the commits."""
         try:
             async with self._busy:
                 if batch.generation == self._generation:
@@ -111,11 +111,11 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._processor.process(batch.records, self._checkpoint)
             self._health.partitions.handled(batch.records)
         except LostOwnership as error:
-            self._throttled.log("lost", logging.WARNING, "%s: beginning again from the last commit", error)
+            self._throttled.log("lost", logging.WARNING, "%s: restarting from the last commit", error)
             await self._reset_partitions(self._consumer.assignment())
             return
         except Stop:
-            # The next worker is not to meet what it need not: see DeadLetterLimit.
+            # The next worker should not process these records again: see DeadLetterLimit.
             await self._commit()
             raise
         self._apply_backpressure()
@@ -126,7 +126,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._processor.report()
 
     async def _checkpoint(self) -> None:
-        """In the middle of a batch that takes long: progress, though the next poll is not near."""
+        """Note progress and commit inside a long batch, because the next poll comes late."""
         self._health.partitions.note_work()
         await self._commit_if_due()
 
@@ -135,12 +135,12 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._commit()
 
     def _apply_backpressure(self) -> None:
-        """Pause the topics that run ahead of the others, so that memory stays bounded while one catches up."""
+        """Pause topics that are ahead of the others, so that memory stays limited until the others catch up."""
         settings = self._settings
         for number, partition in self._processor.partitions.items():
             for topic, name in enumerate(self._topic_names):
                 tp = TopicPartition(name, number)
-                # Of what is allowed, in records and in bytes: a sender chooses both.
+                # Both records and bytes are limited, because a sender chooses both.
                 used = max(
                     partition.waiting(topic) / settings.max_buffered_records,
                     partition.waiting_bytes(topic) / settings.max_buffered_bytes,
@@ -160,7 +160,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
-            # The group has moved on; the new owner begins where the last commit stands.
+            # The group has a new assignment; the new owner starts at the last commit.
             self._throttled.log("commit", logging.WARNING, "commit refused: %s", error)
         except KafkaError as error:
             self._health.set_unready("commits", repr(error), refused=is_refusal(error))
@@ -169,7 +169,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._health.set_ready("commits")
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Finish the batch in hand, acknowledge it, let go of everything."""
+        """Finish the current batch, commit it and drop all partitions."""
         async with self._busy:
             if revoked:
                 await self._commit()
@@ -177,12 +177,12 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._processor.assign({})
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Begin each partition at its commit."""
+        """Start each partition at its committed offset."""
         async with self._busy:
             try:
                 await self._reset_partitions(set(assigned))
             except Exception as error:
-                # aiokafka would log it and go on, with no partition set up: alive, and doing nothing.
+                # aiokafka would log it and continue without any partition: alive, but idle.
                 self._failure = error
 
     async def _reset_partitions(self, assigned: set[TopicPartition]) -> None:
@@ -221,7 +221,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return await retry_until_available(attempt, self._health, "kafka", log)
 
     async def _committed(self, assigned: set[TopicPartition]) -> dict[TopicPartition, Position]:
-        """Committed offsets with the log time in their metadata, which aiokafka's consumer does not give out."""
+        """Return committed offsets and log times; aiokafka's consumer does not return their metadata."""
         if not assigned:
             return {}
         async with open_admin(self._settings.kafka) as admin:
@@ -229,10 +229,10 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return {tp: (o.offset, _log_ms(o.metadata)) for tp, o in offsets.items() if o.offset >= 0}
 
     async def stop(self) -> None:
-        """Commit what is done and leave; a static member keeps its partitions for the session's length.
+        """Commit and disconnect; a static member keeps its partitions until the session times out.
 
-        Neither a batch that waits for a broker or a Redis that is away nor the broker itself may hold up the exit: the
-        batch comes again.
+        An unavailable broker or Redis, or a batch that waits for one, must not block the exit: the batch is
+        redelivered.
         """
         if self._consumer is None:
             return
@@ -244,5 +244,5 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 def _log_ms(metadata: str | None) -> int:
-    """The log time that a commit carries; 0, which any record is past, where the offset was set by other means."""
+    """Return the log time in a commit's metadata, or 0, older than any record, if another tool set the offset."""
     return int(metadata) if metadata and metadata.isdecimal() else 0

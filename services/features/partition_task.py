@@ -1,4 +1,4 @@
-"""One partition of the log: merge, assembler, users, and what may be committed."""
+"""One partition of the log: merge, assembler, users and committable positions."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from shared.windows.retention import Position
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejected:
-    """A record that cannot be processed, and why: in words, and in one of a few."""
+    """A record that cannot be processed, with the reason as text and as a metric label."""
 
     record: Any
     reason: str
@@ -29,7 +29,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowToPublish:
-    """A window to publish into the partition that its input came from."""
+    """A window to publish into the partition of its input."""
 
     partition: int
     raw: ClosedWindow
@@ -37,12 +37,12 @@ class WindowToPublish:
 
 
 class PartitionTask:
-    """All state of one partition; drives no I/O, which Processor does for all partitions at once.
+    """All state of one partition, without I/O; Processor does it for all partitions at once.
 
-    The assembler and ``users`` share the final windows of each user: ``users`` restores them from Redis into the
-    assembler, and reads from it what to write.
+    The assembler holds the final windows of each user. ``users`` restores them from Redis into it, and reads those to
+    write from it.
 
-    ``start``: per topic (offset, log time) as committed, or None where nothing was.
+    ``start``: per topic the committed (offset, log time), or None without a commit.
     """
 
     def __init__(self, number: int, hop_ms: int, grace_ms: int, start: Sequence[Position | None]) -> None:
@@ -54,7 +54,7 @@ class PartitionTask:
         self._released: list[Position | None] = list(start)
 
     def deliver(self, topic: int, records: Iterable[Any]) -> list[Rejected]:
-        """Take the next records of one topic; those that cannot be read are returned and keep their place as ticks."""
+        """Take the next records of one topic; returns unreadable ones, which act as ticks in the merge."""
         rejected = []
         for record in records:
             log_ms = self._merge.floor_ms(topic, record.timestamp)
@@ -67,15 +67,15 @@ class PartitionTask:
         return rejected
 
     def waiting(self, topic: int) -> int:
-        """Records of the topic that wait for the others."""
+        """Return the number of records of the topic that wait for other topics."""
         return self._merge.waiting(topic)
 
     def waiting_bytes(self, topic: int) -> int:
-        """Bytes of their samples."""
+        """Return the bytes of their samples."""
         return self._merge.waiting_bytes(topic)
 
     def release(self) -> list[LogRecord]:
-        """Records whose place in the order is now certain; their users are in ``users`` from now on."""
+        """Return the records whose order is final, and add their users to ``users``."""
         released = list(self._merge.pop())
         for record in released:
             if record.samples is not None:
@@ -90,7 +90,7 @@ class PartitionTask:
         return out
 
     def fold_in_parts(self, record: LogRecord) -> Iterator[AssemblyResult]:
-        """The same piece by piece, for a caller that has other work in between; all pieces before the next record."""
+        """Fold in parts, for a caller with other work in between; take all parts before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
         for closed in self.assembler.fold_in_parts(record):
@@ -98,11 +98,11 @@ class PartitionTask:
             yield closed
 
     def forget_idle(self, idle_ms: int) -> None:
-        """Drop the users who have sent nothing for ``idle_ms`` of log time; everything of them must be saved."""
+        """Drop users without data for ``idle_ms`` of log time; all their data must be saved."""
         self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms))
 
     def committable(self) -> list[Position | None]:
-        """Per topic, the oldest position that is still needed; all that was folded so far must be on the bus."""
+        """Return the oldest needed position per topic; all folded records must be published already."""
         retained = self.assembler.retained()
         return [retained[topic] or self._released[topic] for topic in TOPICS]
 
@@ -114,6 +114,6 @@ def _log_record(topic: int, log_ms: int, record: Any) -> LogRecord:
     user = user_of(record.key)
     samples = decode_samples(MODALITIES[topic], record.value)
     if samples.t0_ms < log_ms - SAMPLES_PAST_MS or samples.end_ms > log_ms + SAMPLES_FUTURE_MS:
-        detail = f"samples of {samples.t0_ms} to {samples.end_ms:.0f} ms at log time {log_ms}"
+        detail = f"samples from {samples.t0_ms} to {samples.end_ms:.0f} ms are too far from log time {log_ms}"
         raise InvalidRecord(detail, fault="time")
     return LogRecord(log_ms, topic, record.offset, user, samples, traceparent_of(record.headers))

@@ -1,4 +1,4 @@
-"""One batch of the log after the other: merge, assemble, features, publish, then baselines to Redis, then commit."""
+"""Processing of batches of the log: merge, assemble, compute features, publish, save baselines to Redis, commit."""
 
 import asyncio
 import logging
@@ -28,21 +28,21 @@ log = logging.getLogger("gaitway.features")
 
 Offsets = dict[TopicPartition, OffsetAndMetadata]
 RETRY_S = 0.5
-# When log time leaps, the windows of all users are due at once. In between the loop's other tasks, heartbeats among
-# them, get their turn, and the arrays of a step stay small.
+# After a jump of log time the windows of all users are due at once. Small parts let other tasks of the event loop run,
+# such as heartbeats, and keep the arrays small.
 FEATURISE_WINDOWS = 256
 YIELD_RECORDS = 200
 STEP_WINDOWS = 2_000
-"""Windows and gaps that are published together at most: a poll may hold days of somebody's data."""
+"""Limit of windows and gaps that are published together: a poll may contain days of a user's data."""
 SLOW_S = 5.0
 
 
 @dataclass(slots=True)
 class _Step:
-    """What has closed since the last publication; of a batch that closes much there are several."""
+    """The windows and gaps since the last publication; a large batch has several steps."""
 
     windows: dict[int, list[ClosedWindow]] = field(default_factory=dict)
-    """By partition, in the order in which they have closed."""
+    """By partition, in order of closing."""
     gaps: list[tuple[int, Gap]] = field(default_factory=list)
     gap_ms: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: list[Rejected] = field(default_factory=list)
@@ -50,16 +50,16 @@ class _Step:
 
 
 class WindowProducer(Protocol):
-    """Where windows, gaps and rejected records go."""
+    """Output of windows, gaps and rejected records."""
 
     async def publish(
         self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
-        """Returns once everything is acknowledged; raises RetryLater."""
+        """Publish and wait for all acknowledgements; raises RetryLater."""
 
 
 async def featurise_in_parts(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
-    """``featurise``, with a turn for other tasks after every few hundred windows."""
+    """Run ``featurise`` in parts and let other tasks run in between."""
     out = Featurised()
     for start in range(0, len(windows), FEATURISE_WINDOWS):
         done = featurise(windows[start : start + FEATURISE_WINDOWS], baselines)
@@ -69,14 +69,15 @@ async def featurise_in_parts(windows: Sequence[ClosedWindow], baselines: Baselin
     return out
 
 
-async def _go_on() -> None:
-    """No checkpoint."""
+async def _no_checkpoint() -> None:
+    """Do nothing."""
 
 
 class Processor:
-    """Processes the partitions that this worker owns, all in one batch: one publication, one round trip to Redis.
+    """Processor of all partitions of this worker in one batch, with one publication and one round trip to Redis.
 
-    ``process`` returns when the batch's windows are on the bus; ``committable`` says up to where that is in Redis too.
+    ``process`` returns when the batch's windows are published; ``committable`` gives the positions that are also saved
+    in Redis.
     """
 
     def __init__(
@@ -101,20 +102,20 @@ class Processor:
         self._throttled = ThrottledLogger(log)
 
     def assign(self, partitions: Mapping[int, PartitionTask]) -> None:
-        """Own these partitions, each as it comes, and no others."""
+        """Replace the owned partitions."""
         self._is_saved = False
         self.partitions = dict(partitions)
 
     async def process(
-        self, batch: Mapping[TopicPartition, Sequence[Any]], checkpoint: Callable[[], Awaitable[None]] = _go_on
+        self, batch: Mapping[TopicPartition, Sequence[Any]], checkpoint: Callable[[], Awaitable[None]] = _no_checkpoint
     ) -> None:
-        """Process one poll's records and publish what they close.
+        """Process one poll's records and publish the windows and gaps that result.
 
-        ``checkpoint`` is awaited where the batch is long and ``committable`` says how far it has come.
+        ``checkpoint`` is awaited inside a long batch, when ``committable`` has advanced.
 
         Raises:
             LostOwnership: another worker has taken over.
-            Stop: too much is rejected. All of the batch is done, its dead letters are on the bus.
+            Stop: too much is rejected. The whole batch is processed and its dead letters are published.
         """
         self._is_saved = False
         rejected: list[Rejected] = []
@@ -135,7 +136,7 @@ class Processor:
                     if part:
                         await asyncio.sleep(0)
                 if is_long:
-                    # It may be a long way to the end of the batch: what is done so far need not be done again.
+                    # The rest of the batch may take long, so a restart should not repeat this part.
                     await self._publish_and_save(step)
                     step = _Step()
                     await checkpoint()
@@ -143,12 +144,12 @@ class Processor:
                     await asyncio.sleep(0)
             window_metrics.count_records(log_records)
         await self._publish_and_save(step)
-        # Ticks are no records.
+        # Ticks do not count as records.
         filled = sum(bool(record.value) for records in batch.values() for record in records)
         self._dead_letter_limit.count(filled, len(rejected))
 
     def _collect(self, step: "_Step", partition: PartitionTask, closed: AssemblyResult) -> None:
-        """Add what one part of a record has closed to the step."""
+        """Add the windows and gaps of one part of a record to the step."""
         if closed.windows:
             step.windows.setdefault(partition.number, []).extend(closed.windows)
         step.gaps += [(partition.number, gap) for gap in closed.gaps]
@@ -157,7 +158,7 @@ class Processor:
         window_metrics.count_assembled(closed)
 
     async def _publish_and_save(self, step: "_Step") -> None:
-        """Compute and publish what has closed so far, then save the baselines that it has updated."""
+        """Compute and publish the windows of a step, then save the updated baselines."""
         self._is_saved = False
         windows: list[WindowToPublish] = []
         gaps, gap_ms = step.gaps, step.gap_ms
@@ -179,26 +180,26 @@ class Processor:
     ) -> None:
         while True:
             publishing = asyncio.ensure_future(self._output.publish(windows, gaps, rejected))
-            # The producer retries by itself for as long as the broker is away; say so meanwhile.
+            # The producer itself retries while the broker is unavailable; report this on /readyz.
             while not (await asyncio.wait({publishing}, timeout=SLOW_S))[0]:
                 self._health.set_unready("kafka", f"{len(windows)} windows are not acknowledged")
             try:
                 publishing.result()
                 break
             except RetryLater as error:
-                # The same windows again until they are through; repeats are dropped by inference.
+                # Repeat the same windows until they are acknowledged; inference drops repeats.
                 self._health.set_unready("kafka", str(error), refused=isinstance(error, Refused))
                 self._throttled.log("publish", logging.WARNING, "%s; %d windows wait", error, len(windows))
                 await asyncio.sleep(RETRY_S)
         self._health.set_ready("kafka")
 
     async def _save(self) -> None:
-        """Write baselines and final windows; while Redis is away go on with what is in memory, up to a bound."""
+        """Write baselines and final windows; without Redis continue from memory, up to a limit."""
         caches = self._caches()
         while not await self._baselines.save(caches):
             failure = self._baselines.failure
             if failure is None:
-                # What Redis holds of a user is newer: read that, and write what it lacks.
+                # Redis has newer data of a user: read it, then write what it lacks.
                 await self._baselines.load(caches)
                 continue
             waiting = self._unsaved()
@@ -207,7 +208,7 @@ class Processor:
             )
             if waiting < self._max_unsaved_baselines:
                 return
-            # Waiting for a Redis that is away is no reason to restart; one that refuses for long is (Health.refused).
+            # An unavailable Redis is no reason to restart; one that refuses for long is (Health.refused).
             self._health.heartbeat()
             self._health.partitions.note_work()
             await asyncio.sleep(RETRY_S)
@@ -222,7 +223,7 @@ class Processor:
         return sum(cache.waiting for cache in self._caches())
 
     def committable(self) -> Offsets:
-        """Where a restart may begin: empty unless all that was processed is on the bus and in Redis."""
+        """Return the positions for a restart; empty unless all processed data is in Kafka and Redis."""
         if not self._is_saved:
             return {}
         return {
@@ -233,7 +234,7 @@ class Processor:
         }
 
     def forget_idle(self, idle_ms: int) -> None:
-        """Drop the users who have sent nothing for ``idle_ms`` of log time; they come back from Redis."""
+        """Drop users without data for ``idle_ms`` of log time; they are read again from Redis."""
         if not self._is_saved:
             return
         for partition in self.partitions.values():

@@ -1,4 +1,4 @@
-"""What features writes to Kafka: windows, gaps, rejected records; nothing counts until the broker has it."""
+"""Kafka output of features: windows, gaps, rejected records; only acknowledged records count."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class KafkaWindowProducer:
         self._prefix = prefix
         self._producer: Any = None
         self._limits: dict[str, int] = {}
-        self._sparingly = RateLimitedLogger(log, lines_per_s=2)
+        self._rate_limited = RateLimitedLogger(log, lines_per_s=2)
 
     async def start(self) -> None:
         """Connect; raises RetryLater."""
@@ -59,9 +59,9 @@ class KafkaWindowProducer:
     async def publish(
         self, windows: Iterable[WindowToPublish], gaps: Iterable[tuple[int, Gap]], rejected: Iterable[Rejected]
     ) -> None:
-        """Returns once the broker has acknowledged everything; raises RetryLater when it has not.
+        """Publish and wait for all acknowledgements; raises RetryLater.
 
-        What is larger than its topic takes goes to watch.rejected instead, without its value if that takes no more.
+        A record too large for its topic goes to watch.rejected, without its value if it is too large for that too.
         """
         if self._producer is None:
             await self.start()
@@ -79,8 +79,8 @@ class KafkaWindowProducer:
         except KafkaError as error:
             for future in sent:
                 future.cancel()
-            # What was refused leaves a gap in the sequence numbers, and all that follows would be refused for it. And
-            # where something was too large, the limits have changed: they are read anew.
+            # A refused batch leaves a gap in the sequence numbers, so the broker would refuse all later ones. If a
+            # record was too large, the limits have changed and must be read again.
             if not error.retriable or isinstance(error, TOO_LARGE):
                 await self._drop()
             raise as_retry(error) from error
@@ -128,17 +128,17 @@ class KafkaWindowProducer:
         headers: list[tuple[str, bytes]],
         size: int,
     ) -> tuple[topics.TopicSpec, bytes | None, list[tuple[str, bytes]]]:
-        """The dead letter of what its topic does not take; it has no place of its own yet, hence offset -1."""
-        reason = f"{size} bytes are more than {self._prefix}{topic.name} takes ({self._limits[topic.name]})"
+        """Return the dead letter of a record too large for its topic; it has no offset yet, hence -1."""
+        reason = f"{size} bytes are more than {self._prefix}{topic.name} allows ({self._limits[topic.name]})"
         if topic is not topics.REJECTED:
             _REJECTED["too_large"].inc()
             headers = [*headers, *rejection_headers("features", reason, self._prefix + topic.name, partition, -1)]
         if record_bytes(key, value, headers) > self._limits[topics.REJECTED.name]:
             value, reason = b"", f"{reason}; only its key and headers are kept"
-        self._sparingly.log(logging.ERROR, "rejected: %s", reason)
+        self._rate_limited.log(logging.ERROR, "rejected: %s", reason)
         return topics.REJECTED, value, headers
 
     async def stop(self) -> None:
-        """Flush and close, within seconds."""
+        """Flush and close within seconds."""
         if self._producer is not None:
             await close_producer(self._producer)

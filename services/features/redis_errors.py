@@ -1,4 +1,4 @@
-"""What an error of Redis is: an outage that ends by itself, a refusal that a human must mend, or one key's fault."""
+"""Classification of Redis's errors: an outage ends by itself, a refusal needs a human, a wrong type is one key's."""
 
 import re
 
@@ -12,24 +12,24 @@ OUTAGES = frozenset(
         *("OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOSCRIPT"),
     )
 )
-"""First words of the answers of a Redis that will take the same command later. NOSCRIPT: the script is sent again."""
+"""First words of answers after which the same command works later. NOSCRIPT: the script is sent again."""
 
 _CODE = re.compile(r"\b[A-Z]{3,}\b")
 
 
 def is_wrong_type(error: Exception) -> bool:
-    """Whether the key is of another type than the command's: the fault of this key, at every time."""
+    """Return whether the key has another type than the command needs, a permanent fault of this key."""
     return isinstance(error, redis.ResponseError) and "WRONGTYPE" in _codes(error)
 
 
 def as_retry(error: Exception) -> RetryLater:
-    """What to raise for an error of Redis or of the way to it: Refused where Redis answers and no retry helps."""
-    text = f"Redis: {_said(error)}"
-    # redis-py has the errors of a log-in among those of the connection.
+    """Convert an error of Redis or the connection to RetryLater, or to Refused if no retry helps."""
+    text = f"Redis: {_answer_text(error)}"
+    # In redis-py the login errors are connection errors.
     if isinstance(error, redis.AuthenticationError | redis.AuthorizationError):
         return Refused(f"{text} (see the user and the password in GAITWAY_REDIS)")
     if isinstance(error, redis.InvalidResponse):
-        return Refused(f"{text} (what listens at GAITWAY_REDIS does not speak its protocol)")
+        return Refused(f"{text} (the server at GAITWAY_REDIS does not speak the protocol of Redis)")
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
         return RetryLater(text)
     if isinstance(error, redis.ResponseError) and _codes(error) & OUTAGES:
@@ -37,13 +37,13 @@ def as_retry(error: Exception) -> RetryLater:
     return Refused(text)
 
 
-def _said(error: Exception) -> str:
-    """The answer, with the code that redis-py takes off it."""
+def _answer_text(error: Exception) -> str:
+    """Return the answer with the code that redis-py removes."""
     code = getattr(error, "status_code", None) or ""
     text = str(error)
     return text if not code or text.startswith(code) else f"{code} {text}"
 
 
 def _codes(error: redis.ResponseError) -> set[str]:
-    """Words in capitals at the answer's head; an error inside a script is wrapped in words of the script's."""
-    return set(_CODE.findall(_said(error)[:200]))
+    """Return the words in capitals at the start of an answer; an error in a script has further text around it."""
+    return set(_CODE.findall(_answer_text(error)[:200]))

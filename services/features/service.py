@@ -1,7 +1,7 @@
-"""The features service: what it is made of, and in which order it ends. Nothing else knows Faust.
+"""The features service: its parts and their order of shutdown. Only this file uses Faust.
 
 Faust runs the agent that processes batches. Its own consumer, producer and web server are off: its consumer delivers
-record by record at 80 to 115 us each, where a batch costs 3 (docs/decisions/0002-batches-inside-faust.md).
+single records at 80 to 115 us each; in a batch each costs 3 us (docs/decisions/0002-batches-inside-faust.md).
 """
 
 import asyncio
@@ -36,17 +36,17 @@ class _FaustApp(faust.App):
     BootStrategy = _NoFaustKafka
 
     def _create_directories(self) -> None:
-        """Make no folder for tables in the working directory: there are no tables, and it may be read-only."""
+        """Create no folder for tables: there are no tables, and the working directory may be read-only."""
 
 
 class FeaturesService:
-    """The worker as a process; raises Stop when its health port is taken."""
+    """The worker as a process; raises Stop when its health port is in use."""
 
     def __init__(self, settings: FeaturesSettings) -> None:
         self._settings = settings
         self._health = ConsumerHealth(settings.stalled_after_s, service="features", topic_prefix=settings.topic_prefix)
         self._health.set_unready("kafka", "not connected yet")
-        # It is asked for with the first record; until then nothing is known against it.
+        # Redis is first used with the first record; until then it counts as available.
         self._health.set_ready("redis")
         self._store = BaselineStore(settings.redis, settings.redis_prefix)
         self._producer = KafkaWindowProducer(settings.kafka, settings.topic_prefix)
@@ -65,10 +65,10 @@ class FeaturesService:
         self._socket = bind(settings.health_host, settings.health_port)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop``; then finish the batch in hand, commit, flush.
+        """Run until ``stop``, then finish the current batch, commit and flush.
 
         Raises:
-            Stop: a topic is not as the contract wants it, its records cannot be read, or too many were rejected.
+            Stop: a topic does not match the contract, its records cannot be read, or too many were rejected.
         """
         async with serving(health_app(self._health), self._socket):
             try:
@@ -90,7 +90,7 @@ class FeaturesService:
 async def _faust_channel(
     settings: FeaturesSettings, process: Callable[[Batch], Awaitable[None]]
 ) -> AsyncIterator[Callable[[Batch], Awaitable[None]]]:
-    """What sends a batch into a channel whose Faust agent calls ``process``, for the length of the block."""
+    """Yield a function that sends a batch into a channel whose Faust agent calls ``process``."""
     app = _FaustApp(
         f"{settings.topic_prefix}features",
         broker=f"kafka://{settings.kafka}",
@@ -110,7 +110,7 @@ async def _faust_channel(
 
     await app.start()
     try:
-        # Faust's own consumer would do this on its first assignment; without it every channel stays shut.
+        # Faust's own consumer does this on its first assignment; without it every channel stays blocked.
         app.flow_control.resume()
         yield send
     finally:

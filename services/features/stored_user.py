@@ -1,4 +1,4 @@
-"""A user as Redis holds one: what is read, and what is written."""
+"""A user in Redis: the data read and the data to write."""
 
 import logging
 import re
@@ -14,11 +14,11 @@ from shared.signal.wear import DeviceHistory
 log = logging.getLogger("gaitway.features")
 _throttled = RateLimitedLogger(log, lines_per_s=2)
 
-# As the script writes it: of "007" no write would ever find its 7 again.
+# As the script writes it: a stored "007" would never equal the 7 of a write.
 _WHOLE = re.compile(rb"0|[1-9][0-9]{0,17}")
 _PLACE = re.compile(rb"c\|(?P<device>.+)\|(?P<hour>[0-9]{1,10})", re.DOTALL)
 HOUR_BYTES = 360 // 8
-"""Of the bitmap of one hour, at the shortest hop."""
+"""Size of the bitmap of one hour at the shortest hop."""
 
 Hours = dict[tuple[str, int], int]
 """(device, hour) to the bitmap of the hour's final windows."""
@@ -26,7 +26,7 @@ Hours = dict[tuple[str, int], int]
 
 @dataclass(slots=True, eq=False)
 class StoredUser:
-    """What Redis holds of one user."""
+    """The stored data of one user."""
 
     seq: int = 0
     baseline: UserBaseline = field(default_factory=UserBaseline)
@@ -47,12 +47,12 @@ class UserWrite:
 
 
 def decode_user(reply: dict[bytes, bytes]) -> StoredUser:
-    """The user that a hash holds; raises InvalidRecord where its ``seq`` is none that this service writes."""
+    """Decode the hash of a user; raises InvalidRecord if this service cannot have written its ``seq``."""
     if not reply:
         return StoredUser()
     seq = reply.get(b"seq", b"")
     if not _WHOLE.fullmatch(seq):
-        raise InvalidRecord(f"a user whose seq is {seq[:20]!r}")
+        raise InvalidRecord(f"a user's seq is {seq[:20]!r}")
     hours: Hours = {}
     histories: dict[str, DeviceHistory] = {}
     for name, value in reply.items():
@@ -63,26 +63,26 @@ def decode_user(reply: dict[bytes, bytes]) -> StoredUser:
                 hours[device, int(place["hour"])] = bitmap_from_bytes(value)
             else:
                 metrics.UNREADABLE_USERS.labels("final_windows").inc()
-                _throttled.log(logging.ERROR, "final windows under %r cannot be read: they count as none", name[:100])
+                _throttled.log(logging.ERROR, "final windows under %r cannot be read and are ignored", name[:100])
         elif name.startswith(b"h|"):
             try:
                 histories[_decode_device(name[2:])] = DeviceHistory.from_bytes(value)
             except InvalidRecord as error:
                 metrics.UNREADABLE_USERS.labels("history").inc()
-                _throttled.log(logging.ERROR, "%s: it begins anew", error)
+                _throttled.log(logging.ERROR, "%s; the history of the device starts again", error)
     try:
         baseline = UserBaseline.from_bytes(reply.get(b"baseline", b""))
     except InvalidRecord as error:
-        # A cold start for one user, visible in the events; the final windows still hold.
+        # A cold start for one user, visible in the events; the final windows stay valid.
         metrics.UNREADABLE_USERS.labels("baseline").inc()
-        _throttled.log(logging.ERROR, "%s; the user begins anew", error)
+        _throttled.log(logging.ERROR, "%s; the user starts without a baseline", error)
         baseline = UserBaseline()
     histories.pop("", None)
     return StoredUser(int(seq), baseline, hours, histories)
 
 
 def _decode_device(name: bytes) -> str:
-    """Empty where it is no device of an upload."""
+    """Decode a device; empty for an invalid name."""
     try:
         return name.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What features counts of records and windows, and its gauges (docs/metrics.md)."""
+"""Metrics of features: counters of records and windows, and gauges (docs/metrics.md)."""
 
 import logging
 from collections import Counter
@@ -18,7 +18,7 @@ from shared.windows.merge import LogRecord
 
 log = logging.getLogger("gaitway.features")
 
-# Kept, since finding a child by its labels costs more than counting.
+# Kept, because the lookup by labels costs more than the count.
 _RECORDS = {name: metrics.RECORDS_FOLDED.labels(name) for name in MODALITY_NAMES}
 _COVERAGE = {name: metrics.WINDOW_COVERAGE.labels(name) for name in MODALITY_NAMES}
 _GATEWAY_TO_WINDOW = metrics.EVENT_LATENCY_SECONDS.labels("gateway_to_window")
@@ -31,13 +31,13 @@ def _closed(closed_by: str, modalities: str) -> prometheus_client.Counter:
 
 
 def count_records(records: Iterable[LogRecord]) -> None:
-    """Records that were processed; ticks are none."""
+    """Count processed records; ticks do not count."""
     for name, n in Counter(r.samples.modality.name for r in records if r.samples is not None).items():
         _RECORDS[name].inc(n)
 
 
 def count_assembled(closed: AssemblyResult) -> None:
-    """Samples that no window has used."""
+    """Count samples that no window has used."""
     for name, n in closed.late_samples.items():
         metrics.SAMPLES_LATE.labels(name).inc(n)
     for name, n in closed.repeated_samples.items():
@@ -52,7 +52,7 @@ def count_published(
     gap_ms: Mapping[tuple[str, str], int],
     now_ms: int,
 ) -> None:
-    """What has just been published."""
+    """Count published windows and gaps."""
     is_logged = log.isEnabledFor(logging.DEBUG)
     for ready in windows:
         raw, record = ready.raw, ready.record

@@ -1,4 +1,4 @@
-"""The model off the event loop."""
+"""The model in a thread of its own."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ log = logging.getLogger("gaitway.inference")
 
 
 class Classifier:
-    """A bundle and the one thread that runs it: torch on the event loop would stop heartbeats."""
+    """A bundle and the thread that runs it, because torch on the event loop would block heartbeats."""
 
     def __init__(self, bundle: Path, threads: int) -> None:
-        """Raises BundleError, also when the model fails on a window of zeros."""
+        """Load the bundle; raises BundleError, also when the model fails on a window of zeros."""
         torch.set_num_threads(threads)
         self._model = load_bundle(bundle)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -36,7 +36,7 @@ class Classifier:
         self._try_out()
 
     def _try_out(self) -> None:
-        """Raises BundleError when the model fails on what any model takes."""
+        """Run the model on a valid window; raises BundleError when it fails."""
         features = {m.name: np.zeros(m.feature_shape, dtype=np.float16) for m in MODALITIES}
         try:
             answer = self._model.probabilities([features], [dict.fromkeys(features, True)], [(0, 0, 0)])
@@ -46,17 +46,17 @@ class Classifier:
             raise BundleError("the model gives no finite probability for a window of zeros")
 
     async def classify(self, windows: Sequence[WindowRecord]) -> list[NDArray[np.float64] | InvalidRecord]:
-        """(classes,) probabilities of each window, or why the model has none for it.
+        """Return (classes,) probabilities per window, or the reason why the model gives none for it.
 
         Raises:
-            BundleError: the model fails on anything.
+            BundleError: the model fails on a valid window of zeros too.
         """
         try:
             return list(await self._run(windows))
         except MemoryError:
             raise
         except Exception as error:
-            log.error("the model has failed on %d windows: %r; taking them one by one", len(windows), error)
+            log.error("the model failed on a batch of %d windows: %r; classifying them one by one", len(windows), error)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._try_out)
         return [await self._alone(window) for window in windows]
 
@@ -67,7 +67,7 @@ class Classifier:
         except MemoryError:
             raise
         except Exception as error:
-            return InvalidRecord(f"the model fails on it: {error!r}", fault="model")
+            return InvalidRecord(f"the model fails on this window: {error!r}", fault="model")
 
     async def _run(self, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
         began_s = time.perf_counter()

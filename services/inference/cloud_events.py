@@ -1,4 +1,4 @@
-"""From probabilities to CloudEvents 1.0 in Kafka's binary mode."""
+"""Conversion of probabilities to CloudEvents 1.0 in Kafka's binary mode."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _FORMAT = JSONFormat()
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """What an event says of the model."""
+    """Model properties in an event."""
 
     name_version: str
     label_set: str
@@ -29,7 +29,7 @@ class ModelName:
 def activity_event(
     user: str, window: WindowRecord, probabilities: Mapping[str, float], model: ModelName, now_ms: int
 ) -> ActivityEvent:
-    """The event of one classified window."""
+    """Make the event of one classified window."""
     activity, confidence = decide(probabilities, model.abstain_below)
     movement = dict.fromkeys(HAR2, 0.0)
     for name, probability in probabilities.items():
@@ -58,7 +58,7 @@ def activity_event(
 
 
 def to_message(event: ActivityEvent, traceparent: str | None) -> tuple[Headers, bytes]:
-    """Headers and value of the Kafka record."""
+    """Return headers and value of the Kafka record."""
     cloud_event = CloudEvent(
         attributes={
             "id": event_id(event.user, event.device, event.window_start_ms, event.hop_ms, event.model),

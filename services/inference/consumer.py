@@ -1,4 +1,4 @@
-"""Consumes windows in cycles of one transaction per partition; claims the partitions again after any doubt."""
+"""Consumer of windows in cycles of one transaction per partition; it claims the partitions again after a failure."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ STOP_S = 3.0
 
 
 class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Owns partitions of activity.windows while it runs."""
+    """Consumer that owns partitions of activity.windows while it runs."""
 
     def __init__(
         self, settings: InferenceSettings, classifier: Classifier, health: ConsumerHealth, clock: Clock
@@ -43,8 +43,8 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._settings = settings
         self._classifier = classifier
         self._health = health
-        share = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
-        self._processor = Processor(classifier, clock, share)
+        dead_letter_limit = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
+        self._processor = Processor(classifier, clock, dead_letter_limit)
         self._group = f"{settings.topic_prefix}inference"
         self._topic = settings.topic_prefix + topics.WINDOWS.name
         self._busy = asyncio.Lock()
@@ -53,13 +53,13 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._throttled = ThrottledLogger(log)
         used = (topics.WINDOWS, topics.EVENTS, topics.LEDGER, topics.REJECTED)
         self._topics = TopicMonitor(settings, used, health, gone=self._keep_ledgers, back=self._restore_ledgers)
-        # Of a ledger whose topic was deleted, by partition; what they hold is still true.
+        # Ledgers of a deleted topic by partition; their content is still valid.
         self._kept: dict[int, Ledger] = {}
         self._restoring = False
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop``; raises Stop when the records cannot be read or too many were rejected."""
+        """Run until ``stop``; raises Stop when records cannot be read or too many were rejected."""
         self._stop = stop
         self._consumer = create_group_consumer(self._settings, self._group, isolation_level="read_committed")
         self._consumer.subscribe([self._topic], listener=self)
@@ -67,7 +67,7 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._health.set_ready("kafka")
         watching = self._health.partitions.watch(self._consumer)
         try:
-            await run_together(self._cycles(), self._topics.run(), watching, self._last_moment())
+            await run_together(self._cycles(), self._topics.run(), watching, self._wait_for_deadline())
         finally:
             await self._close_producers()
             await finish_within(self._consumer.stop(), CLOSE_S)
@@ -76,17 +76,20 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         while not self._stop.is_set():
             await self._run_once()
 
-    async def _last_moment(self) -> None:
-        """A transaction that waits for a broker that is away must not hold up the exit: its windows come again."""
+    async def _wait_for_deadline(self) -> None:
+        """Return ``STOP_S`` after ``stop``: a transaction that waits for a broker must not block the exit.
+
+        Its windows are redelivered.
+        """
         await self._stop.wait()
         await asyncio.sleep(STOP_S)
 
     async def _run_once(self) -> None:
-        """One poll, at most one transaction per partition, then the rest of the interval."""
+        """Poll once, run at most one transaction per partition, then wait for the rest of the interval."""
         if self._failure is not None:
             raise self._failure
         pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
-        # A rebalance waits for the cycle, so that no poll spans one.
+        # A rebalance waits for the lock, so that no cycle spans one.
         async with self._busy:
             if self._restoring:
                 await self._claim_partitions(self._consumer.assignment(), seek=True)
@@ -105,17 +108,17 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await pause
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
-        """Finish the transaction in hand, let go."""
+        """Finish the current transaction and close the producers."""
         async with self._busy:
             await self._close_producers()
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Fence the predecessors, then read what they have published."""
+        """Fence the previous owners, then read their ledgers."""
         async with self._busy:
             try:
                 await self._claim_partitions(set(assigned), seek=False)
             except Exception as error:
-                # aiokafka would log it and go on, with no partition open: alive, and doing nothing.
+                # aiokafka would log it and continue without any partition: alive, but idle.
                 self._failure = error
 
     def _keep_ledgers(self, gone: frozenset[str]) -> None:
@@ -133,7 +136,7 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._close_producers()
         while assigned and not self._stop.is_set():
             if self._topics.missing:
-                # Neither fence nor ledger can be had without them.
+                # Fencing and the ledger need these topics.
                 await asyncio.sleep(RETRY_S)
                 continue
             try:
@@ -145,7 +148,7 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._seek(assigned)
             except (KafkaError, TimeoutError) as error:
                 self._health.set_unready("kafka", repr(error), refused=is_refusal(error))
-                self._throttled.log("open", logging.WARNING, "cannot open the partitions: %r; trying again", error)
+                self._throttled.log("open", logging.WARNING, "cannot open the partitions: %r; retrying", error)
                 await self._close_producers()
                 await asyncio.sleep(RETRY_S)
             else:
@@ -168,7 +171,7 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 )
                 opened.push_async_callback(close_producer, producer)
                 producers[partition] = producer
-            # After the fence: nothing can be added to these ledgers but by us.
+            # After fencing, only this worker can write to these ledgers.
             ledgers = await read_ledgers(settings.kafka, prefix, partitions, model)
             opened.pop_all()
         return {

@@ -1,4 +1,4 @@
-"""How far what the model says of users has moved from what it said of people whom it did not know in training."""
+"""Drift of the model's output on users from its output on people outside its training data."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from shared.model.manifest import Reference
 
 EVENTS = 5_000
 MIN_EVENTS = 100
-"""Below, chance alone gives an index of 0.1 over ten bins."""
+"""With fewer events, chance alone gives an index of 0.1 over ten bins."""
 SMALLEST_SHARE = 1e-4
-"""Stands in for a share of 0, which has no logarithm."""
+"""Replaces a share of 0, which has no logarithm."""
 
 
 def population_stability_index(shares: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """Sum of (share - reference) ln(share / reference) over (k,) bins: 0 for the same, above 0.25 another population.
+    """Sum (share - reference) ln(share / reference) over (k,) bins: 0 if equal, above 0.25 another population.
 
     S. Siddiqi, "Credit Risk Scorecards", 2006.
 
@@ -28,7 +28,7 @@ def population_stability_index(shares: NDArray[np.float64], reference: NDArray[n
 
 
 class Drift:
-    """The last events against a bundle's reference; without one, or with too few events, both indices are NaN."""
+    """Comparison of the last events with a bundle's reference; NaN without a reference or with too few events."""
 
     def __init__(self, reference: Reference | None, events: int = EVENTS) -> None:
         self._reference = reference
@@ -37,12 +37,12 @@ class Drift:
         self._tenths = np.zeros(events, dtype=np.int64)
         if reference is not None:
             self._number_of = {name: number for number, name in enumerate(reference.activities)}
-            self._shares = np.array(list(reference.activities.values()))
+            self._activity_shares = np.array(list(reference.activities.values()))
             self._deciles = np.array(reference.confidence_deciles)
-            self._between = np.array(reference.confidence_shares)
+            self._confidence_shares = np.array(reference.confidence_shares)
 
     def add(self, activities: Sequence[str], confidences: Sequence[float]) -> None:
-        """The events of one batch."""
+        """Add the events of one batch."""
         if self._reference is None:
             return
         places = (self._seen + np.arange(len(activities))) % len(self._answers)
@@ -51,12 +51,12 @@ class Drift:
         self._seen += len(activities)
 
     def class_psi(self) -> float:
-        """Of the shares of the activities, "unknown" among them."""
-        return self._psi(self._answers, self._shares) if self._reference else math.nan
+        """Compute the index of the activities, including "unknown"."""
+        return self._psi(self._answers, self._activity_shares) if self._reference else math.nan
 
     def confidence_psi(self) -> float:
-        """Of the confidence, over the tenths of the reference."""
-        return self._psi(self._tenths, self._between) if self._reference else math.nan
+        """Compute the index of the confidence, over the deciles of the reference."""
+        return self._psi(self._tenths, self._confidence_shares) if self._reference else math.nan
 
     def _psi(self, bins: NDArray[np.int64], reference: NDArray[np.float64]) -> float:
         n = min(self._seen, len(bins))

@@ -1,4 +1,4 @@
-"""Which windows of a partition have an event already, and how that is read back when the partition is assigned."""
+"""The ledger: windows of a partition that already have an event; read again when the partition is assigned."""
 
 import logging
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ log = logging.getLogger("gaitway.inference")
 
 
 class Ledger:
-    """What activity.ledger holds of one partition; changes count only once their transaction has committed."""
+    """Content of activity.ledger for one partition; changes count only when their transaction has committed."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -26,12 +26,12 @@ class Ledger:
         self._newest_hour = 0
 
     def load(self, key: LedgerKey, bits: int) -> None:
-        """Take a record of the topic; the latest one of a key is the whole truth."""
+        """Take a record of the topic; the latest one of a key replaces all earlier ones."""
         self._bits[key] = bits
         self._newest_hour = max(self._newest_hour, key[4])
 
     def stage(self, user: str, window: WindowRecord) -> bool:
-        """Mark a window as part of the next transaction; False when it has its event already."""
+        """Mark a window as part of the next transaction; returns False if it already has an event."""
         key, bit = place_of(user, window.device, self._model, window.hop_ms, window.window_start_ms)
         bits = self._staged.get(key, self._bits.get(key, 0))
         if bits & bit and not fault_injection.is_injected("no-ledger"):
@@ -40,7 +40,7 @@ class Ledger:
         return True
 
     def unstage(self, user: str, window: WindowRecord) -> None:
-        """Take one staged window back: it gets no event after all."""
+        """Remove one staged window, because it gets no event."""
         key, bit = place_of(user, window.device, self._model, window.hop_ms, window.window_start_ms)
         bits = self._staged[key] & ~bit
         if bits == self._bits.get(key, 0):
@@ -54,30 +54,30 @@ class Ledger:
         return self._staged
 
     def committed(self) -> None:
-        """The transaction holds."""
+        """Apply the staged changes: the transaction has committed."""
         for key, bits in self._staged.items():
             self.load(key, bits)
         self._staged = {}
         self._forget_old()
 
     def missing_in(self, other: "Ledger") -> dict[LedgerKey, int]:
-        """The records that ``other`` would need to hold all that this ledger holds."""
+        """Return the records to write so that ``other`` holds all windows of this ledger."""
         whole = {key: bits | other._bits.get(key, 0) for key, bits in self._bits.items()}
         return {key: bits for key, bits in whole.items() if bits != other._bits.get(key, 0)}
 
     def discard(self) -> None:
-        """The transaction was aborted."""
+        """Drop the staged changes: the transaction was aborted."""
         self._staged = {}
 
     def _forget_old(self) -> None:
-        """No window older than 8 days can come any more: ingest refuses samples older than 7."""
+        """Forget windows older than 8 days; none can arrive, because ingest refuses samples older than 7."""
         oldest = self._newest_hour - FINAL_KEPT_MS // HOUR_MS
         if any(key[4] < oldest for key in self._bits):
             self._bits = {key: bits for key, bits in self._bits.items() if key[4] >= oldest}
 
 
 async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable[int], model: str) -> dict[int, Ledger]:
-    """What has been published in each of these partitions, as committed. Raises KafkaError."""
+    """Read the committed ledgers of these partitions; raises KafkaError."""
     name = prefix + topics.LEDGER.name
     ledgers = {partition: Ledger(model) for partition in partitions}
     assigned = [TopicPartition(name, partition) for partition in ledgers]
@@ -93,11 +93,11 @@ async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable
                     try:
                         key, bits = decode_ledger(record.key, record.value)
                         if key[4] * HOUR_MS > record.timestamp + WINDOW_FUTURE_MS:
-                            raise InvalidRecord(f"hour {key[4]} in a record of {record.timestamp}")
+                            raise InvalidRecord(f"hour {key[4]} is too far ahead of record time {record.timestamp}")
                         ledgers[tp.partition].load(key, bits)
                     except InvalidRecord as error:
-                        # A record that nobody can read protects no window; the log names it once per assignment.
-                        log.error("%s %d@%d: %s", name, tp.partition, record.offset, error)
+                        # An unreadable record protects no window; it is logged once per assignment.
+                        log.error("ignored %s %d@%d: %s", name, tp.partition, record.offset, error)
     finally:
         await consumer.stop()
     return ledgers

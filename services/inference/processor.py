@@ -1,4 +1,4 @@
-"""One poll's windows: drop repeats, classify all partitions' windows as one batch, one transaction per partition."""
+"""Processing of one poll: drop repeats, classify all partitions as one batch, write one transaction per partition."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ from shared.runtime.logging import trace_extra
 
 log = logging.getLogger("gaitway.inference")
 
-# Kept, since finding a child by its labels costs more than counting.
+# Kept, because the lookup by labels costs more than the count.
 _REJECTED = metrics.rejected_by("inference")
 _WINDOW_TO_EVENT, _GATEWAY_TO_EVENT, _DEVICE_TO_EVENT = (
     metrics.EVENT_LATENCY_SECONDS.labels(stage) for stage in ("window_to_event", "gateway_to_event", "device_to_event")
@@ -45,12 +45,12 @@ class _Task:
 
 
 class Processor:
-    """Classifies and publishes; ``producers`` are those of the current assignment."""
+    """Classifier and publisher of windows; ``producers`` are those of the current assignment."""
 
     def __init__(self, classifier: Classifier, clock: Clock, dead_letter_limit: DeadLetterLimit) -> None:
         self.producers: dict[int, TransactionalProducer] = {}
         self.limits: dict[str, int] = {}
-        """Bytes that a topic takes as one record, by its name without prefix; any number where it is not there."""
+        """Largest record in bytes by topic without prefix; a topic that is not listed has no limit."""
         self._classifier = classifier
         self._clock = clock
         self._dead_letter_limit = dead_letter_limit
@@ -67,8 +67,8 @@ class Processor:
         """Publish the events of one poll's records, by partition.
 
         Raises:
-            LostOwnership: a partition's transaction did not hold.
-            Stop: too much is rejected. The transactions with the dead letters, and the offsets behind them, have held.
+            LostOwnership: a partition's transaction failed.
+            Stop: too much is rejected. The transactions with the dead letters and their offsets have committed.
         """
         tasks: dict[int, list[_Task]] = {}
         outgoing: dict[int, TransactionBatch] = {}
@@ -83,7 +83,7 @@ class Processor:
                 event = self._classify_result(partition, task, next(probabilities), outgoing[partition])
                 if event is not None:
                     events.append(event)
-        # All of them end before the first failure is told: what opens a partition anew must not meet a transaction.
+        # All writes end before a failure is raised: reopening a partition must not meet a running transaction.
         writes = [self.producers[partition].write(out) for partition, out in outgoing.items()]
         for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -93,16 +93,16 @@ class Processor:
         self._dead_letter_limit.count(sum(map(len, batch.values())), rejected)
 
     def _accept(self, partition: int, record: Any, out: TransactionBatch) -> _Task | None:
-        """The task of a record, unless it is a repeat or cannot be read."""
+        """Make the task of a record; None if it is a repeat or unreadable."""
         try:
             user = user_of(record.key)
             window = decode_window(record.value or b"")
             if window.window_start_ms > record.timestamp + WINDOW_FUTURE_MS:
-                detail = f"a window of {window.window_start_ms} in a record of {record.timestamp}"
+                detail = f"window start {window.window_start_ms} is too far ahead of record time {record.timestamp}"
                 raise InvalidRecord(detail, fault="time")
             if window.feature_version != self._classifier.feature_version:
                 raise InvalidRecord(
-                    f"feature version {window.feature_version}, the model takes {self._classifier.feature_version}",
+                    f"feature version {window.feature_version}, the model needs {self._classifier.feature_version}",
                     fault="feature_version",
                 )
         except InvalidRecord as error:
@@ -116,9 +116,9 @@ class Processor:
     def _classify_result(
         self, partition: int, task: _Task, probabilities: np.ndarray[Any, Any] | InvalidRecord, out: TransactionBatch
     ) -> ActivityEvent | None:
-        """The event, which is then in ``out``; None where the model has no number for the window."""
+        """Add the event to ``out`` and return it; None if the window or its event is rejected."""
         if not isinstance(probabilities, InvalidRecord) and not np.isfinite(probabilities).all():
-            probabilities = InvalidRecord("the model gives no finite probability for it", fault="not_finite")
+            probabilities = InvalidRecord("the model gives no finite probability for this window", fault="not_finite")
         if isinstance(probabilities, InvalidRecord):
             self.producers[partition].ledger.unstage(task.user, task.window)
             self._reject(task.record, probabilities, out)
@@ -131,7 +131,7 @@ class Processor:
         size, limit = record_bytes(task.user.encode(), value, headers), self.limits.get(topics.EVENTS.name)
         if limit is not None and size > limit:
             self.producers[partition].ledger.unstage(task.user, task.window)
-            detail = f"its event has {size} bytes, {topics.EVENTS.name} takes {limit}"
+            detail = f"its event has {size} bytes, {topics.EVENTS.name} allows {limit}"
             self._reject(task.record, InvalidRecord(detail, fault="too_large"), out)
             return None
         out.events.append((task.user.encode(), headers, value))
@@ -147,7 +147,7 @@ class Processor:
         now_ms = event.published_at_ms
         _WINDOW_TO_EVENT.observe(max(0, now_ms - task.record.timestamp) / 1000)
         _GATEWAY_TO_EVENT.observe(max(0, now_ms - event.source_received_at_ms) / 1000)
-        # By the watch's clock: of one that is ahead nothing can be told.
+        # By the watch's clock; the latency of one that is ahead is unknown.
         if now_ms >= event.window_end_ms:
             _DEVICE_TO_EVENT.observe((now_ms - event.window_end_ms) / 1000)
 
@@ -156,10 +156,10 @@ class Processor:
         log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, error, extra=trace)
         _REJECTED[error.fault].inc()
         headers = rejection_headers("inference", str(error), record.topic, record.partition, record.offset)
-        # aiokafka sends no record that has neither key nor value.
+        # aiokafka cannot send a record without key and value.
         value = b"" if record.key is None and record.value is None else record.value
         limit = self.limits.get(topics.REJECTED.name)
         if limit is not None and record_bytes(record.key, value, headers) > limit:
-            log.error("%s takes only the key and the headers of it", topics.REJECTED.name)
+            log.error("%s gets only the key and the headers of this record, which is too large", topics.REJECTED.name)
             value = b""
         out.rejected.append((record.key, headers, value))

@@ -1,7 +1,7 @@
 """One transaction per input partition: events, ledger, rejected records and the input's offset, all or nothing.
 
-The transactional id belongs to the partition, not to the worker: whoever opens it fences the one before. That is what
-keeps a paused worker out, since aiokafka sends offsets without the group's generation.
+The transactional id belongs to the partition, not to the worker: a new owner fences the previous one. This excludes a
+paused worker, because aiokafka sends offsets without the group's generation.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from shared.runtime import fault_injection, metrics
 
 MAX_BATCH_BYTES = 256 * 1024
 RESTORE_RECORDS = 5_000
-"""In one transaction: far from its time limit."""
+"""Records of one transaction, far below its time limit."""
 
 
 @dataclass(slots=True, eq=False)
 class TransactionBatch:
-    """What one transaction holds besides the ledger."""
+    """The content of one transaction besides the ledger."""
 
     events: list[tuple[bytes, Headers, bytes]] = field(default_factory=list)
     """(user key, headers, value)."""
@@ -38,7 +38,7 @@ class TransactionBatch:
 
 
 class TransactionalProducer:
-    """Writes the output of one partition of activity.windows."""
+    """Transactional writer of the output of one partition of activity.windows."""
 
     def __init__(self, producer: AIOKafkaProducer, prefix: str, partition: int, group: str, ledger: Ledger) -> None:
         self._producer = producer
@@ -51,8 +51,8 @@ class TransactionalProducer:
         """Commit ``out`` and the staged ledger.
 
         Raises:
-            LostOwnership: the transaction did not hold: fenced, timed out or the broker is away. The partition must be
-                opened anew, which reads back what is true.
+            LostOwnership: the transaction failed: fenced, timed out or the broker is unavailable. The partition must
+                be reopened, which reads the committed state.
         """
         began_s = time.perf_counter()
         try:
@@ -70,14 +70,14 @@ class TransactionalProducer:
                 source = TopicPartition(self._prefix + topics.WINDOWS.name, self._partition)
                 await self._producer.send_offsets_to_transaction({source: out.next_offset}, self._group)
         except (KafkaError, IllegalOperation, AssertionError) as error:
-            # The latter two: aiokafka's producer has been fenced or has failed between two of our calls.
+            # The last two: aiokafka's producer was fenced or failed between two calls.
             self.ledger.discard()
-            raise LostOwnership(f"transaction of partition {self._partition}: {error!r}") from error
+            raise LostOwnership(f"transaction of partition {self._partition} failed: {error!r}") from error
         self.ledger.committed()
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began_s)
 
     async def restore(self, ledger: Ledger) -> None:
-        """Write what a ledger whose topic was deleted knows and the new topic does not. Raises KafkaError."""
+        """Write the records of a deleted topic's ledger that the new topic lacks; raises KafkaError."""
         lost = list(ledger.missing_in(self.ledger).items())
         for start in range(0, len(lost), RESTORE_RECORDS):
             some = lost[start : start + RESTORE_RECORDS]
@@ -107,7 +107,7 @@ async def open_producer(
     transaction_timeout_ms: int,
     max_batch_bytes: int = MAX_BATCH_BYTES,
 ) -> AIOKafkaProducer:
-    """Start the partition's transactional producer: from here on its predecessor is fenced. Raises KafkaError."""
+    """Start the partition's transactional producer and fence the previous one; raises KafkaError."""
     producer = create_producer(
         bootstrap_servers,
         transactional_id=f"{prefix}inference-{partition}",
@@ -115,12 +115,12 @@ async def open_producer(
         linger_ms=0,
         max_batch_size=max_batch_bytes,
         max_request_size=topics.MAX_REJECTED_BYTES,
-        # The default of 100 ms is what makes back-to-back transactions slow: a commit marker is on its way.
+        # The next transaction must wait for the commit marker of the last one; the default of 100 ms would delay it.
         retry_backoff_ms=5,
     )
     try:
         await producer.start()
-        # A transaction id is claimed with the first transaction; claiming it now fences the predecessor now.
+        # The first transaction claims the id; an empty one fences the previous producer now.
         await producer.begin_transaction()
         await producer.abort_transaction()
     except KafkaError:

@@ -1,4 +1,4 @@
-"""The inference service: model, consumer and health page; what it is made of, and in which order it ends."""
+"""The inference service: model, consumer and health page, and their order of shutdown."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger("gaitway.inference")
 
 
 class InferenceService:
-    """The worker as a process; raises Stop when the bundle does not fit or its health port is taken."""
+    """The worker as a process; raises Stop when the bundle does not fit or its health port is in use."""
 
     def __init__(self, settings: InferenceSettings) -> None:
         self._settings = settings
@@ -29,10 +29,10 @@ class InferenceService:
         self._socket = bind(settings.health_host, settings.health_port)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop``; then finish the transaction in hand.
+        """Run until ``stop``, then finish the current transaction.
 
         Raises:
-            Stop: a topic is not as the contract wants it, its records cannot be read, or too many were rejected.
+            Stop: a topic does not match the contract, its records cannot be read, or too many were rejected.
         """
         async with serving(health_app(self._health), self._socket):
             try:

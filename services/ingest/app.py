@@ -1,4 +1,4 @@
-"""The HTTP side: POST /v1/uploads, its OpenAPI document, metrics and health."""
+"""The HTTP application: POST /v1/uploads, its OpenAPI document, metrics and health."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,7 +36,7 @@ def create_app(
     max_in_flight_per_user: int = 64,
     clock: Clock = system_clock,
 ) -> ASGIApp:
-    """The gateway's ASGI application: uploads take the short way, everything else goes through Starlette."""
+    """Create the gateway's ASGI application: uploads bypass Starlette, everything else goes through it."""
     uploads = UploadEndpoint(producer, verifier, max_body_bytes, max_in_flight_per_user, clock)
     openapi = document(max_body_bytes)
 
@@ -45,7 +45,7 @@ def create_app(
 
     others = Starlette(
         routes=[
-            # Answers what is not a POST.
+            # Answers other methods than POST.
             Route(UPLOADS_PATH, uploads, methods=["POST"]),
             Route("/openapi.json", openapi_page),
             *health_routes(health),

@@ -1,4 +1,4 @@
-"""Who sends: bearer tokens (JWT, HS256) whose ``sub`` is the pseudonymous user id."""
+"""Authentication: bearer tokens (JWT, HS256) whose ``sub`` is the pseudonymous user id."""
 
 import time
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from shared.contracts.users import USER_ID
 
 MAX_TOKEN_CHARS = 4_096
 CLOCK_SKEW_S = 60
-"""How far ``nbf`` and ``iat`` may lie ahead: the issuer's clock is not ours."""
+"""How far ``nbf`` and ``iat`` may be ahead, because the issuer has another clock."""
 
 
 class TokenVerifier:
-    """``user(header)``: the user id of an Authorization header. Remembers verified tokens until they expire."""
+    """Verifier of Authorization headers that remembers verified tokens until they expire."""
 
     def __init__(self, key: str, *, cache_size: int = 100_000, clock_s: Callable[[], float] = time.time) -> None:
         self._key = key
@@ -24,14 +24,14 @@ class TokenVerifier:
         self._verified: dict[str, tuple[str, float]] = {}
 
     def user(self, authorization: str | None) -> str:
-        """The token's ``sub``.
+        """Return the user id, which is the token's ``sub``.
 
         Raises:
             Unauthorised: no bearer token, a wrong signature, an expired one, or no usable ``sub``.
         """
         header = authorization or ""
         user, expires_s = self._verified.get(header) or self._remember(header)
-        # Written so that an `exp` which is NaN counts as over.
+        # In this form, an `exp` of NaN counts as expired.
         if not self._clock_s() < expires_s:
             self._verified.pop(header, None)
             raise Unauthorised("the token has expired")
@@ -42,12 +42,12 @@ class TokenVerifier:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise Unauthorised("a bearer token is needed", challenge="Bearer")
-        # Of the header, not of the token alone: it is what is remembered.
+        # The limit applies to the header, because the whole header is remembered.
         if len(header) > MAX_TOKEN_CHARS:
             raise Unauthorised("the token is too long")
         verified = self._verify(token)
         if len(self._verified) >= self._cache_size:
-            # Oldest first: cheap, and a token that is still in use is verified again within one upload.
+            # Oldest first: this is cheap, and a token in use is verified again with its next upload.
             del self._verified[next(iter(self._verified))]
         self._verified[header] = verified
         return verified
@@ -59,10 +59,10 @@ class TokenVerifier:
                 self._key,
                 algorithms=[ALGORITHM],
                 leeway=CLOCK_SKEW_S,
-                # `exp` is checked in one place, above, for cached tokens and new ones.
+                # `user` checks `exp`, for cached tokens and new ones.
                 options={"require": ["sub"], "verify_exp": False},
             )
-        # The header is parsed before the signature is checked: brackets nested deep enough end in a RecursionError.
+        # The header is parsed before the signature is checked: deeply nested brackets cause a RecursionError.
         except (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError) as error:
             raise Unauthorised(f"the token does not hold: {error}") from error
         user, expires_s = claims["sub"], claims.get("exp", float("inf"))

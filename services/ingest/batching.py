@@ -1,6 +1,6 @@
-"""Records collected for some milliseconds and sent as one batch per topic and partition, with one answer for all.
+"""Batching: records of some milliseconds become one batch per topic and partition, with one answer for all.
 
-aiokafka collects too, but record by record: a coroutine, a future and its callbacks for each.
+aiokafka also batches, but with a coroutine, a future and callbacks per record.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from shared.runtime.logging import ThrottledLogger
 logger = logging.getLogger("gaitway.ingest.batching")
 
 RECORD_OVERHEAD_BYTES = 256
-"""What a waiting record costs beside its value: key, header, its share of a future."""
+"""Memory of a waiting record besides its value: key, header, its share of a future."""
 MAX_PENDING_BYTES = 512 * 1024
-"""A flight that would grow beyond it leaves at once."""
+"""A pending batch that would exceed it is sent at once."""
 BATCH_BYTES = 2 * MAX_PENDING_BYTES
-"""For the producer's ``max_batch_size``: no flight fills a batch."""
+"""The producer's ``max_batch_size``, which no pending batch reaches."""
 
 
 class Message(NamedTuple):
-    """One record on its way to a partition that its sender knows."""
+    """One record for a partition that its sender has chosen."""
 
     topic: str
     key: bytes | None
@@ -36,13 +36,13 @@ class Message(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes that it takes while it waits."""
+        """Memory in bytes while it waits."""
         return len(self.value) + RECORD_OVERHEAD_BYTES
 
 
 @dataclass(slots=True, eq=False)
 class _PendingBatch:
-    """What leaves for one partition at a time: a batch per topic, and who waits for their acknowledgement."""
+    """The next send to one partition: a batch per topic, and the futures that wait for acknowledgement."""
 
     partition: int
     deadline_s: float
@@ -52,7 +52,7 @@ class _PendingBatch:
     waiters: "list[asyncio.Future[None]]" = field(default_factory=list)
 
     def resolve(self, failure: RetryLater | None) -> None:
-        """Tell everybody; one who has gone away meanwhile is not there any more."""
+        """Set the result of all waiting futures, except those already cancelled."""
         for waiter in self.waiters:
             if not waiter.done():
                 if failure is None:
@@ -62,14 +62,14 @@ class _PendingBatch:
 
 
 class Batcher:
-    """``send`` through one producer. All flights that are open leave together, so that one request takes them."""
+    """Batching sender on one producer. All open batches are sent together, so that one request carries them."""
 
     def __init__(
         self, producer: AIOKafkaProducer, linger_s: float, timeout_s: float, max_pending_bytes: int = MAX_PENDING_BYTES
     ) -> None:
         self.producer = producer
         self.spent = asyncio.Event()
-        """The broker has refused a batch for good: its sequence numbers are missing, so all that follows is refused."""
+        """Set when the broker has refused a batch: it refuses all later ones, because sequence numbers are missing."""
         self._max_pending_bytes = max_pending_bytes
         self._throttled = ThrottledLogger(logger)
         self.waiting_bytes = 0
@@ -81,11 +81,11 @@ class Batcher:
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def send(self, partition: int, messages: Sequence[Message]) -> None:
-        """Returns once all replicas have all messages.
+        """Send messages and wait until all replicas have them.
 
         Raises:
-            RetryLater: no acknowledgement within the bound, or a refusal (Refused, where no retry helps); some of them
-                may have arrived.
+            RetryLater: no acknowledgement within the time limit, or a refusal (Refused if no retry helps); some
+                messages may have arrived.
         """
         size = sum(message.size for message in messages)
         pending = self._open.get(partition)
@@ -110,7 +110,7 @@ class Batcher:
             batch = pending.batches[message.topic] = self.producer.create_batch()
             pending.sizes[message.topic] = 0
         added = batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
-        assert added is not None, "a batch holds more than a flight"
+        assert added is not None, "a producer batch is larger than a pending batch"
         pending.sizes[message.topic] += message.size
 
     def _send_all(self) -> None:
@@ -136,14 +136,14 @@ class Batcher:
             failure = as_retry(error)
             if not error.retriable:
                 self._throttled.log(
-                    "refused", logging.ERROR, "a batch was refused, a new producer follows: %s", failure
+                    "refused", logging.ERROR, "Kafka refused a batch, a new producer will be started: %s", failure
                 )
                 self.spent.set()
         except Exception as error:
             logger.exception("a batch could not be sent")
             failure = RetryLater(f"the producer failed: {error!r}")
         finally:
-            # The producer takes one batch per partition: one that it has no place for is given up here.
+            # The producer takes one batch per partition; batches that it has not taken in time are dropped here.
             self.waiting_bytes -= sum(pending.sizes.values())
             pending.resolve(failure)
 
@@ -153,24 +153,24 @@ class Batcher:
             future = await self.producer.send_batch(batch, topic, partition=pending.partition)
             self._release_with(future, pending.sizes.pop(topic))
             delivered.append(future)
-        # Not gather: running out of time must not cancel the futures, they tell how much is waiting.
+        # Not gather: a timeout must not cancel the futures, which count the waiting bytes.
         await asyncio.wait(delivered)
         for future in delivered:
             future.result()
 
     def _release_with(self, future: "asyncio.Future[Any]", size: int) -> None:
-        """Take ``size`` off what is waiting once ``future`` is settled."""
+        """Subtract ``size`` from the waiting bytes when ``future`` is done."""
 
         def settled(done: "asyncio.Future[Any]") -> None:
             self.waiting_bytes -= size
-            # Fetched so that asyncio does not report an error that nobody waits for any more.
+            # Fetched so that asyncio does not report it as never retrieved.
             if not done.cancelled():
                 done.exception()
 
         future.add_done_callback(settled)
 
     async def flush(self) -> None:
-        """Send what is being collected, and wait for what Kafka has not acknowledged."""
+        """Send the open batches and wait for all acknowledgements."""
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_all()

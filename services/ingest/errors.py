@@ -1,10 +1,10 @@
-"""What ingest refuses besides an upload that is wrong in itself."""
+"""Errors of ingest besides an invalid upload."""
 
 from shared.contracts.errors import InvalidMessage, RetryLater
 
 
 class Unauthorised(InvalidMessage):
-    """No bearer token, or one that does not hold; ``challenge`` is the value of WWW-Authenticate (RFC 6750)."""
+    """No valid bearer token; ``challenge`` is the value of WWW-Authenticate (RFC 6750)."""
 
     def __init__(self, detail: str, *, challenge: str = 'Bearer error="invalid_token"') -> None:
         super().__init__(detail)
@@ -12,4 +12,4 @@ class Unauthorised(InvalidMessage):
 
 
 class TooManyRequests(RetryLater):
-    """One user has more uploads under way than its share."""
+    """One user has too many uploads in progress."""

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the gateway, made from the types that decode an upload."""
+"""The OpenAPI 3.1 document of the gateway, generated from the types that decode an upload."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ class Accepted(msgspec.Struct):
 
 
 def document(max_body_bytes: int) -> bytes:
-    """The document as JSON."""
+    """Return the document as JSON."""
     (upload, accepted, problem), components = msgspec.json.schema_components(
         [Upload, Accepted, Problem], ref_template="#/components/schemas/{name}"
     )

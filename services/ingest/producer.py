@@ -1,4 +1,4 @@
-"""Where accepted samples go: one Kafka record per modality, acknowledged by all in-sync replicas."""
+"""Producer of accepted samples: one Kafka record per modality, acknowledged by all in-sync replicas."""
 
 import asyncio
 import logging
@@ -28,14 +28,14 @@ REQUEST_TIMEOUT_MS = 5_000
 
 
 class SampleProducer(Protocol):
-    """What the HTTP side needs of Kafka."""
+    """Interface of the producer for the HTTP application."""
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
-        """Returns once all records are acknowledged; raises RetryLater when that is not known to have happened."""
+        """Publish and wait for all acknowledgements; raises RetryLater without them."""
 
 
 class KafkaSampleProducer:
-    """An idempotent producer. An upload that was refused with RetryLater may still arrive: repeats are harmless."""
+    """An idempotent producer. An upload may arrive in Kafka after RetryLater; repeats are harmless."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
@@ -61,7 +61,7 @@ class KafkaSampleProducer:
                     self._settings.kafka, self._settings.topic_prefix, tuple(SAMPLE_TOPICS.values())
                 )
                 await producer.start()
-                # Now, not within the bounded time of the first upload.
+                # Fetched now, not within the time limit of the first upload.
                 for topic in self._topics.values():
                     await producer.partitions_for(topic)
         except BaseException as error:
@@ -77,11 +77,11 @@ class KafkaSampleProducer:
         )
 
     async def publish(self, user: str, records: Sequence[SampleRecord], traceparent: bytes) -> None:
-        """One record per modality, key = user; returns once all replicas have them.
+        """Publish one record per modality, key = user, and wait until all replicas have them.
 
         Raises:
-            RetryLater: no acknowledgement within the bound, no connection, or too much is waiting already.
-            InvalidUpload: a record is larger than its topic takes.
+            RetryLater: no acknowledgement within the time limit, no connection, or too much is already waiting.
+            InvalidUpload: a record is larger than its topic allows.
         """
         batcher = self._connected()
         if batcher.waiting_bytes >= self._settings.buffer_bytes:
@@ -99,9 +99,9 @@ class KafkaSampleProducer:
         await sending
 
     async def tick(self) -> int:
-        """A tick into every partition of the watch topics; returns how many. Raises RetryLater like publish.
+        """Send a tick to every partition of the watch topics; returns their number. Raises RetryLater like publish.
 
-        However much is waiting: ticks are few, and show whether the producer is alive.
+        The limit of waiting bytes does not apply: ticks are few and show whether the producer works.
         """
         batcher, partitions = self._connected(), self._settings.partitions
         ticks = [Message(topic, None, TICK, []) for topic in self._topics.values()]
@@ -109,7 +109,7 @@ class KafkaSampleProducer:
         return partitions * len(ticks)
 
     async def spent(self) -> None:
-        """Returns when this producer can send no more, and another must be started."""
+        """Wait until this producer can send no more and must be replaced."""
         await self._connected().spent.wait()
 
     def _connected(self) -> Batcher:
@@ -118,17 +118,17 @@ class KafkaSampleProducer:
         return self._batcher
 
     async def stop(self) -> None:
-        """Let what is waiting go out, for a bounded time, and disconnect."""
+        """Flush within a time limit and disconnect."""
         if self._batcher is not None:
             try:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     await self._batcher.flush()
             except TimeoutError:
-                logger.warning("%d bytes could not be delivered", self._batcher.waiting_bytes)
+                logger.warning("%d bytes could not be delivered to Kafka", self._batcher.waiting_bytes)
         await self.drop()
 
     async def drop(self) -> None:
-        """Disconnect without waiting for what Kafka has not acknowledged: nobody was told that it was."""
+        """Disconnect without a flush; unacknowledged uploads were not answered as accepted."""
         batcher, self._batcher = self._batcher, None
         if batcher is not None:
             await abort_producer(batcher.producer)

@@ -1,4 +1,4 @@
-"""The JSON bytes of a request, from what ASGI hands over: never more than allowed in memory, packed or not."""
+"""Reading of a request body from ASGI: memory stays limited, compressed or not."""
 
 from collections.abc import Mapping
 
@@ -10,20 +10,20 @@ from shared.contracts.errors import InvalidUpload
 JSON = "application/json"
 
 Headers = Mapping[bytes, bytes]
-"""Of a request, by name in lower case."""
+"""Request headers by name in lower case."""
 
 
 def text(headers: Headers, name: bytes) -> str:
-    """A header's value, empty where it is not there."""
+    """Return a header's value, or an empty string."""
     return headers.get(name, b"").decode("latin-1")
 
 
 async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
-    """The body, unpacked.
+    """Read the body and unpack it.
 
     Raises:
-        InvalidUpload: 415 when it is not JSON or packed in another way than gzip, 413 over ``max_bytes``, 400 when it
-            is not whole.
+        InvalidUpload: 415 if it is not JSON or is compressed other than with gzip, 413 over ``max_bytes``, 400 if it
+            is incomplete.
     """
     media_type = text(headers, b"content-type")
     if media_type != JSON:

@@ -1,4 +1,4 @@
-"""The ingest service: HTTP gateway, Kafka producer and ticks; what it is made of, and in which order it ends."""
+"""The ingest service: HTTP gateway, Kafka producer and ticks, and their order of shutdown."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ from shared.runtime.retry import FIRST_WAIT_S
 from shared.runtime.service import run_together
 
 SPARE_FILES = 256
-"""For the brokers' connections and the rest."""
+"""Open files for the brokers' connections and everything else."""
 
 logger = logging.getLogger("gaitway.ingest")
 
 
 class IngestService:
-    """The gateway as a process; raises Stop when its address is taken."""
+    """The gateway as a process; raises Stop when its address is in use."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
@@ -44,10 +44,10 @@ class IngestService:
         allow_open_files(settings.max_connections + SPARE_FILES)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop``; then finish the requests in flight, and flush.
+        """Serve until ``stop``, then finish the requests in flight and flush.
 
         Raises:
-            TopicMismatch: a topic is not as the contract wants it.
+            TopicMismatch: a topic does not match the contract.
         """
         try:
             await run_together(self._serve(stop), self._keep_connected(), self._topics.run())
@@ -55,7 +55,7 @@ class IngestService:
             await self._producer.stop()
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        """HTTP is there from the first moment: until Kafka is, it answers 503 and says why on /readyz."""
+        """Serve HTTP from the start; without Kafka it answers 503 and reports the reason on /readyz."""
         settings = self._settings
         limits = HttpLimits(
             head_bytes=settings.max_head_bytes,
@@ -71,9 +71,9 @@ class IngestService:
             logger.info("stopping")
 
     async def _keep_connected(self) -> None:
-        """Connect, write ticks until the connection counts as lost, connect again; for ever."""
+        """Connect, write ticks until the connection counts as lost, and repeat without end."""
         while True:
-            # A broker that is away, or that refuses, is no reason to restart this process.
+            # An unavailable or refusing broker is no reason to restart this process.
             await wait_for_broker(self._settings, self._health, self._producer.start, keep_alive=True)
             ticking = asyncio.ensure_future(
                 send_ticks(self._producer.tick, self._health, self._settings.tick_ms / 1000)
@@ -85,7 +85,7 @@ class IngestService:
                 ticking.cancel()
                 spent.cancel()
             if not spent.done():
-                logger.warning("Kafka has acknowledged nothing for a while: starting over with a new producer")
+                logger.warning("Kafka has acknowledged nothing for a while: starting a new producer")
             await self._producer.drop()
-            # A refusal that stays must not make a producer a moment.
+            # A permanent refusal must not create producers in a tight loop.
             await asyncio.sleep(FIRST_WAIT_S)

@@ -1,6 +1,6 @@
-"""POST /v1/uploads as a plain ASGI application: the one route that every watch takes every few seconds.
+"""POST /v1/uploads as a plain ASGI application: the route that every watch uses every few seconds.
 
-Starlette's request, router and middleware cost more than everything that is done here with an upload.
+Starlette's request, router and middleware cost more than all processing of an upload here.
 """
 
 import logging
@@ -22,7 +22,7 @@ from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.logging import RateLimitedLogger, trace_extra
 
-# Looked up once: finding a child by its labels costs more than counting.
+# Kept, because the lookup by labels costs more than the count.
 _ACCEPTED = metrics.UPLOADS.labels("202")
 _SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in MODALITY_NAMES}
 _DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
@@ -32,7 +32,7 @@ _refusals = RateLimitedLogger(logger)
 
 
 class UploadEndpoint:
-    """One upload at a time through authentication, decoding and publishing; every outcome is an answer."""
+    """Endpoint that authenticates, decodes and publishes uploads; every outcome is an HTTP response."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class UploadEndpoint:
         self._waiting: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """202 after the acknowledgement, or a problem; counted and timed."""
+        """Answer with 202 after the acknowledgement, or with a problem; count and time the request."""
         began_s = time.perf_counter()
-        # Reversed, so that of a header that is there twice the first counts.
+        # Reversed, so that the first one of a repeated header counts.
         headers = dict(reversed(scope["headers"]))
         trace = traceparent(text(headers, HEADER.encode()))
         try:
@@ -69,7 +69,7 @@ class UploadEndpoint:
             metrics.UPLOADS.labels("500").inc()
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             if isinstance(error, Exception):
-                logger.error("an upload has failed, the traceback follows", extra=trace_extra(trace))
+                logger.error("an upload failed because of a bug, the traceback follows", extra=trace_extra(trace))
                 response = internal_error_response()
                 response.headers[ANSWER_HEADER] = trace.decode()
                 await response(scope, receive, send)
@@ -83,7 +83,7 @@ class UploadEndpoint:
             await _answer(accepted, trace, send)
 
     async def _accept(self, headers: Headers, receive: Receive, trace: bytes) -> int:
-        """Samples accepted; the cheap refusals come first."""
+        """Publish an upload and return the number of samples; cheap checks come first."""
         user = self._verifier.user(text(headers, b"authorization"))
         body = await read_body(headers, receive, self._max_body_bytes)
         received_at_ms = self._clock()
@@ -100,7 +100,7 @@ class UploadEndpoint:
                 del self._waiting[user]
         since_sent_s = (received_at_ms - records[0].sent_at_ms) / 1000
         metrics.CLOCK_SKEW_SECONDS.observe(since_sent_s)
-        # Of a clock that is ahead nothing can be told of the way.
+        # With a device clock that is ahead, the network time is unknown.
         if since_sent_s >= 0:
             _DEVICE_TO_GATEWAY.observe(since_sent_s)
         for record in records:
@@ -110,7 +110,7 @@ class UploadEndpoint:
 
 def _log_refusal(error: InvalidMessage | RetryLater, status: int, trace: bytes) -> None:
     level = logging.WARNING if isinstance(error, RetryLater) else logging.INFO
-    # Quoted: what a client sent may hold line feeds.
+    # Quoted, because a client's text may contain line feeds.
     _refusals.log(level, "%d, %s: %r", status, rejection_labels(error)[1], str(error), extra=trace_extra(trace))
 
 

@@ -1,4 +1,4 @@
-"""From the bytes of a request to an Upload; every error names the field that is wrong."""
+"""Decoding of a request's bytes to an Upload; every error names the invalid field."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from shared.contracts.errors import InvalidUpload, UploadFault
 from shared.contracts.upload import NAME_IN_WORDS, Upload
 
 MAX_ECHO_CHARS = 200
-"""Of what a client sent, in the answer to it: a watch cannot take a large one."""
+"""Limit of client text in a response, because a watch cannot take a large one."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder(Upload)
@@ -23,10 +23,10 @@ _MEMBER = re.compile(r"Object (?P<how>contains unknown|missing required) field `
 
 
 def gunzip(body: bytes, max_bytes: int) -> bytes:
-    """The content of one gzip stream.
+    """Unpack one gzip stream.
 
     Raises:
-        InvalidUpload: 413 over ``max_bytes`` (it is not unpacked further), 400 when it is no whole stream.
+        InvalidUpload: 413 over ``max_bytes`` (it is not unpacked further), 400 if it is no complete stream.
     """
     stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
@@ -43,16 +43,16 @@ def gunzip(body: bytes, max_bytes: int) -> bytes:
 
 
 def too_large(max_bytes: int) -> InvalidUpload:
-    """The refusal of a body over the limit."""
+    """Make the error of a body over the limit."""
     return InvalidUpload("", f"the upload is larger than {max_bytes} bytes", status=413)
 
 
 def decode_upload(body: bytes) -> Upload:
-    """Parse and check what the types can say; ``shared.contracts.upload.to_records`` checks the rest.
+    """Parse and check types; ``shared.contracts.upload.to_records`` checks the rest.
 
     Raises:
-        InvalidUpload: 400 when it is no JSON or a member is there twice, 422 when a field is wrong, NaN and Infinity
-            among them.
+        InvalidUpload: 400 if it is not JSON or repeats a member, 422 if a field is invalid, including NaN and
+            Infinity.
     """
     # RFC 8259, section 8.1: a parser may ignore a byte order mark, which some HTTP libraries write.
     body = body.removeprefix(_BYTE_ORDER_MARK)
@@ -65,7 +65,7 @@ def decode_upload(body: bytes) -> Upload:
             return _decode_whole_floats(body)
         _refuse_repeated(body)
         raise _named(str(error)) from error
-    # A string that is not UTF-8 comes as UnicodeDecodeError.
+    # A string that is not UTF-8 raises UnicodeDecodeError.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_a_number(body) or InvalidUpload("", str(error)[:MAX_ECHO_CHARS], status=400) from error
     if body.count(b":") != _count_colons(upload) or b"\\" in body:
@@ -74,7 +74,7 @@ def decode_upload(body: bytes) -> Upload:
 
 
 def _count_colons(upload: Upload) -> int:
-    """As many as the body has, unless a member is there twice, is null, or an escape hides something."""
+    """Count the colons of the body; it has others with a repeated member, a null or an escape."""
     n = 4 + upload.device.count(":") + upload.session.count(":") + (upload.utc_offset_min is not None)
     if upload.accelerometer is not None:
         n += 7
@@ -86,7 +86,7 @@ def _count_colons(upload: Upload) -> int:
 
 
 def _decode_whole_floats(body: bytes) -> Upload:
-    """For JSON writers that have one type of number: 1.0 is 1."""
+    """Decode 1.0 as 1, for JSON writers with a single type of number."""
     try:
         value = json.loads(body, parse_float=_whole_if_it_is, object_pairs_hook=_unique)
         return msgspec.convert(value, Upload)
@@ -102,11 +102,11 @@ def _whole_if_it_is(text: str) -> float | int:
 
 
 def _refuse_repeated(body: bytes) -> None:
-    """RFC 8259 leaves open which of two members with one name counts: neither is taken."""
+    """Refuse a repeated member, because RFC 8259 leaves open which one counts."""
     try:
         json.loads(body, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
-        # What else is wrong with it is told by the first parser.
+        # The first parser reports other faults.
         return
 
 
@@ -122,7 +122,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _named(message: str) -> InvalidUpload:
-    """msgspec says ``what - at `$.path` ``; an unknown or missing member stands in ``what`` only."""
+    """Convert msgspec's ``what - at `$.path` ``; the name of an unknown or missing member is in ``what``."""
     at = _AT.fullmatch(message)
     what, path = (at["what"], at["path"]) if at else (message, "")
     member = _MEMBER.fullmatch(what)
@@ -137,7 +137,7 @@ def _named(message: str) -> InvalidUpload:
 
 
 def _not_a_number(body: bytes) -> InvalidUpload | None:
-    """NaN and Infinity are no JSON and stop the parser without a path: find the first with a parser that takes them."""
+    """Find the first NaN or Infinity with a tolerant parser, because msgspec rejects them without a path."""
     if b"NaN" not in body and b"Infinity" not in body:
         return None
     try:

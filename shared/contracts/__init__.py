@@ -1,1 +1,1 @@
-"""The records on the bus, one kind per module, each with its versions and its golden bytes in tests/data."""
+"""The Kafka records, one kind per module, each with its versions and its golden bytes in tests/data."""

@@ -1,4 +1,4 @@
-"""What reading bytes from outside may raise and may hold, the same for every record type."""
+"""Errors and limits of decoding external bytes, the same for every record type."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -8,10 +8,10 @@ import msgspec
 from shared.contracts.errors import InvalidRecord
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""All that msgspec raises for bytes that are no such record; two of them are not its own errors."""
+"""All errors that msgspec raises for invalid bytes; two of them are not its own classes."""
 
 MAX_NAME = 256
-"""Ingest lets 64 characters through; far longer names would make records that no topic takes."""
+"""Ingest accepts 64 characters; far longer names would make records that no topic accepts."""
 
 Device = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
@@ -20,7 +20,7 @@ _MAX_TRACEPARENT = 128
 
 
 def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
-    """The trace context that a Kafka record carries; None without one, also where its value is null or absurd."""
+    """Return the trace context of a Kafka record; None if it is missing, null or malformed."""
     for name, value in headers:
         if name == TRACEPARENT and value and len(value) <= _MAX_TRACEPARENT and value.isascii():
             return value.decode()
@@ -28,11 +28,11 @@ def traceparent_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
 
 
 def user_of(key: bytes | None) -> str:
-    """The user that a record belongs to; raises InvalidRecord."""
+    """Return the user that a record belongs to; raises InvalidRecord."""
     if not key:
-        raise InvalidRecord("the record needs the user as its key", fault="key")
+        raise InvalidRecord("the record has no user as its key", fault="key")
     if len(key) > MAX_NAME:
-        raise InvalidRecord(f"the key has {len(key)} bytes, a user at most {MAX_NAME}", fault="key")
+        raise InvalidRecord(f"the key has {len(key)} bytes, {MAX_NAME} are allowed", fault="key")
     try:
         return key.decode()
     except UnicodeDecodeError as error:

@@ -1,13 +1,13 @@
 """Errors, grouped by what the caller does about them.
 
 GaitwayError
-├── RetryLater        the other side is away: wait, then the same call again
-│   └── Refused           it answers, and refuses: tried again too, but a human must mend it
-├── InvalidMessage    this input will never work: refuse or dead-letter it, go on
+├── RetryLater        a dependency is unavailable: wait, then repeat the call
+│   └── Refused           it answers with a refusal: also repeated, but a human must resolve it
+├── InvalidMessage    this input will never work: refuse or dead-letter it, continue
 │   ├── InvalidUpload     with the field that is wrong
 │   └── InvalidRecord     a Kafka record that cannot be read
-├── LostOwnership     another worker has taken the partition over: drop its state, begin again
-└── Stop              nothing useful can be done: end the process and say why
+├── LostOwnership     another worker owns the partition now: drop its state, start again
+└── Stop              nothing useful can be done: end the process and report the reason
     ├── SettingsError     a setting is missing or wrong
     ├── TopicMismatch     a topic exists with other settings than the contract's
     └── BundleError       a model bundle that does not fit
@@ -18,14 +18,14 @@ from typing import Literal
 UploadFault = Literal[
     "malformed", "too_large", "media_type", "missing", "unknown_field", "value", "rate", "span", "time"
 ]
-"""What is wrong with an upload, as one of a few words that a metric can have as a label."""
+"""The fault of an upload, as a metric label."""
 
 RecordFault = Literal[
     "key", "unreadable", "version", "span", "time", "feature_version", "not_finite", "model", "too_large"
 ]
-"""The same of a Kafka record: no user as its key, bytes of no contract, a version that is not known, more time than an
-upload may span, times out of all reason, features of another version than the model's, a model that gives no number
-for it or fails on it, or more bytes than the topic takes that it is meant for."""
+"""The fault of a Kafka record, as a metric label: no user as its key, bytes of no contract, an unknown version, a
+longer span than an upload may have, impossible times, features of another version than the model's, no finite result
+or a failure of the model, or more bytes than its target topic allows."""
 
 _FAULT_OF: dict[int, UploadFault] = {400: "malformed", 413: "too_large", 415: "media_type"}
 
@@ -35,15 +35,15 @@ class GaitwayError(Exception):
 
 
 class RetryLater(GaitwayError):
-    """A dependency does not answer; the same call may succeed later."""
+    """An unavailable dependency; the same call may succeed later."""
 
 
 class Refused(RetryLater):
-    """A dependency answers, with what waiting does not mend: a password, a right, a setting."""
+    """A refusal of a dependency that waiting does not resolve: a password, a permission, a setting."""
 
 
 class InvalidMessage(GaitwayError):
-    """Input that no retry will mend."""
+    """Input that no retry will fix."""
 
 
 class InvalidUpload(InvalidMessage):

@@ -32,14 +32,14 @@ class ActivityEvent(msgspec.Struct, frozen=True):
     published_at_ms: int
 
     def encode(self) -> bytes:
-        """JSON bytes."""
+        """Return JSON bytes."""
         return msgspec.json.encode(self)
 
 
 def event_id(user: str, device: str, window_start_ms: int, hop_ms: int, model: str) -> str:
-    """``ce_id``: the same window classified by the same model has the same id, whoever computes it.
+    """Return ``ce_id``: the same window and model always give the same id.
 
-    128 bits of SHA-256 over the identity's parts, which are separated by a byte that none of them can hold.
+    It is 128 bits of SHA-256 over the parts of the identity, separated by a byte that none of them can contain.
     """
     parts = (user, device, str(window_start_ms), str(hop_ms), model)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

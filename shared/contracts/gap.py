@@ -1,4 +1,4 @@
-"""watch.gaps: a hole in a user's modality (JSON, v1)."""
+"""watch.gaps: a gap in a user's modality (JSON, v1)."""
 
 from typing import Literal, get_args
 
@@ -18,17 +18,17 @@ GapReason = Literal[
     "not_worn",
     "coverage",
 ]
-"""Why there is nothing usable.
+"""Reasons of a gap.
 
 not_sent        no upload covers the time
-dropped_upload  uploads are missing: their sequence numbers leave out some
+dropped_upload  uploads are missing: their sequence numbers have a gap
 sensor_silent   the watch sent other modalities, or only nulls
-zero_filled     all axes exactly 0, which no accelerometer under gravity measures: an app's filling
-implausible     values that no body or no sensor on a wrist gives (shared/signal/plausibility.py)
+zero_filled     all axes exactly 0: padding by an app, because gravity never gives such a reading
+implausible     values that no body and no sensor on a wrist can have (shared/signal/plausibility.py)
 frozen          the same value for longer than a body or a sensor's noise allows
 wrong_rate      uploads follow each other faster or slower than their samples at the stated rate
 not_worn        motionless for half an hour, without a heart rate
-coverage        none of these; what came does not fill the window
+coverage        none of these; the samples do not fill the window
 """
 
 GAP_REASONS: tuple[GapReason, ...] = get_args(GapReason)
@@ -37,8 +37,8 @@ GAP_REASONS: tuple[GapReason, ...] = get_args(GapReason)
 class Gap(msgspec.Struct, frozen=True):
     """``modality`` of ``user`` gave no usable data from ``start_ms`` to ``end_ms`` (device time).
 
-    A modality that does not pass in a window is reported with that window's bounds, so neighbouring reports overlap
-    as windows do. The same gap may be written again after a restart: (user, device, modality, start, end) names it.
+    The bounds are those of the window in which the modality does not pass, so neighbouring gaps overlap as windows do.
+    A restart may write the same gap again: (user, device, modality, start, end) identifies it.
     """
 
     user: str
@@ -51,12 +51,12 @@ class Gap(msgspec.Struct, frozen=True):
     v: int = 1
 
     def encode(self) -> bytes:
-        """JSON bytes."""
+        """Return JSON bytes."""
         return msgspec.json.encode(self)
 
 
 def decode_gap(value: bytes) -> Gap:
-    """Read one record of watch.gaps; raises InvalidRecord. For consumers of that topic: no service reads it."""
+    """Read one record of watch.gaps; raises InvalidRecord. For external consumers: no service reads that topic."""
     try:
         return msgspec.json.decode(value, type=Gap)
     except DECODE_ERRORS as error:

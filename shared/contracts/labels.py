@@ -1,4 +1,4 @@
-"""Label sets of the paper's three tasks (Mallol-Ragolta et al. 2022, section 3), and what a model says of a window."""
+"""Label sets of the paper's three tasks (Mallol-Ragolta et al. 2022, section 3), and the decision of a model."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ ContextActivity = Literal[
     "cycling",
     "resting",
 ]
-"""What a wearer may call it: the ten activities and rest."""
+"""Activities that a wearer may state: the ten activities and rest."""
 
 Intensity = Literal["low", "moderate", "high"]
 
@@ -24,7 +24,7 @@ CONTEXT_ACTIVITIES: tuple[str, ...] = get_args(ContextActivity)
 INTENSITIES: tuple[str, ...] = get_args(Intensity)
 
 RESTING = "resting"
-"""A word of the wearer that sets the heart-rate baseline; never a class."""
+"""Stated by the wearer, it sets the heart-rate baseline; never a class."""
 
 HAR10 = tuple(name for name in CONTEXT_ACTIVITIES if name != RESTING)
 HAR7 = tuple(name for name in HAR10 if name not in {"washing_hands", "strength", "flexibility"})
@@ -44,11 +44,11 @@ MOVEMENT = {
 """har2 of each har7 activity; the other three of har10 are excluded from har2."""
 
 UNKNOWN = "unknown"
-"""What a model says that abstains; it counts as wrong."""
+"""The activity when a model abstains; it counts as wrong."""
 
 
 def decide(probabilities: Mapping[str, float], abstain_below: float) -> tuple[str, float]:
-    """The most probable class and its probability; ``UNKNOWN`` where that is below ``abstain_below``."""
+    """Return the most probable class, or ``UNKNOWN`` below ``abstain_below``, and its probability."""
     activity = max(probabilities, key=lambda name: probabilities[name])
     confidence = probabilities[activity]
     return (activity if confidence >= abstain_below else UNKNOWN), confidence

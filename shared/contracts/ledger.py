@@ -1,4 +1,4 @@
-"""activity.ledger: the published windows; per (user, device, model, hop, hour) a bitmap of the hour's slots."""
+"""activity.ledger: the published windows, as one bitmap per (user, device, model, hop, hour)."""
 
 import msgspec
 
@@ -11,18 +11,18 @@ LedgerKey = tuple[str, str, str, int, int]
 
 
 def place_of(user: str, device: str, model: str, hop_ms: int, window_start_ms: int) -> tuple[LedgerKey, int]:
-    """The ledger record that a window belongs to, and its bit in it."""
+    """Return the key of the ledger record that a window belongs to, and its bit in the bitmap."""
     hour, bit = window_place(window_start_ms, hop_ms)
     return (user, device, model, hop_ms, hour), bit
 
 
 def encode_ledger(key: LedgerKey, bits: int) -> tuple[bytes, bytes]:
-    """Record key (a JSON array) and value."""
+    """Return record key (a JSON array) and value."""
     return msgspec.json.encode(key), bitmap_to_bytes(bits)
 
 
 def decode_ledger(key: bytes | None, value: bytes | None) -> tuple[LedgerKey, int]:
-    """Inverse of ``encode_ledger``; raises InvalidRecord."""
+    """Invert ``encode_ledger``; raises InvalidRecord."""
     try:
         return msgspec.json.decode(key or b"", type=LedgerKey), bitmap_from_bytes(value or b"")
     except DECODE_ERRORS as error:

@@ -1,4 +1,4 @@
-"""The three modalities as data: everything that differs between them stands in one table."""
+"""The three modalities as data: one table holds all differences between them."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ WINDOW_MS = 20_000
 class Modality:
     """One modality of a watch.
 
-    ``max_step_ms`` is the widest distance of two neighbours that are still one signal (interpolated, not a hole);
-    a window's modality passes with ``min_coverage`` and no hole over ``max_hole_ms``. ``is_continuous``: the sensor
-    samples without pause, so that a hole between uploads is one that has not arrived.
+    ``max_step_ms`` is the largest distance of two neighbouring samples that is interpolated; more is a gap. A window's
+    modality passes with ``min_coverage`` and no gap over ``max_dropout_ms``. ``is_continuous``: the sensor samples
+    without pause, so a gap between uploads means that an upload has not arrived.
     """
 
     name: str
@@ -26,13 +26,13 @@ class Modality:
     upload_rate_hz: tuple[float, float]
     max_step_ms: float
     min_coverage: float
-    max_hole_ms: float
+    max_dropout_ms: float
     feature_channels: int
     is_continuous: bool
 
     @property
     def grid_n(self) -> int:
-        """Grid points of one window."""
+        """Number of grid points of one window."""
         return WINDOW_MS * self.rate_hz // 1000
 
     @property
@@ -41,26 +41,25 @@ class Modality:
         return (self.feature_channels, self.grid_n)
 
 
-# Watches are seen with 10 to 100 Hz accelerometers; 200 leaves room. Steps below 0.4 Hz would be all holes. A heart
-# rate comes every 5 s from an Apple Watch (9 s at the 95th percentile) and only on change from others: a reading holds
-# for 10 s.
+# Accelerometers of watches have 10 to 100 Hz; 200 leaves room. Steps below 0.4 Hz would be all gaps. An Apple Watch
+# sends a heart rate every 5 s (9 s at the 95th percentile), others only on change: a reading holds for 10 s.
 ACCELEROMETER = Modality("accelerometer", 3, np.dtype("<i2"), 25, (10.0, 200.0), 250.0, 0.9, 1_000.0, 9, True)
 HEART_RATE = Modality("heart_rate", 1, np.dtype("u1"), 1, (0.1, 5.0), 10_000.0, 0.5, 10_000.0, 3, False)
 STEPS = Modality("steps", 1, np.dtype("<i4"), 1, (0.4, 5.0), 2_500.0, 0.5, float(WINDOW_MS), 2, True)
 
 MODALITIES = (ACCELEROMETER, HEART_RATE, STEPS)
-"""In the order that breaks ties in the merged log."""
+"""Their order breaks ties in the merged log."""
 
 MODALITY_BY_NAME = {modality.name: modality for modality in MODALITIES}
 MODALITY_NAMES = tuple(MODALITY_BY_NAME)
 
 NO_READING = {"heart_rate": 0, "steps": -1}
-"""What a record holds where the watch sent null."""
+"""The value of a record where the watch sent null."""
 
 
 def max_span_ms(rate_hz: float) -> int:
-    """How much time one modality of one upload may span: a day at 1 Hz and more, an hour below.
+    """Return the longest span of one modality in one upload: a day at 1 Hz and more, an hour below.
 
-    What an upload costs grows with the windows that it spans, so these are bounded by the samples that it holds.
+    The cost of an upload grows with the windows that it spans, so its samples must limit their number.
     """
     return DAY_MS if rate_hz >= 1 else HOUR_MS

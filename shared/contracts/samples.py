@@ -16,7 +16,7 @@ from shared.contracts.modality import MODALITY_BY_NAME, Modality, max_span_ms
 
 VERSION = 1
 TICK = b""
-"""A record with this value and no key holds no samples: it only says how late it is in this partition of the log."""
+"""A record with this value and no key holds no samples: its timestamp only moves the partition's log time on."""
 
 
 class _Wire(msgspec.Struct, forbid_unknown_fields=False):
@@ -57,16 +57,16 @@ class SampleRecord(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def n(self) -> int:
-        """Samples per channel."""
+        """Number of samples per channel."""
         return int(self.samples.shape[1])
 
     @property
     def end_ms(self) -> float:
-        """End of the span that the samples stand for: one period past the last stamp."""
+        """End of the sampled span: one period after the last time stamp."""
         return self.t0_ms + self.n * 1000.0 / self.rate_hz
 
     def encode(self) -> bytes:
-        """MessagePack bytes of version 1."""
+        """Return MessagePack bytes of version 1."""
         return _encoder.encode(
             _Wire(
                 VERSION,
@@ -97,7 +97,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     except DECODE_ERRORS as error:
         raise InvalidRecord(f"{modality.name} record: {error}") from error
     if wire.v != VERSION:
-        detail = f"{modality.name} record: version {wire.v}, this reader knows {VERSION}"
+        detail = f"{modality.name} record: version {wire.v}, this reader needs {VERSION}"
         raise InvalidRecord(detail, fault="version")
     size = wire.n * modality.channels * modality.dtype.itemsize
     if wire.n < 1 or len(wire.data) != size:
@@ -110,7 +110,7 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
         raise InvalidRecord(detail, fault="span")
     unknown = [name for name in wire.modalities if name not in MODALITY_BY_NAME]
     if unknown or modality.name not in wire.modalities:
-        raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are not what an upload announces")
+        raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are invalid for an upload")
     return SampleRecord(
         modality=modality,
         device=wire.device,

@@ -9,14 +9,14 @@ from shared.contracts.users import USER_ID
 
 ALGORITHM = "HS256"
 MIN_KEY_BYTES = 32
-"""A key shorter than the hash that it drives weakens HS256 (RFC 7518, section 3.2)."""
+"""HS256 needs a key that is at least as long as its hash (RFC 7518, section 3.2)."""
 
 
 def make_token(key: str, user: str, ttl_s: int | None = 7 * 24 * 3600, *, now_s: float | None = None) -> str:
-    """A token for ``user`` that holds for ``ttl_s`` seconds; None: for ever.
+    """Make a token for ``user`` that is valid for ``ttl_s`` seconds; None: without end.
 
     Raises:
-        SettingsError: the key is missing or too short, or ``user`` is no user id.
+        SettingsError: the key is missing or too short, or ``user`` is not a user id.
     """
     if len(key.encode()) < MIN_KEY_BYTES:
         raise SettingsError(f"GAITWAY_JWT_KEY (or --jwt-key) needs {MIN_KEY_BYTES} bytes, has {len(key.encode())}")

@@ -1,4 +1,4 @@
-"""The topics: names, retention, time-stamp type. shared/kafka/admin.py creates and checks them."""
+"""The topics: names, retention, timestamp type. shared/kafka/admin.py creates and checks them."""
 
 from dataclasses import dataclass, field
 
@@ -17,16 +17,16 @@ class TopicSpec:
     config: dict[str, str] = field(default_factory=dict)
 
     def full_config(self) -> dict[str, str]:
-        """Topic settings as the broker names them."""
+        """Return the topic settings under the broker's names."""
         return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | self.config
 
 
-# LogAppendTime makes the broker's clock, one per partition, the time of the log that the merge sorts by.
+# The merge sorts by log time. LogAppendTime takes it from a broker's clock, one per partition.
 SAMPLE_TOPICS = {
     m.name: TopicSpec(f"watch.{m.name}", 7 * DAY_MS, {"message.timestamp.type": "LogAppendTime"}) for m in MODALITIES
 }
 GAPS = TopicSpec("watch.gaps", 30 * DAY_MS)
-# A rejected record has the size that its own topic took, and its headers on top.
+# A rejected record is as large as its own topic allowed, plus its headers.
 REJECTED = TopicSpec("watch.rejected", 14 * DAY_MS, {"max.message.bytes": str(MAX_REJECTED_BYTES)})
 WINDOWS = TopicSpec("activity.windows", HOUR_MS, {"retention.bytes": str(8 * 1024**3)})
 EVENTS = TopicSpec("activity.events", 30 * DAY_MS)

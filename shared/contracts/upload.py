@@ -9,15 +9,15 @@ import numpy as np
 from shared.contracts.errors import InvalidUpload
 from shared.contracts.labels import ContextActivity, Intensity
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, STEPS, Modality, max_span_ms
+from shared.contracts.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 from shared.contracts.samples import SampleRecord
 from shared.contracts.time_limits import DAY_MS, HOUR_MS, UPLOAD_FUTURE_MS, UPLOAD_PAST_MS
-from shared.signal.quantise import MG_PER_UNIT, accelerometer_mg, heart_rate_bpm, steps_total
 
 INT16_MAX = 32_767
 MAX_SAMPLES = 100_000
-"""Per modality of one upload: more than an hour at 25 Hz; a longer back-fill comes in several uploads."""
+"""Per modality of one upload: more than an hour at 25 Hz; a longer back-fill needs several uploads."""
 
-# `$` alone would let a line feed at the end through.
+# `$` alone would accept a line feed at the end.
 NAME_IN_WORDS = "1 to 64 of the letters A to Z and a to z, the digits, and . _ : -"
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 Stamp = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
@@ -47,7 +47,7 @@ class HeartRate(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Steps(msgspec.Struct, forbid_unknown_fields=True):
-    """Steps counted since local midnight; null where the watch had none to tell."""
+    """Steps counted since local midnight; null where the watch had no count."""
 
     t0_ms: Stamp
     rate_hz: float
@@ -58,14 +58,14 @@ class Steps(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Context(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The wearer's own word; never reaches the model."""
+    """Statement of the wearer; never reaches the model."""
 
     activity: ContextActivity | None = None
     intensity: Intensity | None = None
 
 
 class Upload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One upload; times are device-clock milliseconds since the Unix epoch. At least one modality is there."""
+    """One upload; times are device-clock milliseconds since the Unix epoch. At least one modality is required."""
 
     device: Name
     session: Name
@@ -79,10 +79,10 @@ class Upload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 def to_records(upload: Upload, received_at_ms: int) -> list[SampleRecord]:
-    """The records of an upload, one per modality that is there, quantised.
+    """Convert an upload to quantised records, one per modality that it contains.
 
     Raises:
-        InvalidUpload: what the types cannot say: lengths, rates, ranges, times; it names the field.
+        InvalidUpload: a length, rate, range or time that the types do not check; it names the field.
     """
     parts: list[tuple[Modality, Accelerometer | HeartRate | Steps, np.ndarray[Any, Any]]] = []
     if upload.accelerometer is not None:
@@ -129,7 +129,7 @@ def _axes(part: Accelerometer) -> np.ndarray[Any, Any]:
     for axis, length in zip("yz", lengths[1:], strict=True):
         if length != lengths[0]:
             raise InvalidUpload(f"accelerometer.{axis}", f"has {length} samples, x has {lengths[0]}")
-    # By way of struct, which takes half of what numpy takes for a list.
+    # struct needs half the time that numpy needs for a list.
     packed = struct.pack(f"{3 * lengths[0]}d", *part.x, *part.y, *part.z)
     values = np.frombuffer(packed, dtype=np.float64).reshape(3, lengths[0])
     limit = INT16_MAX / MG_PER_UNIT[part.unit]

@@ -1,4 +1,4 @@
-"""Users as the bus knows them: a pseudonymous id, and the partition that all of a user's records go to."""
+"""Users in Kafka: a pseudonymous id, and the partition of all of a user's records."""
 
 import re
 from functools import lru_cache
@@ -10,5 +10,5 @@ USER_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 @lru_cache(maxsize=131_072)
 def partition_of(user: str, partitions: int) -> int:
-    """The partition of a user's records in every topic: that of Kafka's default partitioner (murmur2 of the key)."""
+    """Return the partition of a user's records, the same in every topic: Kafka's default (murmur2 of the key)."""
     return int((murmur2(user.encode()) & 0x7FFF_FFFF) % partitions)

@@ -1,4 +1,4 @@
-"""activity.windows: the features of one 20 s window, with all that the model's output depends on (MessagePack, v1)."""
+"""activity.windows: the features of one 20 s window, with all inputs of the model (MessagePack, v1)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,14 +28,14 @@ class AccelerometerBaseline(msgspec.Struct, frozen=True):
 
 
 class HeartRateBaseline(msgspec.Struct, frozen=True):
-    """Heart rate at rest, in bpm, and where the number comes from."""
+    """Heart rate at rest, in bpm, and its source."""
 
     state: Literal["unavailable", "default", "still", "resting"]
     bpm: int
 
 
 class Baseline(msgspec.Struct, frozen=True):
-    """The numbers that a window's features were computed with."""
+    """The baseline that a window's features were computed with."""
 
     accelerometer: AccelerometerBaseline
     heart_rate: HeartRateBaseline
@@ -77,7 +77,7 @@ class WindowRecord:
     features: FeatureArrays
 
     def encode(self) -> bytes:
-        """MessagePack bytes of version 1; arrays as little-endian float16."""
+        """Return MessagePack bytes of version 1; arrays as little-endian float16."""
         arrays = (self.features[m.name].astype("<f2", copy=False).tobytes() for m in MODALITIES)
         return _encoder.encode(
             _Wire(
@@ -107,13 +107,13 @@ def decode_window(value: bytes) -> WindowRecord:
     except DECODE_ERRORS as error:
         raise InvalidRecord(f"window record: {error}") from error
     if wire.v != VERSION:
-        raise InvalidRecord(f"window record: version {wire.v}, this reader knows {VERSION}", fault="version")
+        raise InvalidRecord(f"window record: version {wire.v}, this reader needs {VERSION}", fault="version")
     if wire.hop_ms not in HOPS_MS or wire.window_start_ms % wire.hop_ms:
-        raise InvalidRecord(f"window record: {wire.window_start_ms} is on no grid of {wire.hop_ms} ms")
+        raise InvalidRecord(f"window record: start {wire.window_start_ms} is not on the grid of hop {wire.hop_ms} ms")
     if set(wire.mask) != set(MODALITY_NAMES) or set(wire.coverage) != set(MODALITY_NAMES):
         raise InvalidRecord(f"window record: mask and coverage need {', '.join(MODALITY_NAMES)} and nothing else")
     if not all(0.0 <= coverage <= 1.0 for coverage in wire.coverage.values()):
-        raise InvalidRecord("window record: a coverage outside 0 to 1")
+        raise InvalidRecord("window record: a coverage is outside 0 to 1")
     features: FeatureArrays = {}
     for modality in MODALITIES:
         data: bytes = getattr(wire, modality.name)

@@ -4,16 +4,16 @@ from shared.contracts.time_limits import HOUR_MS
 
 
 def window_place(window_start_ms: int, hop_ms: int) -> tuple[int, int]:
-    """The hour (since the epoch) that a window starts in, and its bit in that hour's bitmap."""
+    """Return the hour (since the epoch) in which a window starts, and its bit in that hour's bitmap."""
     hour, within_ms = divmod(window_start_ms, HOUR_MS)
     return hour, 1 << (within_ms // hop_ms)
 
 
 def bitmap_to_bytes(bits: int) -> bytes:
-    """Little-endian, as long as needed."""
+    """Encode as little-endian bytes, as long as needed."""
     return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
 def bitmap_from_bytes(data: bytes) -> int:
-    """Inverse of ``bitmap_to_bytes``."""
+    """Invert ``bitmap_to_bytes``."""
     return int.from_bytes(data, "little")

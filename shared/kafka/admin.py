@@ -1,4 +1,4 @@
-"""Topics of the cluster: created where missing, checked where present, waited for at start."""
+"""Topics of the cluster: wait for the broker at start, create missing topics, check existing ones."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ REQUEST_TIMEOUT_MS = 10_000
 
 @asynccontextmanager
 async def open_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A started admin client, closed at the end of the block; raises KafkaError."""
+    """Yield a started admin client and close it afterwards; raises KafkaError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
@@ -40,11 +40,11 @@ async def wait_for_broker(
     *,
     keep_alive: bool = False,
 ) -> None:
-    """Try until the broker answers, all topics are as the contract wants them and ``start`` has succeeded.
+    """Retry until the broker answers, all topics match the contract and ``start`` has succeeded.
 
     Raises:
         TopicMismatch: a topic has another partition count or another setting.
-        Stop: the installed aiokafka is not the one that this code was tested with.
+        Stop: the installed aiokafka is not the tested version.
     """
     require_tested_aiokafka()
 
@@ -82,7 +82,7 @@ async def ensure_topics(
 
 
 async def message_limits(bootstrap_servers: str, prefix: str, specs: tuple[TopicSpec, ...]) -> dict[str, int]:
-    """What each topic takes as one batch at most, in bytes, by name without prefix; raises KafkaError."""
+    """Return the largest batch of each topic in bytes, by name without prefix; raises KafkaError."""
     asked = [ConfigResource(ConfigResourceType.TOPIC, prefix + spec.name) for spec in specs]
     limits: dict[str, int] = {}
     async with open_admin(bootstrap_servers) as admin:
@@ -107,11 +107,11 @@ async def _create(
         response = await admin.create_topics(topics)
     for name, code, *message in response.topic_errors:
         error_type = for_code(code)
-        # Another service creates the same topics at the same moment: fine, _check looks at what it made.
+        # Another service may create the same topic at the same moment; _check then checks the settings.
         if code == 0 or error_type is TopicAlreadyExistsError:
             continue
         text = f"topic {name} could not be created: {error_type.__name__} {' '.join(map(str, message))}"
-        # Too few brokers for the replication factor: the others of the cluster may still be starting.
+        # Too few brokers for the replication factor: other brokers may still be starting.
         if error_type.retriable or error_type is InvalidReplicationFactorError:
             raise RetryLater(text)
         raise TopicMismatch(text)
@@ -137,7 +137,7 @@ async def _check(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partit
         for resource in response.resources:
             code, message, _, name, entries = resource[:5]
             if code != 0:
-                # Of several brokers one may not have heard of a topic that another made a moment ago.
+                # A broker may not know yet of a topic that another one created a moment ago.
                 text = f"topic {name} could not be described: {for_code(code).__name__} {message or ''}".rstrip()
                 raise RetryLater(text) if for_code(code).retriable else TopicMismatch(text)
             actual = {entry[0]: entry[1] for entry in entries}
@@ -151,5 +151,5 @@ async def _check(admin: AIOKafkaAdminClient, specs: dict[str, TopicSpec], partit
 
 
 def _same(actual: str | None, wanted: str) -> bool:
-    """Lists such as cleanup.policy come back in any order."""
+    """Compare two values; a list such as cleanup.policy has no fixed order."""
     return actual is not None and sorted(actual.split(",")) == sorted(wanted.split(","))

@@ -1,10 +1,10 @@
 """Every use of a private part of aiokafka, tested with the version that `require_tested_aiokafka` names.
 
-- Record headers: a broker takes any bytes as a header's name. aiokafka gives up on a whole batch that holds a name
-  which is not UTF-8, so that one careless producer could stop every consumer at that offset.
-- Producers: aiokafka's ``stop`` waits for what the broker has not acknowledged, without end when it is away.
-- Admin: aiokafka reads the id of a controller that a broker which is just starting does not know yet.
-- Sizes: aiokafka tells nobody how many bytes a record takes.
+- Record headers: a broker accepts any bytes as the name of a header. aiokafka fails on a whole batch if one name is not
+  UTF-8, so one faulty producer could stop every consumer at that offset.
+- Producers: aiokafka's ``stop`` waits for all acknowledgements, without end while the broker is unavailable.
+- Admin: aiokafka reads the id of the controller, which a starting broker does not know yet.
+- Sizes: aiokafka has no public function for the size of a record in bytes.
 """
 
 import struct
@@ -23,11 +23,11 @@ from shared.contracts.errors import RetryLater, Stop
 
 TESTED_VERSION = "0.14"
 
-_LENGTH = struct.Struct(">q i")  # Every batch begins with its first offset and the count of the bytes that follow.
+_LENGTH = struct.Struct(">q i")  # Every batch starts with its first offset and the number of bytes that follow.
 
 
 def require_tested_aiokafka() -> None:
-    """Raises Stop where another version of aiokafka is installed: what is used below may have changed silently."""
+    """Raise Stop for another version of aiokafka: its private parts may have changed silently."""
     if not aiokafka.__version__.startswith(TESTED_VERSION + "."):
         raise Stop(
             f"aiokafka {aiokafka.__version__} is installed; shared/kafka/aiokafka_patches.py was tested with "
@@ -37,7 +37,7 @@ def require_tested_aiokafka() -> None:
 
 @contextmanager
 def rethrow_unknown_controller() -> Iterator[None]:
-    """Around ``create_topics``; raises RetryLater where the broker has no controller yet."""
+    """Wrap ``create_topics``: raise RetryLater while the broker has no controller."""
     try:
         yield
     except AttributeError as error:
@@ -45,26 +45,26 @@ def rethrow_unknown_controller() -> Iterator[None]:
 
 
 def close_without_flush(producer: Any) -> Sequence[Awaitable[None]]:
-    """What ``AIOKafkaProducer.stop`` does besides flushing; the two steps are to be awaited in order."""
+    """Stop a producer as ``AIOKafkaProducer.stop`` does, without its flush; await the two steps in order."""
     producer._closed = True
     return producer._sender.close(), producer.client.close()
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
-    """At most what a record takes in a batch of its own, which is what ``max.message.bytes`` limits."""
+    """Return an upper bound of the size of a batch with only this record; ``max.message.bytes`` limits batches."""
     return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, list(headers)))
 
 
 def tolerate_invalid_header_names() -> None:
-    """From now on, consumers of this process get such records, the names' odd bytes as ``\\xNN``.
+    """Let all consumers of this process read such records, with the invalid bytes of names as ``\\xNN``.
 
-    The fetcher's batch reader is replaced. A second call changes nothing.
+    This replaces the fetcher's batch reader. A second call changes nothing.
     """
     fetcher.MemoryRecords = _Batches
 
 
 class _Batches:
-    """aiokafka's MemoryRecords, whose batches are read again in a tolerant way where the strict one fails."""
+    """aiokafka's MemoryRecords, with a tolerant second attempt for each batch that the strict reader fails on."""
 
     def __init__(self, fetched: bytes) -> None:
         self._fetched = fetched
@@ -88,7 +88,7 @@ class _Batches:
 
 
 class _Batch:
-    """One batch: everything as in aiokafka's own, but for the iteration over its records."""
+    """One batch of aiokafka with another iteration over its records."""
 
     def __init__(self, strict: Any, raw: memoryview) -> None:
         self._strict = strict
@@ -98,7 +98,7 @@ class _Batch:
         return getattr(self._strict, name)
 
     def __next__(self) -> Any:
-        return next(self._strict)  # aiokafka reads the one record of a control batch so.
+        return next(self._strict)  # aiokafka reads the single record of a control batch this way.
 
     def __iter__(self) -> Iterator[Any]:
         try:
@@ -111,14 +111,14 @@ class _Batch:
 
 
 class _TolerantBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """aiokafka's reader in Python, over bytes that decode whatever they hold."""
+    """aiokafka's reader in Python, over bytes that always decode."""
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
         self._buffer: bytearray = _TolerantBytes(self._buffer)
 
     def _read_msg(self) -> Any:
-        # The compiled reader of integers takes a bytearray only, none of its subclasses.
+        # The compiled reader of integers accepts only bytearray, no subclass.
         return super()._read_msg(decode_varint_py)
 
 

@@ -1,4 +1,4 @@
-"""Consumers: how they are made, and polls that lose no record to a rebalance and that no rebalance waits for."""
+"""Creation of consumers, and polls that lose no record in a rebalance and do not block it."""
 
 import asyncio
 from collections.abc import Container
@@ -16,9 +16,9 @@ from shared.runtime.settings import ConsumerSettings
 POLL_MS = 200
 """Shorter timeouts on idle topics made aiokafka's waiters grow (aiokafka issue 628)."""
 METADATA_MAX_AGE_MS = 10_000
-"""aiokafka's 5 min are what a consumer would need to notice that a topic is there again."""
+"""With aiokafka's default of 5 min a consumer would notice a recreated topic that late."""
 FRESH_MS = 20
-"""Of a second poll right after one that brought something: no idle topic."""
+"""Timeout of a second poll directly after one with records; the topic is not idle."""
 
 
 MAX_PARTITION_FETCH_BYTES = 4 * 1024 * 1024
@@ -26,7 +26,7 @@ MIN_HEARTBEAT_MS = 300
 
 
 def create_group_consumer(settings: ConsumerSettings, group: str, **options: Any) -> AIOKafkaConsumer:
-    """A static member of ``group`` that begins at the oldest record and commits nothing by itself; not started yet."""
+    """Create a static member of ``group`` that starts at the oldest record, without auto-commit; not started yet."""
     tolerate_invalid_header_names()
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
@@ -44,7 +44,7 @@ def create_group_consumer(settings: ConsumerSettings, group: str, **options: Any
 
 
 def create_reader(bootstrap_servers: str, *, auto_offset_reset: str = "earliest") -> AIOKafkaConsumer:
-    """A consumer of no group, of committed records only, whose partitions the caller assigns; not started yet."""
+    """Create a consumer without a group for committed records; the caller assigns partitions and starts it."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         isolation_level="read_committed",
@@ -56,14 +56,14 @@ def create_reader(bootstrap_servers: str, *, auto_offset_reset: str = "earliest"
 async def poll(
     consumer: Any, max_records: int, ready: Container[int], *, timeout_ms: int = POLL_MS
 ) -> dict[TopicPartition, list[Any]]:
-    """The next records of the partitions that are ``ready``; none when nothing came, or while a rebalance goes on.
+    """Return the next records of the partitions in ``ready``; none if nothing came or a rebalance is in progress.
 
-    The caller holds the lock that the rebalance listener takes. getmany's own timeout does not bound it: once a
-    rebalance has begun it waits for the new assignment, which waits for the listener, which waits for the lock. It is
-    cancelled only where it waits, and there it has taken no record.
+    The caller holds the lock that the rebalance listener needs. The timeout of getmany is not enough: in a rebalance
+    getmany waits for the new assignment, which waits for the listener, which waits for the lock. A cancellation loses
+    no record, because it only interrupts getmany while it waits, and then it has taken none.
 
     Raises:
-        Stop: the consumer may not read on, or cannot.
+        Stop: the consumer has no permission to read on, or cannot.
     """
     try:
         async with asyncio.timeout(2 * POLL_MS / 1000):
@@ -73,17 +73,17 @@ async def poll(
     except TimeoutError:
         return {}
     except KafkaError as error:
-        # What aiokafka mends by itself it does not tell: a right that is missing, a record that is damaged.
-        raise Stop(f"Kafka: {error!r}: the next records cannot be read") from error
+        # aiokafka handles temporary errors itself; it raises for a missing permission or a damaged record.
+        raise Stop(f"Kafka: the next records cannot be read: {error!r}") from error
     _rewind_unassigned(consumer, records, ready)
     return records
 
 
 async def poll_twice(consumer: Any, max_records: int, ready: Container[int]) -> dict[TopicPartition, list[Any]]:
-    """The same for a caller that pauses between two polls: also what has come since the consumer last fetched.
+    """Poll twice, for a caller that pauses between polls: returns also the records since the consumer's last fetch.
 
-    aiokafka fetches again once its buffer is empty, so that the first poll after a pause finds records as old as the
-    pause; the second one gets those of now.
+    aiokafka fetches again only when its buffer is empty, so the first poll after a pause finds records as old as the
+    pause; the second one gets the newest.
     """
     records = await poll(consumer, max_records, ready)
     if records:
@@ -93,10 +93,10 @@ async def poll_twice(consumer: Any, max_records: int, ready: Container[int]) -> 
 
 
 def _rewind_unassigned(consumer: Any, records: dict[TopicPartition, list[Any]], ready: Container[int]) -> None:
-    """Take out of ``records`` what came for partitions that are not ``ready``, and have it come again.
+    """Remove records of partitions that are not in ``ready`` from ``records``, and seek back to read them again.
 
-    aiokafka hands a new partition's records out as soon as it is assigned, which may be before the listener that sets
-    the partition up has run; its position has moved past them by then.
+    aiokafka returns a new partition's records as soon as it is assigned, possibly before the listener has set the
+    partition up; the position is then already past them.
     """
     for tp in [tp for tp in records if tp.partition not in ready]:
         early = records.pop(tp)

@@ -1,19 +1,19 @@
-"""How much of its input a service may reject before it stops: a bad record is one watch's fault, a flood is ours."""
+"""The limit of rejected records: a bad record is the fault of one watch, a flood is a fault of the service."""
 
 from shared.contracts.errors import Stop
 
 
 class DeadLetterLimit:
-    """Counts records and those of them that were rejected; ticks are no records.
+    """Counter of records and rejected records that stops the service above a ratio; ticks are not records.
 
-    To be told once the dead letters are on the bus: a stop loses none. What may be committed then is committed, and the
-    next worker has a count of its own: a handful never needs a human. A flood does. inference gets past it piece by
-    piece, a stop for each; features' commit may not pass an open window, so that it rejects and stops again until the
-    share is raised (1 lets everything through). A dead letter that is written again has the same origin.
+    Call it when the dead letters are in Kafka, so that a stop loses none. The service then commits as far as it may,
+    and the next worker starts its own count: a few rejected records never need a human, a flood does. inference passes
+    a flood in parts, with a stop for each; features may not commit past an open window, so it rejects and stops again
+    until the limit is raised (1 accepts everything). A dead letter that is written twice has the same origin.
 
-    >>> share = DeadLetterLimit(0.5, min_records=4)
-    >>> share.count(3, rejected=3)
-    >>> share.count(3, rejected=0)
+    >>> limit = DeadLetterLimit(0.5, min_records=4)
+    >>> limit.count(3, rejected=3)
+    >>> limit.count(3, rejected=0)
     """
 
     def __init__(self, limit: float, min_records: int) -> None:
@@ -23,10 +23,10 @@ class DeadLetterLimit:
         self._rejected = 0.0
 
     def count(self, records: int, rejected: int) -> None:
-        """Add what was read and what of it was rejected.
+        """Add the numbers of records read and of those rejected.
 
         Raises:
-            Stop: of at least ``min_records`` records more than the share ``limit`` was rejected.
+            Stop: of at least ``min_records`` records, more than the ratio ``limit`` was rejected.
         """
         self._records += records
         self._rejected += rejected
@@ -35,9 +35,9 @@ class DeadLetterLimit:
         if self._rejected > self._limit * self._records:
             raise Stop(
                 f"{self._rejected / self._records:.0%} of the last {self._records:.0f} records were rejected, "
-                f"{self._limit:.0%} may be: watch.rejected holds them and says why"
+                f"{self._limit:.0%} are allowed: see the reasons in the headers of watch.rejected"
             )
-        # The past fades: neither does a storm that was survived stop a later worker, nor do good years hide a new one.
+        # Old counts fade: a past flood does not stop the service later, and a long good time does not hide a new flood.
         while self._records >= 2 * self._min_records:
             self._records /= 2
             self._rejected /= 2

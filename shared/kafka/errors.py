@@ -1,4 +1,4 @@
-"""What an error of Kafka is: an outage that ends by itself, or a refusal that a human must mend."""
+"""Classification of Kafka's errors: an outage ends by itself, a refusal needs a human."""
 
 from aiokafka import errors
 from aiokafka.errors import KafkaError
@@ -6,7 +6,7 @@ from aiokafka.errors import KafkaError
 from shared.contracts.errors import Refused, RetryLater
 
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError, errors.RecordTooLargeError)
-"""Of a record, or of a batch whose records would each be taken."""
+"""A record is too large, or a batch of records that are each small enough."""
 
 REFUSALS = (
     errors.TopicAuthorizationFailedError,
@@ -37,11 +37,11 @@ REFUSALS = (
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the broker answers, with what waiting does not mend; also of an error that wraps such a one."""
-    # aiokafka wraps what ends its sender's task.
+    """Return whether the error, or one that it wraps, is an answer that waiting does not change."""
+    # aiokafka wraps the error that ends its sender's task.
     return isinstance(error, REFUSALS + TOO_LARGE) or (error.__cause__ is not None and is_refusal(error.__cause__))
 
 
 def as_retry(error: KafkaError | TimeoutError) -> RetryLater:
-    """What to raise for an error of the broker or of the way to it."""
+    """Convert an error of the broker or of the connection to RetryLater or Refused."""
     return (Refused if is_refusal(error) else RetryLater)(f"Kafka: {error!r}")

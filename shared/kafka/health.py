@@ -1,4 +1,4 @@
-"""What a service that consumes says of itself: alive while each of its partitions makes progress."""
+"""Health of a consuming service: alive while each of its partitions makes progress."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from shared.runtime.health import Health
 
 @dataclass
 class ConsumerHealth(Health):
-    """Health whose progress is also that of each partition on its own; an assignment counts as progress."""
+    """Health that also needs progress in each single partition; an assignment counts as progress."""
 
     topic_prefix: str = ""
     partitions: PartitionLag = field(init=False)
@@ -17,7 +17,7 @@ class ConsumerHealth(Health):
         self.partitions = PartitionLag(self.monotonic, topic_prefix=self.topic_prefix)
 
     def stalled(self) -> list[str]:
-        """The partitions without progress, as ``topic/partition``."""
+        """Return the partitions without progress, as ``topic/partition``."""
         return self.partitions.stalled(self.stalled_after_s)
 
     def report(self) -> None:

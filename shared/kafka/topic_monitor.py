@@ -1,4 +1,4 @@
-"""Whether the topics of a running service are still there; nothing else says so, aiokafka waits without end."""
+"""Detection of deleted topics while a service runs; aiokafka reports none and waits without end."""
 
 import asyncio
 import logging
@@ -20,15 +20,15 @@ log = logging.getLogger("gaitway.topics")
 
 ASK_EVERY_S = 2.0
 CREATE_AFTER_S = 30.0
-"""Whoever has deleted a topic may be about to create it with settings of their own; those are checked, not made."""
+"""An operator who deleted a topic may recreate it with other settings; the monitor then only checks them."""
 
 
 def _nothing(_names: frozenset[str]) -> None:
-    """Nobody needs to know."""
+    """Do nothing."""
 
 
 class TopicMonitor:
-    """Names the topics that were deleted, keeps the service unready without them, creates them after a while.
+    """Monitor that reports deleted topics, sets the service unready and recreates them after a while.
 
     ``gone`` and ``back`` are called with names without the prefix.
     """
@@ -51,13 +51,13 @@ class TopicMonitor:
         self._suspects: frozenset[str] = frozenset()
         self._since_s = 0.0
         self.missing: frozenset[str] = frozenset()
-        """What two looks in a row have not found: one broker of several may not have heard of a new topic."""
+        """Topics missing in two checks in a row: one of several brokers may not know a new topic yet."""
 
     async def run(self) -> None:
-        """Look until cancelled.
+        """Check until cancelled.
 
         Raises:
-            TopicMismatch: a topic has another partition count than this service, or came back with other settings.
+            TopicMismatch: a topic has another partition count than this service, or was recreated with other settings.
         """
         admin: Any = None
         try:
@@ -71,27 +71,27 @@ class TopicMonitor:
                         await admin.start()
                     await self.look(admin)
                 except (KafkaError, TimeoutError, RetryLater) as error:
-                    # That the broker is away others say.
-                    log.debug("the topics cannot be asked for: %r", error)
+                    # Other parts report that the broker is unavailable.
+                    log.debug("cannot list the topics: %r", error)
                     await _close(admin)
                     admin = None
         finally:
             await _close(admin)
 
     async def look(self, admin: Any) -> None:
-        """Look once; raises KafkaError, TimeoutError, RetryLater and TopicMismatch."""
+        """Check once; raises KafkaError, TimeoutError, RetryLater and TopicMismatch."""
         settings = self._settings
-        # All there are: a broker that creates topics by itself would create those that are asked for by name.
+        # A request by name would create a missing topic on a broker with auto-creation.
         found = {topic["topic"]: topic for topic in await admin.describe_topics()}
         absent = frozenset(name for name in self._specs if not _exists(found.get(settings.topic_prefix + name)))
         for name in self._specs.keys() - absent:
             count = len(found[settings.topic_prefix + name]["partitions"])
-            # More of them: docs/operations.md tells how, and that the services are stopped for it.
+            # To add partitions, stop the services first (docs/operations.md).
             if count != settings.partitions:
                 raise TopicMismatch(f"{settings.topic_prefix}{name} has {count} partitions, not {settings.partitions}")
         back = self.missing - absent
         if back:
-            # Whoever has created them, it must be as this service would have done.
+            # Another creator may have used other settings.
             await self._ensure(back)
         new = (absent & self._suspects) - self.missing
         if new and not self.missing:
@@ -110,7 +110,7 @@ class TopicMonitor:
         else:
             self._health.set_ready("topics")
         if back:
-            log.warning("%s is there again", ", ".join(settings.topic_prefix + name for name in sorted(back)))
+            log.warning("%s exists again", ", ".join(settings.topic_prefix + name for name in sorted(back)))
             self._back(back)
 
     async def _ensure(self, names: frozenset[str]) -> None:
@@ -130,4 +130,4 @@ async def _close(admin: Any) -> None:
         try:
             await admin.close()
         except (KafkaError, TimeoutError) as error:
-            log.debug("while closing: %r", error)
+            log.debug("error while closing a Kafka client: %r", error)

@@ -1,4 +1,4 @@
-"""Processing time, injected so that tests can hold it still. Event time comes from the device, never from here."""
+"""Processing time, injected so that tests can fix it. Event time comes from the device, never from here."""
 
 import time
 from collections.abc import Callable
@@ -8,5 +8,5 @@ Clock = Callable[[], int]
 
 
 def system_clock() -> int:
-    """Wall clock of this machine, ms since the Unix epoch."""
+    """Return this machine's wall-clock time, in ms since the Unix epoch."""
     return time.time_ns() // 1_000_000

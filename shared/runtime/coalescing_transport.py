@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol with one write for an answer, where uvicorn has one for its head and one for its body.
+"""uvicorn's HTTP protocol with one write per answer; uvicorn itself writes head and body separately.
 
-A write is a system call, and with TCP_NODELAY a packet too.
+A write is a system call, and with TCP_NODELAY also a packet.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class CoalescingTransport:
-    """A transport that hands on as one what is written to it in one turn of the event loop."""
+    """A transport that joins all writes of one turn of the event loop."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -18,7 +18,7 @@ class CoalescingTransport:
         self._pieces: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Goes out before the event loop waits for anything."""
+        """Queue data; it is sent before the event loop waits again."""
         if not self._pieces:
             self._call_soon(self._flush)
         self._pieces.append(data)
@@ -29,12 +29,12 @@ class CoalescingTransport:
             self._transport.write(b"".join(pieces))
 
     def write_eof(self) -> None:
-        """After what has been written; what the client still sends is read."""
+        """Send queued data, then end the output; input is still read."""
         self._flush()
         self._transport.write_eof()
 
     def close(self) -> None:
-        """After what has been written."""
+        """Send queued data, then close."""
         self._flush()
         self._transport.close()
 
@@ -43,8 +43,8 @@ class CoalescingTransport:
 
 
 class CoalescingHttpProtocol(HttpToolsProtocol):
-    """For ``uvicorn.Config(http=...)``."""
+    """uvicorn's protocol on this transport, for ``uvicorn.Config(http=...)``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """uvicorn writes through ours from now on."""
+        """Wrap the transport for all writes of uvicorn."""
         super().connection_made(cast("asyncio.Transport", CoalescingTransport(transport)))

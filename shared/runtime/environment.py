@@ -1,4 +1,4 @@
-"""Every GAITWAY_ variable there is: a mistyped one would be ignored without a word, and its default taken."""
+"""All GAITWAY_ variables. A mistyped one would silently leave its default in place."""
 
 import os
 import re
@@ -62,20 +62,20 @@ SETTINGS = frozenset(
         "WRITE_TIMEOUT_S",
     ]
 )
-"""Of all services, which share one environment: what another one reads is no mistake. A test holds it complete."""
+"""Settings of all services, because they may share one environment. A test checks that the set is complete."""
 
 OTHERS = frozenset(["BUILD_STATE", "DEMO_SPEED", "LISTEN", "INJECT_FAULT", "TEST_KAFKA", "TEST_REDIS", "VERSION"])
-"""Of docker-compose.yml, of the scripts in deploy/, of the tests and of the chaos run."""
+"""Variables of docker-compose.yml, the scripts in deploy/, the tests and the chaos run."""
 
-# What Kubernetes and Docker's links write for a Service named gaitway or gaitway-ingest.
+# Variables that Kubernetes and Docker links set for a Service named gaitway or gaitway-ingest.
 _SERVICE_LINK = re.compile(r".*SERVICE_(HOST|PORT(_.*)?)|.*PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
 
 
 def check_variables(also: Iterable[str] = (), environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse variables that begin with GAITWAY_ and that nobody reads. ``also``: names, without prefix, that are known.
+    """Refuse unknown variables that begin with GAITWAY_. ``also``: further known names, without prefix.
 
     Raises:
-        SettingsError: names each of them, and the known name that it is most like.
+        SettingsError: names each of them and the most similar known name.
     """
     known = SETTINGS | OTHERS | {name.upper() for name in also}
     wrong = []
@@ -85,6 +85,6 @@ def check_variables(also: Iterable[str] = (), environment: Mapping[str, str] = o
         if not variable.upper().startswith(PREFIX) or name in known or linked:
             continue
         near = get_close_matches(name, sorted(known), n=1)
-        wrong.append(f"{variable} is no setting" + (f"; is {PREFIX}{near[0]} meant?" if near else ""))
+        wrong.append(f"{variable} is not a setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else ""))
     if wrong:
         raise SettingsError(", ".join(wrong))

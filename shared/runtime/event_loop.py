@@ -1,4 +1,4 @@
-"""The process around the event loop: how late it wakes its tasks, and how often the garbage collector stops it."""
+"""Lag of the event loop, and the frequency of the garbage collector that stops it."""
 
 import asyncio
 import gc
@@ -9,12 +9,12 @@ from shared.runtime import metrics
 
 EVERY_S = 0.5
 GC_THRESHOLDS = (50_000, 20, 50)
-"""For hundreds of thousands of live objects and few cycles: Python's (700, 10, 10) walk through every user's state many
-times a minute and find nothing."""
+"""For hundreds of thousands of live objects and few cycles: with Python's default (700, 10, 10) the collector scans
+every user's state many times a minute and finds nothing."""
 
 
 async def observe_event_loop_lag(monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Observe until cancelled how much later than asked a sleep ends."""
+    """Measure until cancelled how much later than requested a sleep ends."""
     while True:
         asleep_s = monotonic()
         await asyncio.sleep(EVERY_S)
@@ -22,7 +22,7 @@ async def observe_event_loop_lag(monotonic: Callable[[], float] = time.monotonic
 
 
 def tune_garbage_collector() -> None:
-    """Call it once a service is set up: the objects of the set-up stay, and are not looked at again."""
+    """Collect once after the set-up of a service and exclude its objects from later collections."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

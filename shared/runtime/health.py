@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /readyz of the services that have no HTTP of their own."""
+"""/metrics, /healthz and /readyz of the services."""
 
 import time
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from shared.runtime import metrics
 
 @dataclass
 class Health:
-    """What a service says of itself: alive while it makes progress, ready while its dependencies answer.
+    """State of a service: alive while it makes progress, ready while its dependencies answer.
 
-    Progress is that of its loop; shared/kafka/health.py adds that of each partition. A dependency that is away is no
-    reason to restart; one that answers and refuses for long is. /metrics shows the part of the catalogue that is the
-    ``service``'s; without a name all of it.
+    Progress is that of its loop; shared/kafka/health.py adds that of each partition. An unavailable dependency is no
+    reason to restart; one that answers and refuses for long is. /metrics shows the metrics of ``service``; without a
+    name, all of them.
     """
 
     stalled_after_s: float = 60.0
@@ -30,12 +30,12 @@ class Health:
     _refused_since: dict[str, float] = field(default_factory=dict)
 
     def heartbeat(self) -> None:
-        """Called once per completed loop, also when there was nothing to do."""
+        """Note progress; called once per completed loop, also without work."""
         self._last_progress = self.monotonic()
         metrics.PROGRESS_SECONDS.set_to_current_time()
 
     def set_unready(self, dependency: str, why: str, *, refused: bool = False) -> None:
-        """Not ready: ``dependency`` does not answer, or answers with what no retry mends (``refused``)."""
+        """Note that ``dependency`` does not answer, or refuses in a way that no retry fixes (``refused``)."""
         self.not_ready[dependency] = why
         if refused:
             self._refused_since.setdefault(dependency, self.monotonic())
@@ -44,28 +44,28 @@ class Health:
         metrics.DEPENDENCY_UP.labels(dependency).set(0)
 
     def set_ready(self, dependency: str) -> None:
-        """``dependency`` answers again."""
+        """Note that ``dependency`` answers."""
         self.not_ready.pop(dependency, None)
         self._refused_since.pop(dependency, None)
         metrics.DEPENDENCY_UP.labels(dependency).set(1)
 
     @property
     def alive(self) -> bool:
-        """False once there was no progress, or a dependency refused, for ``stalled_after_s``; start-up is progress."""
+        """False after ``stalled_after_s`` without progress or with a refusing dependency; start-up is progress."""
         if self._last_progress is None:
             self._last_progress = self.monotonic()
         loop_s = self.monotonic() - self._last_progress
         return loop_s < self.stalled_after_s and not self.stalled() and not self.refused()
 
     def stalled(self) -> list[str]:
-        """The parts that have made no progress for ``stalled_after_s``, by name."""
+        """Return the names of the parts without progress for ``stalled_after_s``."""
         return []
 
     def report(self) -> None:
-        """Set the gauges that change with time alone; called for each /metrics."""
+        """Set the gauges that change only with time; called for each /metrics."""
 
     def refused(self) -> dict[str, str]:
-        """What has refused for ``stalled_after_s``, and how."""
+        """Return the dependencies that have refused for ``stalled_after_s``, with their errors."""
         now_s = self.monotonic()
         return {
             name: self.not_ready[name]
@@ -75,7 +75,7 @@ class Health:
 
 
 def health_routes(health: Health) -> list[Route]:
-    """The three routes."""
+    """Return the three routes."""
 
     registry = metrics.registry_of(health.service)
 
@@ -99,5 +99,5 @@ def health_routes(health: Health) -> list[Route]:
 
 
 def health_app(health: Health) -> Starlette:
-    """An ASGI application with only these routes."""
+    """Create an ASGI application with only these routes."""
     return Starlette(routes=health_routes(health))

@@ -1,6 +1,6 @@
-"""What one connection, and all of them together, may make an HTTP server hold: heads, bodies, time, requests.
+"""Limits of an HTTP server per connection and over all connections: heads, bodies, time, requests.
 
-httptools limits none of it, and uvicorn has deadlines for idle connections alone. Bounded before anything is buffered.
+httptools limits none of these, and uvicorn has deadlines only for idle connections. The limits apply before buffering.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from shared.runtime.logging import RateLimitedLogger
 from shared.runtime.metrics import HttpReason
 
 log = logging.getLogger("gaitway.http")
-_sparingly = RateLimitedLogger(log)
+_refusal_log = RateLimitedLogger(log)
 
 PIECE_BYTES = 16 * 1024
-"""What the parser is given at a time: so much of a next request's head it may have buffered before it is counted."""
+"""Largest piece for the parser: it may buffer this much of the next request's head before it is counted."""
 MAX_SILENT_BYTES = 1024
-"""Of a body in which the parser finds neither data nor a chunk: an extension of a chunk or trailers without end."""
+"""Largest part of a body without data or a chunk, which stops endless chunk extensions and trailers."""
 MAX_PIPELINED = 8
-"""Requests that wait on one connection; clients that send the next before the answer are rare."""
-PARTING_S = 1.0
-PARTING_BYTES = 1024 * 1024
-"""After a refusal what still comes is read and dropped for a while: a connection that is closed with data unread takes
-the refusal with it."""
+"""Requests that wait on one connection; few clients send the next one before the answer."""
+DISCARD_S = 1.0
+DISCARD_BYTES = 1024 * 1024
+"""Input after a refusal is read and discarded for a while, because closing a connection with unread data discards the
+refusal too."""
 
 RESERVED_CONNECTIONS = 64
-"""Above the limit, for refusals and for whoever asks how the process is: what does not answer is restarted."""
+"""Connections above the limit, for refusals and health checks: a process that does not answer is restarted."""
 HEALTH_PATHS = frozenset({b"/healthz", b"/readyz", b"/metrics"})
 
 
@@ -42,7 +42,7 @@ class HttpLimits:
     """Limits of one server; times in s.
 
     ``head_s``: from the first byte of a request, or from the connection, to the end of its head. ``body_s``: from there
-    to the end of the body. ``write_s``: for which a client may leave answers unread.
+    to the end of the body. ``write_s``: how long a client may leave answers unread.
     """
 
     head_bytes: int = 16 * 1024
@@ -57,7 +57,7 @@ DEFAULT_LIMITS = HttpLimits()
 
 
 class Refused(Exception):
-    """Raised inside the parser's callbacks; httptools hands it on wrapped."""
+    """A refusal, raised inside the parser's callbacks; httptools wraps it."""
 
     def __init__(self, status: int, reason: HttpReason, detail: str) -> None:
         super().__init__(detail)
@@ -67,35 +67,35 @@ class Refused(Exception):
 
 
 def limited(limits: HttpLimits) -> type["LimitedProtocol"]:
-    """The protocol with these limits, for ``uvicorn.Config(http=...)``."""
+    """Return a protocol class with these limits, for ``uvicorn.Config(http=...)``."""
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
 
 
 class LimitedProtocol(CoalescingHttpProtocol):
-    """uvicorn's protocol within limits; an upgrade that is offered is not taken, the request is served as HTTP/1.1."""
+    """uvicorn's protocol with limits; it ignores a requested upgrade and serves the request as HTTP/1.1."""
 
     limits = DEFAULT_LIMITS
 
     deadline_s = float("inf")
-    """On the loop's clock; ``close_overdue`` looks."""
+    """On the loop's clock; ``close_overdue`` checks it."""
     _write_deadline_s = float("inf")
     _in_head = True
     _head_bytes = 0
     _silent_bytes = 0
-    _heard = False
-    """Whether the parser has made something of the latest piece."""
+    _has_parsed = False
+    """Whether the parser has found something in the latest piece."""
     _has_begun = False
-    """Whether a request has, of which the end has not come."""
+    """Whether a request has begun and not ended."""
     _has_ended = False
-    """Whether a request has, in the latest piece."""
+    """Whether a request has ended in the latest piece."""
     _hosts = 0
     _upgrade_at: bytes | None = None
-    _is_parting = False
+    _is_refused = False
     _is_excess = False
     _dropped_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse at once where there are too many."""
+        """Refuse the connection at once if there are too many."""
         super().connection_made(transport)
         self.deadline_s = self.loop.time() + self.limits.head_s
         excess = len(self.connections) - self.limits.connections
@@ -104,8 +104,8 @@ class LimitedProtocol(CoalescingHttpProtocol):
             self._refuse(self._too_many())
 
     def data_received(self, data: bytes) -> None:
-        """Piece by piece, so that what the parser buffers by itself stays bounded."""
-        if self._is_parting:
+        """Feed the parser piece by piece, so that its own buffer stays limited."""
+        if self._is_refused:
             self._drop(data)
             return
         self._unset_keepalive_if_required()
@@ -113,15 +113,15 @@ class LimitedProtocol(CoalescingHttpProtocol):
             # The first byte of a request.
             self.deadline_s = self.loop.time() + self.limits.head_s
         try:
-            while data and not self._is_parting and self.parser is not None:
+            while data and not self._is_refused and self.parser is not None:
                 piece, data = (data, b"") if len(data) <= PIECE_BYTES else (data[:PIECE_BYTES], data[PIECE_BYTES:])
                 data = self._feed(piece) + data
         except Refused as refused:
             self._refuse(refused)
 
     def _feed(self, piece: bytes) -> bytes:
-        """Hand one piece to the parser; returns what of it is to be fed again."""
-        self._heard = self._has_ended = False
+        """Feed one piece to the parser; returns the bytes to feed again."""
+        self._has_parsed = self._has_ended = False
         was_in_head = self._in_head
         try:
             self.parser.feed_data(piece)
@@ -132,14 +132,14 @@ class LimitedProtocol(CoalescingHttpProtocol):
                 raise error.__context__ from None
             raise Refused(400, "malformed", f"no HTTP/1.1: {error}") from None
         if self._in_head and (self._has_ended or not was_in_head):
-            # Where in the piece the next head begins is not known; that it has begun is.
+            # The position of the next head in the piece is unknown, so the whole piece counts.
             self._head_bytes = min(len(piece), self.limits.head_bytes) if self._has_begun else 0
         elif self._in_head:
             self._head_bytes += len(piece)
             if self._head_bytes > self.limits.head_bytes:
                 detail = f"the request line and the headers have more than {self.limits.head_bytes} bytes"
                 raise Refused(431, "head_too_large", detail)
-        elif not self._heard:
+        elif not self._has_parsed:
             self._silent_bytes += len(piece)
             if self._silent_bytes > MAX_SILENT_BYTES:
                 raise Refused(400, "trailers", f"more than {MAX_SILENT_BYTES} bytes of a body are none of its data")
@@ -148,28 +148,28 @@ class LimitedProtocol(CoalescingHttpProtocol):
         return b""
 
     def _rest_without_upgrade(self, rest: bytes) -> bytes:
-        """The request again for a new parser, without what asked for another protocol: httptools has lost its body."""
+        """Return the request without its upgrade for a new parser, because httptools has lost its body."""
         head, self._upgrade_at = self._upgrade_at, None
         if head is None:
             raise Refused(400, "malformed", "no HTTP/1.1")
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
         self._in_head, self._head_bytes = True, 0
         return head + rest
 
     def on_message_begin(self) -> None:
-        """A request line begins."""
+        """Start a request."""
         super().on_message_begin()
         self._hosts = 0
         self._has_begun = True
 
     def on_url(self, url: bytes) -> None:
-        """The target, in one or more parts."""
-        self._heard = True
+        """Take the target, in one or more parts."""
+        self._has_parsed = True
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer, which nobody here reads."""
+        """Take one header; ignore a trailer."""
         if not self._in_head:
             return
         if len(self.headers) >= self.limits.headers:
@@ -179,8 +179,8 @@ class LimitedProtocol(CoalescingHttpProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """RFC 9112, section 3.2: HTTP/1.1 needs one Host. An upgrade is left out, and the request read again."""
-        self._heard = True
+        """Check Host (RFC 9112, section 3.2: HTTP/1.1 needs one) and limits; remove an upgrade and parse again."""
+        self._has_parsed = True
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
             raise Refused(400, "malformed", f"there are {self._hosts} Host headers; HTTP/1.1 needs one")
         if self.parser.should_upgrade():
@@ -217,36 +217,36 @@ class LimitedProtocol(CoalescingHttpProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def on_chunk_header(self) -> None:
-        """A chunk begins."""
-        self._heard = True
+        """Start a chunk."""
+        self._has_parsed = True
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body."""
-        self._heard = True
+        """Take a part of the body."""
+        self._has_parsed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The whole request has come."""
+        """End a request."""
         if self._upgrade_at is not None:
             return
-        self._heard = self._has_ended = True
+        self._has_parsed = self._has_ended = True
         self._has_begun = False
         self._in_head, self._head_bytes, self._silent_bytes = True, 0, 0
         self.deadline_s = float("inf")
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """The client leaves answers unread."""
+        """Start the write deadline: the client leaves answers unread."""
         super().pause_writing()
         self._write_deadline_s = self.loop.time() + self.limits.write_s
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Clear the write deadline: the client reads again."""
         super().resume_writing()
         self._write_deadline_s = float("inf")
 
     def close_if_overdue(self, now_s: float) -> None:
-        """End the connection whose deadline is over, with 408 where a request has begun."""
+        """End the connection after its deadline, with 408 if a request has begun."""
         if self.transport.is_closing():
             return
         if now_s >= self._write_deadline_s:
@@ -254,10 +254,10 @@ class LimitedProtocol(CoalescingHttpProtocol):
             self.transport.abort()
         elif now_s < self.deadline_s:
             return
-        elif self._is_parting:
+        elif self._is_refused:
             self.transport.abort()
         elif not self._in_head and self.cycle.response_complete:
-            # It was answered before its body came, and the body never ends.
+            # The request was answered before its body was complete, and the body does not end.
             _count("body_timeout")
             self.transport.close()
         elif not self._in_head:
@@ -269,19 +269,19 @@ class LimitedProtocol(CoalescingHttpProtocol):
             self.transport.close()
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer, unless an answer is under way, and end the connection."""
+        """Answer, unless another answer has begun, and end the connection."""
         _count(refused.reason)
         if refused.reason != "connections":
-            _sparingly.log(logging.INFO, "%d, %s: %r", refused.status, refused.reason, refused.detail, extra={})
-        self._is_parting = True
-        self.deadline_s = self.loop.time() + PARTING_S
+            _refusal_log.log(logging.INFO, "%d, %s: %r", refused.status, refused.reason, refused.detail, extra={})
+        self._is_refused = True
+        self.deadline_s = self.loop.time() + DISCARD_S
         cycle = self.cycle
         is_answering = cycle is not None and not cycle.response_complete
-        # An answer to this request would be taken for that to the one before, where that is still under way.
+        # The client would mistake this answer for the one to the previous request, if that is still in progress.
         if not is_answering or not (cycle.response_started or self._in_head or self.pipeline):
             self.transport.write(_answer(refused))
         if is_answering:
-            # The application is told that nobody listens any more.
+            # Signals the disconnect to the application.
             cycle.disconnected = True
             cycle.message_event.set()
         self.pipeline.clear()
@@ -290,14 +290,14 @@ class LimitedProtocol(CoalescingHttpProtocol):
 
     def _drop(self, data: bytes) -> None:
         self._dropped_bytes += len(data)
-        if self._dropped_bytes > PARTING_BYTES:
+        if self._dropped_bytes > DISCARD_BYTES:
             self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client has nothing more to say; True where it is still to be answered."""
+        """Handle the end of the client's input; True keeps the connection for an answer."""
         cycle = self.cycle
-        if self._is_parting or cycle is None or cycle.response_complete or not self._in_head:
-            # By way of ours: the event loop would close the connection before an answer that has just been written.
+        if self._is_refused or cycle is None or cycle.response_complete or not self._in_head:
+            # Our transport flushes first; the event loop would close before an answer that has just been written.
             self.transport.close()
             return False
         cycle.keep_alive = False
@@ -327,7 +327,7 @@ def _answer(refused: Refused) -> bytes:
 
 
 async def close_overdue(state: ServerState, every_s: float = 0.5) -> None:
-    """Look after the deadlines of all connections until cancelled: cheaper than a timer for each request."""
+    """Check the deadlines of all connections until cancelled; this is cheaper than a timer per request."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(every_s)

@@ -1,4 +1,4 @@
-"""An ASGI application served inside a running event loop."""
+"""HTTP server for an ASGI application inside a running event loop."""
 
 import asyncio
 import resource
@@ -18,7 +18,7 @@ class EmbeddedServer(uvicorn.Server):
     """uvicorn with deadlines, without its own signal handlers: the service decides when to stop."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Until ``should_exit``."""
+        """Serve until ``should_exit``."""
         watching = asyncio.create_task(close_overdue(self.server_state))
         try:
             await super().serve(sockets)
@@ -27,14 +27,14 @@ class EmbeddedServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install none."""
+        """Install no signal handlers."""
         yield
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; raises Stop with one clear line when the address is taken."""
+    """Open a listening socket; raises Stop with one clear line when the address is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, since asyncio sets TCP_NODELAY on such sockets alone: an answer in two pieces took 40 ms.
+    # asyncio sets TCP_NODELAY only if the protocol is named; without it an answer in two pieces took 40 ms.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -48,7 +48,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def allow_open_files(count: int) -> None:
-    """Raise this process's own limit of open files as far as the system lets it: a connection is one."""
+    """Raise the limit of open files as far as the system allows: a connection counts as one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -58,10 +58,10 @@ def allow_open_files(count: int) -> None:
 def server(
     app: ASGIApp, *, limits: HttpLimits = DEFAULT_LIMITS, keep_alive_s: int = 75, grace_s: int = 10
 ) -> EmbeddedServer:
-    """A server for ``await server.serve(sockets=[bind(...)])``; set ``should_exit`` to end it.
+    """Create a server for ``await server.serve(sockets=[bind(...)])``; set ``should_exit`` to end it.
 
     Watches upload every 5 s: uvicorn's default keep-alive of 5 s would close each connection just before its next use.
-    Requests in flight get ``grace_s`` to finish: without a bound one client that never ends its body holds the exit up.
+    Requests in flight get ``grace_s`` to finish: without a limit one client with an endless body would block the exit.
     """
     return EmbeddedServer(
         uvicorn.Config(
@@ -81,7 +81,7 @@ def server(
 
 @asynccontextmanager
 async def serving(app: ASGIApp, sock: socket.socket, **options: Any) -> AsyncIterator[None]:
-    """Serve ``app`` for the length of the block, with the options of `server`; requests in flight finish at its end."""
+    """Serve ``app`` during the block, with the options of `server`; requests in flight finish at its end."""
     http = server(app, **options)
     task = asyncio.create_task(http.serve(sockets=[sock]))
     try:

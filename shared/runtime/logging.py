@@ -1,6 +1,6 @@
 """Logging of the services on standard error: lines for a terminal, or one JSON object per event for a collector.
 
-JSON by python-json-logger, a formatter: the libraries' records, which all come from Python's own logging, get it too.
+python-json-logger is a formatter, so it also formats the records of libraries, which use Python's logging.
 """
 
 import logging
@@ -17,12 +17,12 @@ REPEAT_EVERY_S = 30.0
 
 
 def configure_logging(service: str, level: str, log_format: LogFormat = "text") -> logging.Logger:
-    """Set the root handler up and return the service's logger."""
+    """Set up the root handler and return the service's logger."""
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler()
     handler.setFormatter(_json(service) if as_json else _Text(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # A warning of Python's own would be lines that no collector can read.
+    # A collector of JSON cannot read Python's own warnings.
     logging.captureWarnings(as_json)
     # These report every routine step (a rebalance, a started child service, a request) at INFO.
     for library in ("aiokafka", "faust", "mode", "uvicorn", "httpx"):
@@ -34,7 +34,7 @@ def configure_logging(service: str, level: str, log_format: LogFormat = "text") 
 
 
 def trace_extra(traceparent: str | bytes | None) -> dict[str, str]:
-    """What a line about an upload, a record or an event takes as ``extra``: its trace's id, if it has one."""
+    """Return the ``extra`` of a log line about an upload, a record or an event: its trace id, if it has one."""
     text = traceparent.decode("ascii", "replace") if isinstance(traceparent, bytes) else traceparent or ""
     trace_id = text.split("-")[1:2]
     return {"trace_id": trace_id[0]} if trace_id else {}
@@ -51,7 +51,7 @@ class _Text(logging.Formatter):
 
 class _Json(JsonFormatter):
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """The time first, for people who read it all the same."""
+        """Put the time first, for human readers."""
         return {"timestamp": log_data.pop("timestamp"), **log_data}
 
 
@@ -65,9 +65,9 @@ def _json(service: str) -> logging.Formatter:
 
 
 class RateLimitedLogger:
-    """At most ``lines_per_s`` lines a second, and how many were left out: a flood is counted by metrics, not by lines.
+    """A logger with at most ``lines_per_s`` lines a second and a count of the others; metrics count a flood.
 
-    ``log`` is told level, text, arguments and ``extra`` as Logger.log is.
+    ``log`` takes level, text, arguments and ``extra`` like Logger.log.
     """
 
     def __init__(self, logger: logging.Logger, lines_per_s: int = 20) -> None:
@@ -77,11 +77,11 @@ class RateLimitedLogger:
         self._lines = 0
 
     def log(self, level: int, text: str, *args: object, extra: dict[str, str] | None = None) -> None:
-        """Log it, unless this second has had its lines."""
+        """Log a line, unless this second has reached its limit."""
         second = int(time.monotonic())
         if second != self._second:
             if (left_out := self._lines - self._lines_per_s) > 0:
-                self._logger.warning("%d more lines of that kind were left out", left_out)
+                self._logger.warning("%d more lines of this kind were left out", left_out)
             self._second, self._lines = second, 0
         self._lines += 1
         if self._lines <= self._lines_per_s:
@@ -89,7 +89,7 @@ class RateLimitedLogger:
 
 
 class ThrottledLogger:
-    """The first line of each kind in every ``every_s`` seconds, for what is tried again and again; kinds are few."""
+    """A logger of only the first line per kind in ``every_s`` seconds, for retries; kinds are few."""
 
     def __init__(self, logger: logging.Logger, every_s: float = 10.0) -> None:
         self._logger = logger
@@ -97,7 +97,7 @@ class ThrottledLogger:
         self._last_s: dict[str, float] = {}
 
     def log(self, kind: str, level: int, text: str, *args: object) -> None:
-        """Log it, unless a line of the ``kind`` is younger than that."""
+        """Log a line, unless the last one of this ``kind`` is younger than ``every_s``."""
         now_s = time.monotonic()
         if now_s - self._last_s.get(kind, -self._every_s) >= self._every_s:
             self._last_s[kind] = now_s
@@ -105,9 +105,9 @@ class ThrottledLogger:
 
 
 class RepeatFilter(logging.Filter):
-    """Of a library's records with one text (before its arguments) only the first in every ``every_s`` seconds.
+    """A filter that passes one record per text (without arguments) of a library in ``every_s`` seconds.
 
-    aiokafka reports the same failure ten times a second while a broker is away.
+    aiokafka reports the same failure ten times a second while a broker is unavailable.
     """
 
     def __init__(self, library: str, every_s: float = REPEAT_EVERY_S) -> None:
@@ -117,7 +117,7 @@ class RepeatFilter(logging.Filter):
         self._last_s: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True lets the record through."""
+        """Return True to pass the record."""
         if record.name.partition(".")[0] != self._library or record.levelno > logging.ERROR:
             return True
         now_s = time.monotonic()
@@ -129,6 +129,6 @@ class RepeatFilter(logging.Filter):
 
 
 def limit_repeats(library: str) -> None:
-    """Filter what the root handlers print; a filter on the library's logger would not see those of its modules."""
+    """Filter at the root handlers, because a filter on the library's logger misses the records of its modules."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(RepeatFilter(library))

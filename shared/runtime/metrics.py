@@ -1,7 +1,7 @@
-"""Every metric: name, kind, unit, meaning, and what to do when it moves; docs/metrics.md is made of this file.
+"""All metrics: name, kind, unit, meaning, and the action when it changes; docs/metrics.md is made from this file.
 
-Base units. Never a user or a device as a label; known label values start at 0. Who counts often keeps the child that
-``labels`` returns: finding it costs more than counting.
+Base units. A user or a device is never a label; known label values start at 0. Frequent callers keep the child that
+``labels`` returns, because the lookup costs more than the count.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
 from shared.signal import plausibility
 
-# A second series for each of the others, which Prometheus has no use for.
+# These would be a second series per metric, and Prometheus does not use them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SERVICES = ("ingest", "features", "inference")
@@ -37,7 +37,7 @@ Collector = TypeVar("Collector", Counter, Gauge, Histogram)
 
 
 class Entry(NamedTuple):
-    """One metric of the catalogue. ``services``: whose /metrics have it."""
+    """One metric of the catalogue. ``services``: the services that export it."""
 
     collector: Counter | Gauge | Histogram
     name: str
@@ -54,7 +54,7 @@ _services: tuple[str, ...] = ()
 
 
 def _of(*services: str) -> None:
-    """The metrics that follow are those of these services."""
+    """Set the services of the metrics that follow."""
     global _services
     _services = services
 
@@ -101,11 +101,11 @@ HttpReason = Literal[
     "write_timeout",
     "trailers",
 ]
-"""Why the HTTP server ended a request or a connection before the application saw a whole request."""
+"""Reasons for the HTTP server to end a request or a connection before the application sees a whole request."""
 HTTP_REASONS: tuple[HttpReason, ...] = get_args(HttpReason)
 UPLOAD_FAULTS: tuple[UploadFault, ...] = get_args(UploadFault)
 REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
-"""Why an upload was not taken although nothing is known to be wrong with it."""
+"""Reasons to refuse an upload without a known fault of its own."""
 RECORD_FAULTS: tuple[RecordFault, ...] = get_args(RecordFault)
 DECODE_ERRORS = ("wrong_type", "sequence", "too_large", "baseline", "final_windows", "history")
 STAGES = ("device_to_gateway", "gateway_to_window", "window_to_event", "gateway_to_event", "device_to_event")
@@ -114,10 +114,10 @@ _of("ingest")
 UPLOADS = _counter(
     "gaitway_ingest_uploads_total",
     "uploads",
-    "Uploads by HTTP status of the answer",
-    "503: /readyz says what is away; watches send again, so nothing is lost while their buffers last. 429: one user "
-    "sends faster than Kafka acknowledges. 4xx: gaitway_ingest_rejected_uploads_total says why. 500: a bug or a "
-    "refusal of Kafka's (a right, a setting), the log says which.",
+    "Uploads by HTTP status of the response",
+    "503: /readyz names the unavailable dependency; watches send again, so nothing is lost while their buffers last. "
+    "429: one user sends faster than Kafka acknowledges. Other 4xx: see the reasons in "
+    "gaitway_ingest_rejected_uploads_total. 500: a bug or a refusal of Kafka (a permission, a setting), see the log.",
     "status",
 )
 HTTP_REFUSED = _counter(
@@ -125,47 +125,46 @@ HTTP_REFUSED = _counter(
     "requests",
     "Requests and connections that the HTTP server ended before the application saw a whole request",
     "connections: raise GAITWAY_MAX_CONNECTIONS or add replicas. head_timeout, body_timeout, write_timeout: slow "
-    "clients, or somebody who holds connections open; put a proxy in front. head_too_large, malformed, trailers, "
-    "pipelined: no watch sends that.",
+    "clients, or an attacker who holds connections open; put a proxy in front. head_too_large, malformed, trailers, "
+    "pipelined: not from a watch.",
     "reason",
 )
 UPLOAD_SECONDS = _histogram(
     "gaitway_ingest_upload_seconds",
     "seconds",
-    "From the request's headers to the answer",
-    "Most of it is Kafka's acknowledgement: look at the brokers' disks and replicas, then at "
-    "gaitway_event_loop_lag_seconds and the CPU of ingest; add replicas of ingest when that is full.",
+    "Time from the request's headers to the response",
+    "Most of it is Kafka's acknowledgement: check the brokers' disks and replicas, then "
+    "gaitway_event_loop_lag_seconds and the CPU of ingest; add replicas of ingest when its CPU is fully used.",
 )
 SAMPLES_ACCEPTED = _counter(
     "gaitway_ingest_samples_total",
     "samples",
-    "Samples that the broker has acknowledged",
-    "A fall of one modality alone is an app or a firmware that has stopped sending it; a fall of all is the way to the "
-    "gateway: compare gaitway_ingest_uploads_total.",
+    "Samples acknowledged by the broker",
+    "A fall of one modality: an app or a firmware has stopped sending it. A fall of all: the network to the gateway, "
+    "compare gaitway_ingest_uploads_total.",
     "modality",
 )
 UPLOADS_REJECTED = _counter(
     "gaitway_ingest_rejected_uploads_total",
     "uploads",
-    "Uploads that were not taken, by the modality that is to blame (none: of no one modality) and the reason",
-    "Reasons of the watch's side come in after a new version of an app: the log lines of that time quote the field. "
-    "time: watches with a wrong clock. unauthorised: keys that were changed on one side only.",
+    "Refused uploads by the faulty modality (none: not a single modality) and the reason",
+    "A rise after a new version of an app: the log lines name the field. time: watches with a wrong clock. "
+    "unauthorised: a key was changed on one side only.",
     "modality",
     "reason",
 )
 CLOCK_SKEW_SECONDS = _histogram(
     "gaitway_ingest_clock_skew_seconds",
     "seconds",
-    "Gateway's receipt minus the device's time of sending: its clock's skew and the upload's way",
-    "All watches at once: the gateway's own clock, look at NTP. A tail: single watches; above 300 s ahead they are "
-    "refused.",
+    "Gateway's receipt minus the device's sending time: clock skew of the device plus network time",
+    "All watches at once: the gateway's own clock, check NTP. A tail: single watches; over 300 s ahead is refused.",
     buckets=SKEW_BUCKETS_S,
 )
 TICKS = _counter(
     "gaitway_ingest_ticks_total",
     "ticks",
     "Ticks written into the watch topics",
-    "Without ticks no window closes that waits for an idle topic. When it stands still, no ingest reaches Kafka: see "
+    "Without ticks, windows that wait for an idle topic do not close. No increase: no ingest reaches Kafka, see "
     "/readyz and the brokers.",
 )
 
@@ -174,32 +173,32 @@ RECORDS_FOLDED = _counter(
     "gaitway_features_records_total",
     "records",
     "Records folded into windows",
-    "Below the rate of ingest: lag grows, see gaitway_consumer_lag_seconds. Zero while ingest accepts: see "
+    "Below the rate of ingest: the lag grows, see gaitway_consumer_lag_seconds. Zero while ingest accepts: see "
     "gaitway_partition_progress_age_seconds.",
     "modality",
 )
 SAMPLES_LATE = _counter(
     "gaitway_features_late_samples_total",
     "samples",
-    "Samples for windows that were final already; uploads sent again are among them",
-    "Watches that deliver the modalities of one time minutes apart, or repeat old uploads. If they are no repetitions, "
-    "raise GAITWAY_GRACE_S.",
+    "Samples for windows that were already final, including repeated uploads",
+    "Watches send the modalities of one time minutes apart, or repeat old uploads. If they are not repeats, raise "
+    "GAITWAY_GRACE_S.",
     "modality",
 )
 SAMPLES_REPEATED = _counter(
     "gaitway_features_duplicate_samples_total",
     "samples",
-    "Samples of times that an open window held already; the first record won",
-    "Harmless in itself: watches send again what was not answered in time. A rise beside slow uploads: see "
-    "gaitway_ingest_upload_seconds; on its own: an app that sends overlapping times.",
+    "Samples of times that an open window already had; the first record counts",
+    "Harmless: watches repeat uploads that were not answered in time. A rise together with slow uploads: see "
+    "gaitway_ingest_upload_seconds; alone: an app sends overlapping times.",
     "modality",
 )
 SAMPLES_IMPLAUSIBLE = _counter(
     "gaitway_features_implausible_samples_total",
     "samples",
-    "Samples that count as no reading, by what is wrong: beyond a body's or a sensor's range, a jump of the step "
-    "count, an axis that is stuck",
-    "A rise with a new version of an app: it sends its sensor's word for no reading (255 bpm, 65535 steps) as a value. "
+    "Samples that count as no reading, by fault: outside the range of a body or a sensor, a jump of the step count, a "
+    "stuck axis",
+    "A rise with a new version of an app: it sends its sensor's code for no reading (255 bpm, 65535 steps) as a value. "
     "stuck: an accelerometer's range is too small, or its driver hangs.",
     "modality",
     "fault",
@@ -207,18 +206,18 @@ SAMPLES_IMPLAUSIBLE = _counter(
 WINDOWS_CLOSED = _counter(
     "gaitway_features_windows_total",
     "windows",
-    "Windows published, by what closed them (complete, or grace: the grace period ended) and the modalities they have",
-    "More by grace: uploads are lost or late on the way, see gaitway_features_gaps_total. A modality that vanishes "
-    "from the label: see the gaps' reasons for it.",
+    "Published windows, by the reason of closing (complete, or grace: the grace period ended) and their modalities",
+    "More by grace: uploads are lost or late, see gaitway_features_gaps_total. A modality disappears from the label: "
+    "see the reasons of its gaps.",
     "closed_by",
     "modalities",
 )
 WINDOW_COVERAGE = _histogram(
     "gaitway_features_window_coverage_ratio",
     "ratio",
-    "Share of a published window's grid that samples cover, of each modality that its uploads announced",
-    "Below 0.9 (accelerometer) or 0.5 no use is made of a modality. A shift to lower buckets announces gaps: sensors "
-    "that sample irregularly, or uploads that are lost.",
+    "Share of a published window's grid that samples cover, for each announced modality",
+    "Below 0.9 (accelerometer) or 0.5 (others) a modality is not used. A shift to lower buckets precedes gaps: sensors "
+    "sample irregularly, or uploads are lost.",
     "modality",
     buckets=COVERAGE_BUCKETS,
 )
@@ -226,16 +225,16 @@ GAPS = _counter(
     "gaitway_features_gaps_total",
     "gaps",
     "Gap records by modality and reason",
-    "The reason says whom to ask: not_sent, dropped_upload: the way of the uploads; sensor_silent, zero_filled, "
-    "implausible, frozen, wrong_rate: the watch's app or sensor; not_worn: nobody.",
+    "The reason shows the cause. not_sent, dropped_upload: the network of the uploads; sensor_silent, zero_filled, "
+    "implausible, frozen, wrong_rate: the watch's app or sensor; not_worn: no fault.",
     "modality",
     "reason",
 )
 GAP_SECONDS = _counter(
     "gaitway_features_gap_seconds_total",
     "seconds",
-    "Time of users without usable data; each second counts once, though neighbouring windows overlap",
-    "Divided by the time of all windows it is what users miss. See gaitway_features_gaps_total for whom to ask.",
+    "Time of users without usable data; each second counts once, although neighbouring windows overlap",
+    "Divided by the time of all windows: the share that users miss. See gaitway_features_gaps_total for the cause.",
     "modality",
     "reason",
 )
@@ -243,60 +242,61 @@ OPEN_WINDOWS = _gauge(
     "gaitway_features_open_windows",
     "windows",
     "Windows that wait for data, over all partitions",
-    "About three per active watch. A steady rise: log time stands still, see gaitway_ingest_ticks_total and "
+    "About three per active watch. A steady rise: log time does not advance, see gaitway_ingest_ticks_total and "
     "gaitway_features_merge_buffered_records.",
 )
 USERS_IN_MEMORY = _gauge(
     "gaitway_features_users",
     "users",
     "Users whose baseline is in memory",
-    "docs/performance.md has the memory of one. Divide partitions among more workers when memory runs short.",
+    "docs/performance.md states the memory per user. Use more workers when memory is short.",
 )
 SILENT_DEVICES = _gauge(
     "gaitway_features_silent_devices",
     "devices",
-    "Devices in memory whose newest sample is over 2 min behind log time: users without data now",
-    "Some are always off. A jump: the way to the gateway, or a release of an app.",
+    "Devices in memory whose newest sample is more than 2 min behind log time: users without data now",
+    "Some devices are always off. A jump: the network to the gateway, or a release of an app.",
 )
 MAX_CLOCK_SKEW = _gauge(
     "gaitway_features_clock_skew_max_seconds",
     "seconds",
     "Largest clock skew of a device in memory",
-    "Harmless up to 300 s; events of that device are shifted by as much. gaitway_ingest_clock_skew_seconds says "
-    "whether it is one or many.",
+    "Harmless up to 300 s; events of that device are shifted by this time. gaitway_ingest_clock_skew_seconds shows "
+    "whether it is one device or many.",
 )
 MERGE_WAITING = _gauge(
     "gaitway_features_merge_buffered_records",
     "records",
     "Records that wait for another topic to catch up",
-    "One topic lags: compare gaitway_consumer_lag_seconds of the three. If none does, ticks are missing.",
+    "One topic lags: compare gaitway_consumer_lag_seconds of the three. If none lags, ticks are missing.",
 )
 UNSAVED_BASELINES = _gauge(
     "gaitway_features_unsaved_baselines",
     "updates",
     "Users whose baseline waits to be written to Redis",
-    "Above 0 for more than seconds: Redis is slow or away. At GAITWAY_MAX_UNSAVED_BASELINES consuming stops.",
+    "Above 0 for longer than seconds: Redis is slow or unavailable. At GAITWAY_MAX_UNSAVED_BASELINES consuming stops.",
 )
 REDIS_ERRORS = _counter(
     "gaitway_features_redis_errors_total",
     "calls",
-    "Calls to Redis that failed",
-    "Look at Redis and the way to it. Windows go on; new users have state unavailable until it answers.",
+    "Failed calls to Redis",
+    "Check Redis and the network to it. Windows continue; new users have state unavailable until it answers.",
 )
 UNREADABLE_USERS = _counter(
     "gaitway_features_unreadable_users_total",
     "users",
-    "What Redis held of a user and could not be used, by reason. Set aside, the user begins anew: wrong_type (no "
-    "hash), sequence (no valid seq), too_large. Kept, but for: baseline, final_windows (of one hour)",
-    "Something else writes to this Redis under GAITWAY_REDIS_PREFIX: find it by what lies under PREFIXset-aside:user:, "
-    "for 7 days. operations.md has the steps.",
+    "Unreadable data of users in Redis, by reason. The key is set aside and the user starts again: wrong_type (no "
+    "hash), sequence (no valid seq), too_large. Only this part is lost: baseline, final_windows (of one hour), history "
+    "(of one device)",
+    "Another program writes to this Redis under GAITWAY_REDIS_PREFIX: its keys are kept for 7 days under "
+    "PREFIXset-aside:user:. operations.md has the steps.",
     "reason",
 )
 BASELINES = _gauge(
     "gaitway_features_baselines",
     "users",
     "Users in memory by the state of their baseline",
-    "unavailable: Redis could not be asked. Many cold at once: Redis has lost its data; they are stable again after "
+    "unavailable: Redis could not be read. Many cold at once: Redis has lost its data; they are stable again after "
     "5 min of wearing.",
     "modality",
     "state",
@@ -306,9 +306,9 @@ _of("inference")
 EVENTS = _counter(
     "gaitway_inference_events_total",
     "events",
-    "Events published, by activity, modalities of the window and model",
-    "Zero while gaitway_features_windows_total rises: the model is silent, see the lag of activity.windows. More "
-    "unknown or a class that vanishes: see the drift gauges.",
+    "Published events, by activity, modalities of the window and model",
+    "Zero while gaitway_features_windows_total rises: inference does not work, see the lag of activity.windows. More "
+    "unknown, or a class disappears: see the drift gauges.",
     "activity",
     "modalities",
     "model",
@@ -316,28 +316,28 @@ EVENTS = _counter(
 DUPLICATE_WINDOWS = _counter(
     "gaitway_inference_duplicate_windows_total",
     "windows",
-    "Windows dropped since the ledger holds their event",
-    "Expected after a restart of features. A steady rate: features restarts again and again, see its log.",
+    "Windows dropped because the ledger has their event",
+    "Expected after a restart of features. A steady rate: features restarts repeatedly, see its log.",
 )
 BATCH_WINDOWS = _histogram(
     "gaitway_inference_batch_windows",
     "windows",
-    "Windows per poll that the model took at once",
-    "Larger batches mean a backlog that is being worked off, or more users per worker: see the lag.",
+    "Windows per batch of the model",
+    "Larger batches: a backlog is being processed, or there are more users per worker; see the lag.",
     buckets=BATCH_BUCKETS,
 )
 MODEL_SECONDS = _histogram(
     "gaitway_inference_model_seconds",
     "seconds",
     "Time of the model for one batch",
-    "Slower at equal batches: the CPU is shared or throttled. Raise its limit, or add workers.",
+    "Slower with equal batches: the CPU is shared or throttled. Raise its limit, or add workers.",
 )
 TRANSACTION_SECONDS = _histogram(
     "gaitway_inference_transaction_seconds",
     "seconds",
-    "Begin to commit of one transaction",
-    "Brokers: the transaction coordinator and its replicas. At GAITWAY_TRANSACTION_TIMEOUT_MS transactions are "
-    "aborted and their windows done again.",
+    "Time from begin to commit of one transaction",
+    "Check the brokers: the transaction coordinator and its replicas. At GAITWAY_TRANSACTION_TIMEOUT_MS transactions "
+    "are aborted and their windows processed again.",
 )
 CONFIDENCE = _histogram(
     "gaitway_inference_confidence_ratio",
@@ -349,17 +349,17 @@ CONFIDENCE = _histogram(
 CLASS_DRIFT = _gauge(
     "gaitway_inference_class_drift_psi",
     "PSI",
-    "Population stability index of the activities of the worker's last 5,000 events against people whom the network "
-    "did not know when it was trained; NaN below 100 events or where the bundle has no such reference",
-    "People sit more than those of a study: what counts is a change from week to week by 0.25 and more. Look which "
-    "class has moved, whether a modality went missing, and at the share of watches that are new.",
+    "Population stability index of the activities of the worker's last 5,000 events against the bundle's reference of "
+    "people outside its training data; NaN below 100 events or without such a reference",
+    "Users sit more than the people of a study, so only a change of 0.25 or more from week to week matters. Check "
+    "which class has changed, whether a modality is missing, and the share of new watches.",
 )
 CONFIDENCE_DRIFT = _gauge(
     "gaitway_inference_confidence_drift_psi",
     "PSI",
-    "The same of the confidence, by the tenths of the reference",
-    "Above 0.25 the model sees what it was not trained on: a new device or a way of wearing it. Collect labelled "
-    "recordings of it and train anew.",
+    "Population stability index of the confidence, over the deciles of the reference",
+    "Above 0.25 the data differ from the training data: a new device or another way of wearing it. Collect labelled "
+    "recordings of it and train again.",
 )
 CLASS_DRIFT.set(math.nan)
 CONFIDENCE_DRIFT.set(math.nan)
@@ -369,10 +369,10 @@ EVENT_LATENCY_SECONDS = _histogram(
     "gaitway_event_latency_seconds",
     "seconds",
     "Latency by stage. device_to_gateway: sending to receipt, by the two clocks; gateway_to_window: receipt of the "
-    "window's last sample to its publication; window_to_event: from there to the event's; gateway_to_event: both, the "
-    "objective (p99 at most 1 s); device_to_event: the window's end to the event",
-    "Find the stage that has grown. device_to_gateway: networks and clocks of watches. gateway_to_window: lag or CPU "
-    "of features. window_to_event: lag or CPU of inference, gaitway_inference_transaction_seconds.",
+    "window's last sample to its publication; window_to_event: window's to event's publication; gateway_to_event: both "
+    "together, the objective (p99 at most 1 s); device_to_event: the window's end to the event",
+    "Find the slower stage. device_to_gateway: networks and clocks of watches. gateway_to_window: lag or CPU of "
+    "features. window_to_event: lag or CPU of inference, gaitway_inference_transaction_seconds.",
     "stage",
 )
 
@@ -380,9 +380,9 @@ _of(*CONSUMERS)
 REJECTED = _counter(
     "gaitway_rejected_records_total",
     "records",
-    "Records written to watch.rejected, by the service that could not process them and the reason",
-    "version or feature_version after an upgrade: a writer is ahead of its reader, finish the roll-out. Else read "
-    "watch.rejected: headers say why and where each comes from. Above GAITWAY_DLQ_MAX_RATIO the service stops.",
+    "Records written to watch.rejected, by the rejecting service and the reason",
+    "version or feature_version after an upgrade: a writer is newer than its reader, finish the roll-out. Otherwise "
+    "read watch.rejected: headers state reason and origin. Above GAITWAY_DLQ_MAX_RATIO the service stops.",
     "service",
     "reason",
 )
@@ -390,25 +390,25 @@ LAG_RECORDS = _gauge(
     "gaitway_consumer_lag_records",
     "records",
     "Records of a partition that its consumer has not fetched yet",
-    "Growing in all partitions: too few workers or too little CPU. In one: one worker, or one user with much data.",
+    "A rise in all partitions: too few workers or too little CPU. In one: one worker, or one user with much data.",
     "topic",
     "partition",
 )
 LAG_SECONDS = _gauge(
     "gaitway_consumer_lag_seconds",
     "seconds",
-    "Age of the newest record of a partition that was processed, 0 where nothing is left to fetch; a worker that has "
-    "processed none yet counts from its assignment",
-    "As gaitway_consumer_lag_records; it is about what events are late by.",
+    "Age of the newest processed record of a partition, 0 when nothing is left to fetch; before its first record a "
+    "worker counts from its assignment",
+    "As gaitway_consumer_lag_records; it is about the delay of the events.",
     "topic",
     "partition",
 )
 PARTITION_PROGRESS_AGE_SECONDS = _gauge(
     "gaitway_partition_progress_age_seconds",
     "seconds",
-    "Time since the partition's position last advanced, or nothing was left to read, or it was paused on purpose",
-    "At GAITWAY_STALLED_AFTER_S /healthz fails and the worker is restarted. Again at once: look at that partition's "
-    "brokers, then at the record at its commit.",
+    "Time since the partition's position last advanced, nothing was left to read, or it was paused on purpose",
+    "At GAITWAY_STALLED_AFTER_S /healthz fails and the worker is restarted. If it stalls again: check that partition's "
+    "brokers, then the record at its committed offset.",
     "topic",
     "partition",
 )
@@ -418,27 +418,27 @@ PROGRESS_SECONDS = _gauge(
     "gaitway_progress_timestamp_seconds",
     "Unix seconds",
     "Time of the service's last completed loop",
-    "Standing still: the process hangs, /healthz fails after a minute. See gaitway_event_loop_lag_seconds and the log.",
+    "No change: the process hangs, /healthz fails after a minute. See gaitway_event_loop_lag_seconds and the log.",
 )
 LOOP_LAG_SECONDS = _histogram(
     "gaitway_event_loop_lag_seconds",
     "seconds",
-    "How much later than asked a task of the event loop woke up, twice a second",
-    "Above 0.25 s heartbeats and answers suffer: CPU limit reached (throttling), or a batch that is too large.",
+    "Delay of a timer of the event loop, measured twice a second",
+    "Above 0.25 s heartbeats and responses are late: the CPU limit is reached (throttling), or a batch is too large.",
     buckets=LOOP_LAG_BUCKETS_S,
 )
 DEPENDENCY_UP = _gauge(
     "gaitway_dependency_up",
     "1 or 0",
-    "Whether a dependency (kafka, redis; topics, commits and transactions of kafka) does its part, as /readyz has it",
-    "0: look at that dependency and the way to it; /readyz and the log have its words.",
+    "Whether a dependency (kafka, redis; topics, commits and transactions of kafka) works, as on /readyz",
+    "0: check that dependency and the network to it; /readyz and the log show its error.",
     "dependency",
 )
 BUILD_INFO = _gauge(
     "gaitway_build_info",
     "1",
-    "Always 1; the labels say what runs here",
-    "Two versions for longer than a roll-out takes: it is stuck.",
+    "Always 1; the labels are the service and its version",
+    "Two versions for longer than a roll-out takes: the roll-out is stuck.",
     "service",
     "version",
 )
@@ -448,51 +448,51 @@ CANARY_UPLOADS = _counter(
     "gaitway_canary_uploads_total",
     "uploads",
     "Uploads of the canary watch, accepted or refused",
-    "refused: as a watch it sees what others see; start at gaitway_ingest_uploads_total.",
+    "refused: other watches see the same; start at gaitway_ingest_uploads_total.",
     "outcome",
 )
 CANARY_WINDOWS = _counter(
     "gaitway_canary_windows_total",
     "windows",
-    "Windows that the canary expects, by what became of them: right, wrong, late, missing",
-    "missing or late: follow the stages of gaitway_event_latency_seconds. wrong: another model, or the features have "
+    "Windows that the canary expects, by outcome: right, wrong, late, missing",
+    "missing or late: see the stages of gaitway_event_latency_seconds. wrong: another model, or the features have "
     "changed: compare gaitway_build_info and the events' model.",
     "outcome",
 )
 CANARY_LATENCY_SECONDS = _histogram(
     "gaitway_canary_latency_seconds",
     "seconds",
-    "From the upload that completes a window to the arrival of its event at the canary",
-    "The whole way, as a consumer sees it; see gaitway_event_latency_seconds for the stage.",
+    "Time from the upload that completes a window to the arrival of its event at the canary",
+    "The total latency for a consumer; see gaitway_event_latency_seconds for the stages.",
 )
 CANARY_LAST_SUCCESS = _gauge(
     "gaitway_canary_last_success_timestamp_seconds",
     "Unix seconds",
     "Time at which the canary last got a right event in time",
-    "Standing still: something on the way is broken, whatever the other metrics say. Begin at /readyz of all three.",
+    "No change: the pipeline is broken, even if other metrics look normal. Start at /readyz of all three services.",
 )
 
 
 def masks() -> list[dict[str, bool]]:
-    """All masks that a published window can have: the accelerometer is always there."""
+    """Return all masks of published windows; they always have the accelerometer."""
     others = itertools.product((True, False), repeat=len(MODALITY_NAMES) - 1)
     return [dict(zip(MODALITY_NAMES, (True, *rest), strict=True)) for rest in others]
 
 
 def modalities_label(mask: Mapping[str, bool]) -> str:
-    """A window's modalities as a label, ``accelerometer+steps``."""
+    """Format a window's modalities as a label, such as ``accelerometer+steps``."""
     return "+".join([name for name in MODALITY_NAMES if mask[name]]) or NO_MODALITY
 
 
 def rejected_by(service: str) -> dict[RecordFault, Counter]:
-    """The counters of a service's rejected records; from now on all of them are there, at 0."""
+    """Create the counters of a service's rejected records by fault, at 0, and return them."""
     return {fault: REJECTED.labels(service, fault) for fault in RECORD_FAULTS}
 
 
 def registry_of(service: str) -> CollectorRegistry:
-    """What the service's /metrics shows: its own part of the catalogue, and what is known of the process.
+    """Return the registry of a service's /metrics: its part of the catalogue and the process metrics.
 
-    Without a name all of it. A metric of another service would stand there at 0 for ever, and spoil every average.
+    Without a name, it has the whole catalogue. Metrics of other services would stay at 0 and distort every average.
     """
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):

@@ -1,4 +1,4 @@
-"""One way to try again: with growing pauses, seen on /readyz, said once in a while."""
+"""Retries with growing pauses, shown on /readyz and logged at intervals."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ async def retry_until_available(
 ) -> T:
     """Call ``attempt`` until it raises no RetryLater; the service is not ready meanwhile.
 
-    ``keep_alive``: neither the waiting nor a refusal makes /healthz ask for a restart.
+    ``keep_alive``: neither the wait nor a refusal makes /healthz fail.
     """
     throttled = ThrottledLogger(logger)
     wait_s = FIRST_WAIT_S
@@ -33,7 +33,7 @@ async def retry_until_available(
         try:
             result = await attempt()
         except RetryLater as error:
-            throttled.log(dependency, logging.WARNING, "%s; trying again in %.1f s", error, wait_s)
+            throttled.log(dependency, logging.WARNING, "%s; retrying in %.1f s", error, wait_s)
             health.set_unready(dependency, str(error), refused=isinstance(error, Refused) and not keep_alive)
             if keep_alive:
                 health.heartbeat()

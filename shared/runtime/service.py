@@ -1,4 +1,4 @@
-"""A service as a process: what ingest, features, inference and the canary have in common, from start to orderly end."""
+"""Common code of the processes ingest, features, inference and canary, from start to orderly end."""
 
 import asyncio
 import logging
@@ -16,23 +16,23 @@ from shared.runtime.settings import ServiceSettings
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CANCEL_S = 1.0
-"""For the end of what was cancelled: some of aiokafka's coroutines wait on all the same."""
+"""Time limit of cancelled tasks: some of aiokafka's coroutines ignore the cancellation."""
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 
 class Service(Protocol):
-    """What a service's ``service.py`` defines: the constructor wires its parts, ``run`` starts and stops them."""
+    """Interface of a service: the constructor connects its parts, ``run`` starts and stops them."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set, then end in good order; raises Stop when it cannot go on."""
+        """Run until ``stop`` is set, then shut down in order; raises Stop when it cannot continue."""
 
 
 def run_service(name: str, settings: Settings, create: Callable[[Settings], Service]) -> None:
     """Run a service until SIGTERM or SIGINT; ``create`` is called inside the event loop.
 
     Raises:
-        Stop: it cannot start, or cannot go on.
+        Stop: it cannot start or cannot continue.
     """
     logger = configure_logging(name, settings.log_level, settings.log_format)
     settings.log(logger)
@@ -53,7 +53,7 @@ async def _run(create: Callable[[], Service], logger: logging.Logger) -> None:
         except Stop:
             raise
         except Exception:
-            logger.critical("a fault of this program ends it", exc_info=True)
+            logger.critical("the process ends because of a bug", exc_info=True)
             raise
         finally:
             observing.cancel()
@@ -63,7 +63,7 @@ async def _run(create: Callable[[], Service], logger: logging.Logger) -> None:
 
 
 async def run_together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Run until the first of them ends, cancel the others; raises what the first one raised."""
+    """Run until the first one ends, then cancel the others; raises the error of the first one."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -76,7 +76,7 @@ async def run_together(*work: Coroutine[Any, Any, Any]) -> None:
 
 
 def run_main(name: str, read: Callable[[], Settings], create: Callable[[Settings], Service]) -> int:
-    """``python -m services.NAME``: exit code 0 after a signal, 1 with one line on standard error when it cannot run."""
+    """Run ``python -m services.NAME``; exit code 0 after a signal, 1 with one line on standard error after Stop."""
     try:
         run_service(name, read(), create)
     except Stop as error:

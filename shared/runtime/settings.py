@@ -1,4 +1,4 @@
-"""Settings from the environment: one frozen object per service, read once, every name with one prefix."""
+"""Settings from the environment: one frozen object per service, read once; all names have the same prefix."""
 
 import logging
 import re
@@ -17,13 +17,13 @@ _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>[0-9]{1,6}))
 
 
 def is_broker(text: str) -> bool:
-    """Whether this is the address of a Kafka broker, HOST:PORT; without a port 9092 is meant."""
+    """Return whether ``text`` is the address of a Kafka broker, HOST:PORT; the default port is 9092."""
     found = _BROKER.fullmatch(text)
     return found is not None and 0 < int(found["port"] or 9092) <= 65_535
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs to know. The variable of a field is GAITWAY_ and its name in capitals."""
+    """Settings of all services. The variable of a field is GAITWAY_ and its name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -34,11 +34,11 @@ class ServiceSettings(BaseSettings):
     hop_ms: int = Field(10_000, description="distance of two window starts: 10000 (50 % overlap) or 20000 (none)")
     health_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
     instance: str = Field("0", pattern=r"^[a-zA-Z0-9._-]+$", description="stable name of this worker in its group")
-    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged")
     log_format: Literal["text", "json", "auto"] = Field("text", description="auto: text on a terminal, else json")
 
     def model_post_init(self, _context: Any, /) -> None:
-        """Checks that pydantic's field types cannot say."""
+        """Check what pydantic's field types cannot express."""
         if self.hop_ms not in HOPS_MS:
             raise ValueError(f"{PREFIX}HOP_MS must be 10000 or 20000, not {self.hop_ms}")
 
@@ -52,20 +52,20 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:
-        """Settings from the environment, with overrides by field name.
+        """Read the settings from the environment, with overrides by field name.
 
         Raises:
-            SettingsError: names each variable that is missing or wrong, or that begins with GAITWAY_ and is no setting.
+            SettingsError: names each missing or wrong variable, and each unknown one that begins with GAITWAY_.
         """
         check_variables(cls.model_fields)
         try:
             return cls(**overrides)
         except ValidationError as error:
-            # Not chained: pydantic's own text holds the input, and with it a secret that is too short.
+            # Not chained: pydantic's text contains the input, which may be a secret that is too short.
             raise SettingsError("; ".join(cls._line(item) for item in error.errors())) from None
 
     def log(self, logger: logging.Logger) -> None:
-        """Print every setting once; secrets are masked by their type."""
+        """Log every setting once; secrets are masked by their type."""
         logger.info("settings: %s", " ".join(f"{name}={value}" for name, value in self.model_dump().items()))
 
     @classmethod
@@ -79,11 +79,11 @@ class ServiceSettings(BaseSettings):
 
 
 class ConsumerSettings(ServiceSettings):
-    """What a service that reads from Kafka needs to know on top."""
+    """Additional settings of a service that reads from Kafka."""
 
     session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000, description="session timeout of the consumer group")
     stalled_after_s: float = Field(
-        60.0, ge=10, description="without progress of a partition for this time /healthz says 503"
+        60.0, ge=10, description="time without progress of a partition after which /healthz returns 503"
     )
     dlq_max_ratio: float = Field(0.5, gt=0, le=1, description="ratio of rejected records above which the service stops")
     dlq_min_records: int = Field(200, ge=1, description="records read before that ratio is first checked")

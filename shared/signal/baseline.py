@@ -71,14 +71,14 @@ class Hop:
 
     @property
     def statistics(self) -> HopStatistics:
-        """Statistics of this hop, computed here unless ``describe`` has done it for many hops at once."""
+        """Statistics of this hop, computed here unless ``compute_statistics`` has done it for many hops at once."""
         if self._statistics is None:
-            describe([self])
+            compute_statistics([self])
         assert self._statistics is not None
         return self._statistics
 
 
-def describe(hops: Sequence[Hop]) -> None:
+def compute_statistics(hops: Sequence[Hop]) -> None:
     """Compute the statistics of many hops of equal length with few array operations."""
     mg = np.stack([hop.mg for hop in hops])  # (hops, 3, n)
     covered = np.stack([hop.mg_covered for hop in hops])
@@ -119,7 +119,7 @@ class UserBaseline:
         failed = history.failed_checks(hop.start_ms)
         if "accelerometer" not in failed:
             self.accelerometer += hop.statistics.counts
-            _halve(self.accelerometer, int(self.accelerometer[0].sum()), HALVE_ABOVE_S * ACCELEROMETER.rate_hz)
+            _decay(self.accelerometer, int(self.accelerometer[0].sum()), HALVE_ABOVE_S * ACCELEROMETER.rate_hz)
         if "heart_rate" in failed:
             return
         _count(self.resting, hop.bpm[hop.bpm_covered & (hop.bpm > 0) & hop.resting])
@@ -173,10 +173,10 @@ def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:
     if bpm.size:
         bins = np.clip(np.rint(bpm).astype(np.int64), 0, HEART_RATE_BINS - 1)
         histogram += np.bincount(bins, minlength=HEART_RATE_BINS)
-        _halve(histogram, int(histogram.sum()), HALVE_ABOVE_S * HEART_RATE.rate_hz)
+        _decay(histogram, int(histogram.sum()), HALVE_ABOVE_S * HEART_RATE.rate_hz)
 
 
-def _halve(histogram: NDArray[np.int64], total: int, above: int) -> None:
+def _decay(histogram: NDArray[np.int64], total: int, above: int) -> None:
     """Halve old counts, so that the past never weighs more than six hours and changes take effect."""
     if total > above:
         histogram //= 2

@@ -56,8 +56,8 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
     covered = (step_ms <= modality.max_step_ms) | (after == grid_ms)
     coverage = float(np.count_nonzero(covered)) / n
     edges = np.concatenate(([0.0], offsets_ms, [float(WINDOW_MS)]))
-    longest_hole_ms = float(np.max(np.diff(edges)))
-    passes = coverage >= modality.min_coverage and longest_hole_ms <= modality.max_hole_ms
+    longest_dropout_ms = float(np.max(np.diff(edges)))
+    passes = coverage >= modality.min_coverage and longest_dropout_ms <= modality.max_dropout_ms
     if not passes:
         return GridSignal(np.zeros((modality.channels, n)), covered, coverage, False)
     values = np.stack([np.interp(grid_ms, offsets_ms, channel) for channel in samples.astype(np.float64)])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.contracts.gap import Gap, GapReason
 from shared.contracts.modality import MODALITIES
 from shared.contracts.window import Baseline, FeatureArrays, WindowRecord
-from shared.signal.baseline import Hop, describe
+from shared.signal.baseline import Hop, compute_statistics
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.user_state import UserState
 from shared.windows.open_window import ClosedWindow
@@ -88,7 +88,7 @@ def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featuris
     used: list[Baseline] = []
     hops = [window.newest_hop() for window in windows]
     if hops:
-        describe(hops)
+        compute_statistics(hops)
     for window, hop in zip(windows, hops, strict=True):
         failed = baselines.check(window.user, window.device, hop)
         baseline = baselines.get(window.user, window.signals["accelerometer"].values)

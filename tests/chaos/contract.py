@@ -24,7 +24,7 @@ class Kind:
     step_ms: int
     neighbour_ms: float
     min_coverage: float
-    max_hole_ms: float
+    max_dropout_ms: float
 
 
 KINDS = (
@@ -62,8 +62,8 @@ def on_grid(kind: Kind, start_ms: int, t_ms: Floats, values: Floats) -> Signal:
     after_ms = np.where(grid_ms > t_ms[-1], grid_ms, t_ms[after_index])
     covered = on | (after_ms - before_ms <= kind.neighbour_ms)
     coverage = float(covered.mean())
-    hole_ms = np.diff(t_ms, prepend=0.0, append=float(WINDOW_MS)).max()
-    passes = bool(coverage >= kind.min_coverage and hole_ms <= kind.max_hole_ms)
+    dropout_ms = np.diff(t_ms, prepend=0.0, append=float(WINDOW_MS)).max()
+    passes = bool(coverage >= kind.min_coverage and dropout_ms <= kind.max_dropout_ms)
     return Signal(np.stack([np.interp(grid_ms, t_ms, row) for row in values]), covered, coverage, passes)
 
 

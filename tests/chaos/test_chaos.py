@@ -40,6 +40,8 @@ async def test_run_with_faults_ends_with_nothing_lost_twice_or_wrong(tmp_path: P
 async def test_run_with_an_injected_fault_fails(
     inject_fault: str, kind: str, traces: Callable[[Verdict], object], tmp_path: Path
 ) -> None:
-    result = await run(Options(seconds=16, seed=1, folder=tmp_path, inject_fault=inject_fault, only=(kind,), **SHORT))
+    result = await run(
+        Options(seconds=10, faults=1, seed=1, folder=tmp_path, inject_fault=inject_fault, only=(kind,), **SHORT)
+    )
     assert result.failures
     assert traces(result.verdict)

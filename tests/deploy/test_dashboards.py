@@ -1,4 +1,4 @@
-"""The dashboards' JSON: made by the code, complete, and laid out without a hole."""
+"""The dashboards' JSON: made by the code, complete, and laid out without a gap."""
 
 import json
 from itertools import pairwise

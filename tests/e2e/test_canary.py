@@ -18,8 +18,6 @@ from gaitway.paths import DEFAULT_MODEL
 from shared.kafka.health import ConsumerHealth
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, terminate, until
 
-pytestmark = pytest.mark.xdist_group("canary")  # one pipeline
-
 SPEED = 40
 """The canary's clock: eight uploads a second, and four windows."""
 AGO_MS = 6 * 3_600_000

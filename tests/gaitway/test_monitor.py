@@ -13,8 +13,6 @@ from tests.debian import program
 from tests.recordings import EXAMPLES
 from tests.shared.windows.signals import BASE_MS
 
-pytestmark = pytest.mark.xdist_group("monitor")  # one run of it
-
 KEY = "a key for tests, of 32 bytes and more"
 SECONDS = 60.0
 

@@ -51,7 +51,7 @@ async def ends_with_one_line(service: str, settings: dict[str, object]) -> None:
     assert ended.returncode == 1, ended.stderr
     last = ended.stderr.splitlines()[-1]
     assert last.startswith("gaitway: ")
-    assert "records were rejected, 50% may be: watch.rejected holds them and says why" in last
+    assert "records were rejected, 50% are allowed: see the reasons in the headers of watch.rejected" in last
     assert "Traceback" not in ended.stderr
 
 

@@ -323,7 +323,7 @@ async def test_worker_that_finds_another_writer_restarts_at_the_last_commit(
         await fleet.upload(0, 30_000, 50_000)
         expected = fleet.windows(0, 0, 50_000)
         windows = await windows_until(kafka, bus, expected)
-    assert "beginning again from the last commit" in caplog.text
+    assert "restarting from the last commit" in caplog.text
     assert windows.keys() == expected
     assert all(len(values) == 1 for values in windows.values())
 

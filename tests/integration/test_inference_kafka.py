@@ -199,9 +199,12 @@ def settings(kafka: str, prefix: str, **changes: object) -> InferenceSettings:
 
 
 @asynccontextmanager
-async def running(kafka: str, prefix: str, classifier: Classifier, **changes: object) -> AsyncIterator[WindowConsumer]:
+async def running(
+    kafka: str, prefix: str, classifier: Classifier, health: ConsumerHealth | None = None, **changes: object
+) -> AsyncIterator[WindowConsumer]:
     stop = asyncio.Event()
-    worker = WindowConsumer(settings(kafka, prefix, **changes), classifier, ConsumerHealth(), system_clock)
+    health = health or ConsumerHealth()
+    worker = WindowConsumer(settings(kafka, prefix, **changes), classifier, health, system_clock)
     work = asyncio.create_task(worker.run(stop))
     try:
         yield worker

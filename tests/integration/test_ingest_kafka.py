@@ -18,12 +18,12 @@ from aiokafka.partitioner import DefaultPartitioner
 from msgspec.structs import replace
 
 from gaitway.embedded import KafkaBroker, free_port
-from services.ingest.auth import make_token
 from services.ingest.producer import KafkaSampleProducer
 from services.ingest.settings import IngestSettings
 from shared.contracts.errors import RetryLater
 from shared.contracts.modality import MODALITY_BY_NAME, MODALITY_NAMES
 from shared.contracts.samples import TICK, decode_samples
+from shared.contracts.token import make_token
 from shared.contracts.upload import Upload, to_records
 from shared.kafka.admin import ensure_topics
 from tests.integration.kafka_io import delete, limit

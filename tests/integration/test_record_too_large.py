@@ -9,6 +9,7 @@ from shared.contracts import topics
 from shared.contracts.window import decode_window
 from shared.kafka.admin import ensure_topics
 from shared.kafka.aiokafka_patches import record_bytes
+from shared.kafka.health import ConsumerHealth
 from tests.bundles import random_bundle
 from tests.integration.kafka_io import headers_of, limit, read, read_until
 from tests.integration.test_features_kafka import PARTITIONS, FeaturesWorker, watches, windows_until
@@ -31,7 +32,8 @@ def classifier(tmp_path):
 
 async def test_an_event_that_is_too_large_is_rejected_and_the_others_go_on(kafka, bus, classifier):
     small, large = "watch", "w" * 250
-    async with running(kafka, bus, classifier, partitions=PARTITIONS) as worker:
+    health = ConsumerHealth()
+    async with running(kafka, bus, classifier, health, partitions=PARTITIONS) as worker:
         await send(kafka, bus, window(0, device=small).encode())
         assert await events_of(kafka, bus, 1) == start_of(0)
         # All at once: what is too large spoils the batch of all of them.
@@ -43,7 +45,7 @@ async def test_an_event_that_is_too_large_is_rejected_and_the_others_go_on(kafka
             await send(kafka, bus, *many)
         expected = start_of(*(i for i in range(10) if i != 5))
         assert await events_of(kafka, bus, len(expected)) == expected
-        assert worker._health.not_ready == {}
+        assert health.not_ready == {}
     [rejected] = await read(kafka, bus + topics.REJECTED.name, PARTITIONS)
     assert decode_window(rejected.value).device == large
     assert b"activity.events takes %d" % size in headers_of(rejected)["reason"]

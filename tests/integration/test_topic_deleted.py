@@ -63,30 +63,32 @@ async def until_ready(health: ConsumerHealth) -> None:
 
 
 async def test_events_that_were_deleted_are_named_and_go_on_once_they_are_back(kafka, bus, classifier, caplog):
+    health = ConsumerHealth()
     name = bus + topics.EVENTS.name
     await send(kafka, bus, *(window(i).encode() for i in range(3)))
-    async with running(kafka, bus, classifier) as worker:
+    async with running(kafka, bus, classifier, health):
         assert await events_of(kafka, bus, 3) == start_of(0, 1, 2)
         await delete(kafka, name)
         await send(kafka, bus, *(window(i).encode() for i in range(5)))
-        await until_missing(worker._health, name)
+        await until_missing(health, name)
         assert f"{name} deleted" in caplog.text
         assert caplog.text.count(f"{name} deleted") == 1
         await ensure_topics(kafka, bus, PARTITIONS, 1)
         await send(kafka, bus, window(5).encode())
         # Those of before went with the topic: the ledger has them, and they come no second time.
         assert await events_of(kafka, bus, 3) == start_of(3, 4, 5)
-        await until_ready(worker._health)
+        await until_ready(health)
 
 
 async def test_a_ledger_that_was_deleted_is_written_again(kafka, bus, classifier):
+    health = ConsumerHealth()
     await send(kafka, bus, *(window(i).encode() for i in range(3)))
-    async with running(kafka, bus, classifier) as worker:
+    async with running(kafka, bus, classifier, health):
         assert await events_of(kafka, bus, 3) == start_of(0, 1, 2)
         await delete(kafka, bus + topics.LEDGER.name)
-        await until_missing(worker._health, bus + topics.LEDGER.name)
+        await until_missing(health, bus + topics.LEDGER.name)
         await ensure_topics(kafka, bus, PARTITIONS, 1)
-        await until_ready(worker._health)
+        await until_ready(health)
         found = await read_until(kafka, bus + topics.LEDGER.name, PARTITIONS, lambda found: len(found) > 0)
         assert [record.partition for record in found] == [0]
         await send(kafka, bus, window(3).encode())
@@ -98,24 +100,26 @@ async def test_a_ledger_that_was_deleted_is_written_again(kafka, bus, classifier
 
 
 async def test_windows_that_were_deleted_are_read_from_the_start_of_the_new_topic(kafka, bus, classifier):
+    health = ConsumerHealth()
     name = bus + topics.WINDOWS.name
     await send(kafka, bus, *(window(i).encode() for i in range(3)))
-    async with running(kafka, bus, classifier) as worker:
+    async with running(kafka, bus, classifier, health):
         assert await events_of(kafka, bus, 3) == start_of(0, 1, 2)
         await delete(kafka, name)
-        await until_missing(worker._health, name)
+        await until_missing(health, name)
         await ensure_topics(kafka, bus, PARTITIONS, 1)
         await send(kafka, bus, *(window(i).encode() for i in range(5)))
         assert await events_of(kafka, bus, 5) == start_of(*range(5))
-        await until_ready(worker._health)
+        await until_ready(health)
 
 
 async def test_deleted_topic_that_nobody_creates_is_created_by_the_service(kafka, bus, classifier, monkeypatch):
+    health = ConsumerHealth()
     monkeypatch.setattr(topic_monitor, "CREATE_AFTER_S", 0.5)
-    async with running(kafka, bus, classifier) as worker:
+    async with running(kafka, bus, classifier, health):
         await delete(kafka, bus + topics.EVENTS.name)
-        await until_missing(worker._health, bus + topics.EVENTS.name)
-        await until_ready(worker._health)
+        await until_missing(health, bus + topics.EVENTS.name)
+        await until_ready(health)
         await send(kafka, bus, window(0).encode())
         assert await events_of(kafka, bus, 1) == start_of(0)
 

@@ -229,7 +229,7 @@ POISON = {
     "nesting": (b"u1", b"\x81\xa1z" + b"\x91" * 100_000, "recursion"),
     "text that is not UTF-8": (b"u1", GOOD.replace(b"\xa5watch", b"\xa5w\xfftch"), "utf-8"),
     "another version": (b"u1", altered(GOOD, v=7), "version 7"),
-    "features of another version": (b"u1", altered(GOOD, feature_version=9), "feature version 9, the model takes 1"),
+    "features of another version": (b"u1", altered(GOOD, feature_version=9), "feature version 9, the model needs 1"),
     "an array of another size": (b"u1", altered(GOOD, steps=b"\0\0"), "steps has 2 bytes"),
     "NaN": (b"u1", altered(GOOD, accelerometer=NAN), "finite"),
     "a hop of nothing": (b"u1", altered(GOOD, hop_ms=0), "grid"),
@@ -348,7 +348,7 @@ async def test_a_window_of_the_far_future_is_rejected_and_makes_nothing_forgotte
     far = altered(window().encode(), window_start_ms=BASE_MS + 10 * 365 * 86_400_000 // 20_000 * 20_000)
     writer = await worker.process(kafka_window(0, window(0).encode()), kafka_window(1, far))
     assert len(writer.events) == len(writer.rejected) == 1
-    assert b"in a record of" in writer.rejected[0][1]["reason"]
+    assert b"too far ahead of" in writer.rejected[0][1]["reason"]
     await worker.process(kafka_window(2, window(0).encode()))
     assert len(writer.events) == 1
 

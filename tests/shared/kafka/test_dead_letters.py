@@ -16,7 +16,7 @@ def test_stop_says_how_many_were_rejected_and_where_they_are():
     with pytest.raises(Stop) as stop:
         DeadLetterLimit(0.25, min_records=10).count(40, rejected=30)
     assert str(stop.value) == (
-        "75% of the last 40 records were rejected, 25% may be: watch.rejected holds them and says why"
+        "75% of the last 40 records were rejected, 25% are allowed: see the reasons in the headers of watch.rejected"
     )
 
 

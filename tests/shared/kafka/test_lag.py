@@ -55,7 +55,9 @@ class Scene:
     def __init__(self, *assigned: TopicPartition, topic_prefix: str = "") -> None:
         self.watch = Watch()
         self.health = ConsumerHealth(60.0, self.watch, topic_prefix=topic_prefix)
-        self.health.partitions._clock = lambda: int(self.watch.now_s * 1000)
+        self.health.partitions = PartitionLag(
+            self.watch, lambda: int(self.watch.now_s * 1000), topic_prefix=topic_prefix
+        )
         self.consumer = MemoryConsumer(*assigned)
 
     async def seconds(self, count: int) -> None:
@@ -190,7 +192,7 @@ async def test_watching_survives_whatever_the_consumer_does(monkeypatch, caplog)
     watching = asyncio.create_task(PartitionLag().watch(consumer))
     await asyncio.sleep(0.02)
     assert not watching.done()
-    assert "cannot be asked for: ZeroDivisionError()" in caplog.text
+    assert "cannot read the end offsets of the partitions: ZeroDivisionError()" in caplog.text
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watching

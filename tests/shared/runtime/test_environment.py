@@ -42,11 +42,11 @@ def test_what_the_files_here_name_is_known() -> None:
 @pytest.mark.parametrize(
     ("variable", "says"),
     [
-        ("GAITWAY_HELTH_PORT", "GAITWAY_HELTH_PORT is no setting; is GAITWAY_HEALTH_PORT meant?"),
-        ("GAITWAY_GRACS_S", "GAITWAY_GRACS_S is no setting; is GAITWAY_GRACE_S meant?"),
-        ("gaitway_loglevel", "gaitway_loglevel is no setting; is GAITWAY_LOG_LEVEL meant?"),
-        ("GAITWAY_X", "GAITWAY_X is no setting"),
-        ("GAITWAY_", "GAITWAY_ is no setting"),
+        ("GAITWAY_HELTH_PORT", "GAITWAY_HELTH_PORT is not a setting; did you mean GAITWAY_HEALTH_PORT?"),
+        ("GAITWAY_GRACS_S", "GAITWAY_GRACS_S is not a setting; did you mean GAITWAY_GRACE_S?"),
+        ("gaitway_loglevel", "gaitway_loglevel is not a setting; did you mean GAITWAY_LOG_LEVEL?"),
+        ("GAITWAY_X", "GAITWAY_X is not a setting"),
+        ("GAITWAY_", "GAITWAY_ is not a setting"),
     ],
 )
 def test_a_name_that_nobody_reads_is_refused(variable: str, says: str) -> None:
@@ -78,14 +78,14 @@ def test_settings_are_not_read_beside_a_mistyped_one(settings: type, monkeypatch
     monkeypatch.setenv("GAITWAY_TICK_MS", "250")
     settings.read()
     monkeypatch.setenv("GAITWAY_TIC_MS", "250")
-    with pytest.raises(SettingsError, match="GAITWAY_TIC_MS is no setting; is GAITWAY_TICK_MS meant"):
+    with pytest.raises(SettingsError, match="GAITWAY_TIC_MS is not a setting; did you mean GAITWAY_TICK_MS"):
         settings.read()
 
 
 @pytest.mark.parametrize("command", [["serve", "ingest"], ["token", "u1"], ["canary"]], ids=lambda words: words[0])
 def test_a_command_does_not_start_beside_a_mistyped_one(command: list[str]) -> None:
     line = failure(gaitway_here(*command, jwt_key=KEY, kafak="127.0.0.1:1"))
-    assert line == "GAITWAY_KAFAK is no setting; is GAITWAY_KAFKA meant?"
+    assert line == "GAITWAY_KAFAK is not a setting; did you mean GAITWAY_KAFKA?"
 
 
 def test_help_is_there_all_the_same() -> None:

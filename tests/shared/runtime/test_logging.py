@@ -90,7 +90,7 @@ def test_many_equal_lines_are_a_few_and_a_count(caplog, monkeypatch):
     now_s = 101.0
     sparing.log(logging.ERROR, "after", extra={})
     assert lines_of("flood", caplog)[3:] == [
-        "7 more lines of that kind were left out",
+        "7 more lines of this kind were left out",
         "after",
     ]
 

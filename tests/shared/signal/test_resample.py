@@ -55,7 +55,7 @@ def test_coverage_by_definition(data: st.DataObject, modality: Modality) -> None
     gaps = np.diff([0, *stamps, WINDOW_MS])
     assert grid.covered.tolist() == covered
     assert grid.coverage == sum(covered) / modality.grid_n
-    expected = grid.coverage >= modality.min_coverage and max(gaps) <= modality.max_hole_ms and bool(stamps)
+    expected = grid.coverage >= modality.min_coverage and max(gaps) <= modality.max_dropout_ms and bool(stamps)
     assert grid.passes == expected
     assert grid.values.shape == (modality.channels, modality.grid_n)
     assert grid.passes or not grid.values.any()

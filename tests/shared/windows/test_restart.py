@@ -36,10 +36,10 @@ Window = tuple[str, int]
 
 @dataclass(frozen=True)
 class State:
-    """What outlives a worker: offsets in Kafka, slots and baselines in Redis."""
+    """What outlives a worker: offsets in Kafka, final windows and baselines in Redis."""
 
     positions: tuple[int, ...] = (0, 0, 0)
-    slots: dict[str, dict[int, int]] = field(default_factory=dict)
+    final: dict[str, dict[int, int]] = field(default_factory=dict)
     baselines: dict[str, bytes] = field(default_factory=dict)
     histories: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ class Worker:
             for user, data in state.baselines.items()
         }
         self._released = list(state.positions)
-        for user, hours in state.slots.items():
+        for user, hours in state.final.items():
             self._assembler.restore_final(user, DEVICE, FinalWindows(HOP_MS, hours))
 
     def read(self, record: LogRecord) -> None:
@@ -144,10 +144,10 @@ def test_a_restart_repeats_and_never_contradicts(data: st.DataObject, log: list[
     undisturbed.end(log[-1].log_ms)
     died_at = data.draw(st.integers(0, len(log)), "died at")
     persisted_at = max(0, died_at - data.draw(st.sampled_from([0, 1, 2, 5, 20]), "records since the commit"))
-    # Slots and baselines go to Redis with each publication, offsets to Kafka now and then.
-    slots_at = data.draw(st.sampled_from([persisted_at, died_at]), "slots at")
-    kept = states[slots_at]
-    state = State(states[persisted_at].positions, kept.slots, kept.baselines, kept.histories)
+    # Final windows and baselines go to Redis with each publication, offsets to Kafka now and then.
+    saved_at = data.draw(st.sampled_from([persisted_at, died_at]), "saved at")
+    kept = states[saved_at]
+    state = State(states[persisted_at].positions, kept.final, kept.baselines, kept.histories)
     dead, _ = run(log, State(), died_at)
     again, _ = run(log, state, len(log))
     again.end(log[-1].log_ms)
@@ -156,7 +156,7 @@ def test_a_restart_repeats_and_never_contradicts(data: st.DataObject, log: list[
     for published in (dead.published, again.published):
         assert all(undisturbed.published[window] == record for window, record in published.items())
     assert {*map(identity, dead.gaps), *map(identity, again.gaps)} == {*map(identity, undisturbed.gaps)}
-    if slots_at == died_at:
+    if saved_at == died_at:
         assert not dead.published.keys() & again.published.keys()
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.signal.quantise import accelerometer_mg, heart_rate_bpm, steps_total
+from shared.contracts.quantise import accelerometer_mg, heart_rate_bpm, steps_total
 
 
 def test_half_goes_to_even() -> None:
