@@ -107,7 +107,7 @@ async def test_explain_finds_equal_what_the_log_gives_and_names_every_difference
 
     done = await command(pipeline, bundle, "nobody")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"gaitway: no event nobody among those that Kafka at {pipeline.kafka} keeps\n"
+    assert done.stderr == f"gaitway: Kafka at {pipeline.kafka} has no event nobody\n"
     done = await command(pipeline, ANOTHER_MODEL, event.headers["ce_id"])
     assert done.returncode == 1
     assert "was made by random@0.0.1, the bundle is gaitway-cnn@" in done.stderr
