@@ -113,7 +113,7 @@ async def test_explain_finds_equal_what_the_log_gives_and_names_every_difference
     assert "was made by random@0.0.1, the bundle is gaitway-cnn@" in done.stderr
 
     # A log that begins too late gives another window, or none; it never passes for equal.
-    with pytest.raises(CommandError, match="does not go back to its first record"):
+    with pytest.raises(CommandError, match="was not read from its first record"):
         await explained(event.headers["ce_id"], hours=0)
     await put(pipeline, event, "strange", window_start_ms="now")
     with pytest.raises(CommandError, match=r"strange is not one of Gaitway's: .*window_start_ms"):
