@@ -48,7 +48,7 @@ async def test_an_event_that_is_too_large_is_rejected_and_the_others_go_on(kafka
         assert health.not_ready == {}
     [rejected] = await read(kafka, bus + topics.REJECTED.name, PARTITIONS)
     assert decode_window(rejected.value).device == large
-    assert b"activity.events takes %d" % size in headers_of(rejected)["reason"]
+    assert b"activity.events allows %d" % size in headers_of(rejected)["reason"]
 
 
 @pytest.mark.parametrize("rejected_takes", [2_000_000, 2_000])
