@@ -89,7 +89,7 @@ def test_what_is_refused_is_named(cohort, tmp_path):
 
 def test_made_up_people_train_no_model_together_with_real_ones(cohort, tmp_path):
     cut("wisdm-1600", tmp_path, to_s=95)
-    with pytest.raises(DatasetError, match="synthetic and real data do not make one model"):
+    with pytest.raises(DatasetError, match="synthetic and real data cannot be mixed in one model"):
         read_datasets([f"harage={cohort}", f"recordings={tmp_path}"], "har7")
 
 
