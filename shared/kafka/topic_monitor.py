@@ -48,7 +48,7 @@ class TopicMonitor:
         self._gone = gone
         self._back = back
         self._throttled = ThrottledLogger(log)
-        self._suspects: frozenset[str] = frozenset()
+        self._absent_before: frozenset[str] = frozenset()
         self._since_s = 0.0
         self.missing: frozenset[str] = frozenset()
         """Topics missing in two checks in a row: one of several brokers may not know a new topic yet."""
@@ -93,10 +93,10 @@ class TopicMonitor:
         if back:
             # Another creator may have used other settings.
             await self._ensure(back)
-        new = (absent & self._suspects) - self.missing
+        new = (absent & self._absent_before) - self.missing
         if new and not self.missing:
             self._since_s = time.monotonic()
-        self._suspects, self.missing = absent, (self.missing & absent) | new
+        self._absent_before, self.missing = absent, (self.missing & absent) | new
         if new:
             self._gone(new)
         if self.missing:

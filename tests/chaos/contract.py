@@ -112,7 +112,7 @@ def features(
 ) -> Features:
     """Section 5 for n windows: (n, 3, 500) mg, (n, 1, 20) bpm, (n, 1, 20) steps, (n, 3) mg, (n,) bpm.
 
-    Rounded to float16, as on the bus.
+    Rounded to float16, as in Kafka.
     """
     g = _gauss(((accelerometer - baseline_mg[:, :, None]) / 1000).astype(np.float32))
     g1 = _difference(g)

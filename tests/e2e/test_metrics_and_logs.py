@@ -46,7 +46,7 @@ async def test_a_scrape_has_every_metric_and_a_trace_leads_through_everything(
     assert events
 
     await every_metric_has_a_sample(pipeline)
-    await lag_is_told_of_each_partition(pipeline)
+    await lag_is_reported_for_each_partition(pipeline)
     await one_trace_from_upload_to_event(pipeline, events)
 
     assert answer.status_code == 422
@@ -82,7 +82,7 @@ async def every_metric_has_a_sample(pipeline: Pipeline) -> None:
     assert all(stages.values()), stages
 
 
-async def lag_is_told_of_each_partition(pipeline: Pipeline) -> None:
+async def lag_is_reported_for_each_partition(pipeline: Pipeline) -> None:
     wanted = {
         "features": {(spec.name, str(p)) for spec in topics.SAMPLE_TOPICS.values() for p in range(4)},
         "inference": {(topics.WINDOWS.name, str(p)) for p in range(4)},

@@ -274,7 +274,7 @@ async def test_baselines_of_users_whom_redis_could_not_tell_are_unavailable(valk
     assert value_of("gaitway_dependency_up", dependency="redis") == 0
 
 
-async def test_a_bus_that_hangs_is_said(store, monkeypatch):
+async def test_a_hanging_broker_makes_the_service_unready(store, monkeypatch):
     monkeypatch.setattr(processor_module, "SLOW_S", 0.01)
 
     class Hanging(MemoryOutput):

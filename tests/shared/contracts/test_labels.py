@@ -13,7 +13,7 @@ def test_the_most_probable_class_unless_it_is_below_the_threshold(abstain_below,
     assert decide({"sitting": 0.2, "walking": 0.5, "running": 0.3}, abstain_below) == (expected, 0.5)
 
 
-def test_of_equals_the_first_is_said():
+def test_of_equal_probabilities_the_first_class_is_chosen():
     assert decide({"sitting": 0.5, "walking": 0.5}, 0.0) == ("sitting", 0.5)
 
 

@@ -22,7 +22,7 @@ HOPS_MS = st.sampled_from([10_000, 20_000])
 
 
 def bits(windows: Sequence[ClosedWindow]) -> dict[int, tuple[object, ...]]:
-    """By window: all of it that reaches the bus or a baseline, the features with fixed numbers."""
+    """By window: all of it that reaches Kafka or a baseline, the features with fixed numbers."""
     features = window_features(windows, [FIXED] * len(windows)) if windows else []
     return {
         window.window_start_ms: (
