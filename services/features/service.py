@@ -26,6 +26,9 @@ from shared.runtime.health import health_app
 from shared.runtime.http_server import bind, serving
 from shared.runtime.service import run_together
 
+STOP_S = 8.0
+"""For the batch in hand, the commit, and the end of the consumer and of Faust."""
+
 
 class _NoFaustKafka(BootStrategy):
     enable_kafka = False
@@ -72,7 +75,7 @@ class FeaturesService:
         """
         async with serving(health_app(self._health), self._socket):
             try:
-                await run_together(stop.wait(), self._work())
+                await run_together(stop.wait(), self._work(), cancel_s=STOP_S)
             finally:
                 await self._producer.stop()
                 await self._store.close()

@@ -49,13 +49,6 @@ class IngestService:
         Raises:
             TopicMismatch: a topic does not match the contract.
         """
-        try:
-            await run_together(self._serve(stop), self._keep_connected(), self._topics.run())
-        finally:
-            await self._producer.stop()
-
-    async def _serve(self, stop: asyncio.Event) -> None:
-        """Serve HTTP from the start; without Kafka it answers 503 and reports the reason on /readyz."""
         settings = self._settings
         limits = HttpLimits(
             head_bytes=settings.max_head_bytes,
@@ -65,10 +58,14 @@ class IngestService:
             write_s=settings.write_timeout_s,
             connections=settings.max_connections,
         )
-        async with serving(self._app, self._socket, limits=limits, keep_alive_s=settings.idle_timeout_s):
-            log.info("listening on %s:%d", settings.host, self._socket.getsockname()[1])
-            await stop.wait()
-            log.info("stopping")
+        try:
+            # HTTP starts at once: until Kafka is connected, it answers 503 and /readyz gives the reason.
+            async with serving(self._app, self._socket, limits=limits, keep_alive_s=settings.idle_timeout_s):
+                log.info("listening on %s:%d", settings.host, self._socket.getsockname()[1])
+                await run_together(stop.wait(), self._keep_connected(), self._topics.run())
+                log.info("stopping")
+        finally:
+            await self._producer.stop()
 
     async def _keep_connected(self) -> None:
         """Connect, write ticks until the connection counts as lost, and repeat without end."""

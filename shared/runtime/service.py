@@ -62,8 +62,11 @@ async def _run(create: Callable[[], Service], logger: logging.Logger) -> None:
             loop.remove_signal_handler(number)
 
 
-async def run_together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Run until the first one ends, then cancel the others; raises the error of the first one."""
+async def run_together(*work: Coroutine[Any, Any, Any], cancel_s: float = CANCEL_S) -> None:
+    """Run until the first one ends, then cancel the others; raises the error of the first one.
+
+    ``cancel_s``: time that the others have for what they do when they are cancelled.
+    """
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -72,7 +75,7 @@ async def run_together(*work: Coroutine[Any, Any, Any]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=CANCEL_S)
+        await asyncio.wait(tasks, timeout=cancel_s)
 
 
 def run_main(name: str, read: Callable[[], Settings], create: Callable[[Settings], Service]) -> int:
