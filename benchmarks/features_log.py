@@ -15,6 +15,7 @@ from shared.contracts.modality import ACCELEROMETER, HEART_RATE, WINDOW_MS
 from shared.contracts.samples import SampleRecord
 from shared.contracts.upload import to_records
 from shared.contracts.window import WindowRecord
+from shared.signal.plausibility import MAX_SPIKE_BPM
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.open_window import ClosedWindow
 from training.datasets import Recording, find_sources
@@ -31,6 +32,8 @@ DEVICE = "bench"
 _PHASES_MS = (1_500, 3_900)
 _HALF_HOP_MS = HOP_MS // 2
 _SECOND_MS = 1000
+_SHIFT_S = 60
+"""Between the stretches of the recordings that are tried for a pattern."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +92,10 @@ def make_features_log(watches: int, seconds: int, now_ms: int) -> FeaturesLog:
     low, high = _PHASES_MS
     patterns = []
     for number in range(count):
-        first = number * len(signal.bpm) // count
         phase_ms = low + (high - low) * number // count + number % 2 * _HALF_HOP_MS
-        patterns.append(_pattern(_recording(signal, first, seconds, begin_ms + phase_ms)))
+        starts = range(number * len(signal.bpm) // count, 2 * len(signal.bpm), _SHIFT_S)
+        tried = (_pattern(_recording(signal, first, seconds, begin_ms + phase_ms)) for first in starts)
+        patterns.append(next(pattern for pattern in tried if pattern is not None))
     return FeaturesLog([f"user-{number}" for number in range(watches)], patterns, seconds)
 
 
@@ -144,9 +148,16 @@ def _recording(signal: _Signal, first: int, seconds: int, t0_ms: int) -> Recordi
     )
 
 
-def _pattern(recording: Recording) -> Pattern:
-    complete = [window for window in assemble(recording).windows if window.closed_by == "complete"]
-    done = featurise(complete, MemoryBaselines()).windows
+def _pattern(recording: Recording) -> Pattern | None:
+    """The pattern of a recording; None where a quality check fails, because the peers have none."""
+    # Where two recordings are joined, the heart rate may jump; a window can begin with such a sample.
+    jumps = np.abs(np.diff(recording.heart_rate_bpm)).max() > MAX_SPIKE_BPM
+    assembled = assemble(recording)
+    complete = [window for window in assembled.windows if window.closed_by == "complete"]
+    checked = featurise(complete, MemoryBaselines())
+    if jumps or assembled.implausible_samples or checked.gaps:
+        return None
+    done = checked.windows
     return Pattern(
         uploads=[to_records(upload, upload.sent_at_ms) for upload in uploads(recording)],
         windows=[raw for raw, _ in done],
