@@ -7,6 +7,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.samples import TICK
 from shared.windows.merge import LogRecord
+from tests.kafka_records import consumer_record
 
 TOPIC_NAMES = [f"watch.{name}" for name in MODALITY_NAMES]
 
@@ -22,19 +23,7 @@ def kafka_record(
     partition: int = 0,
     topic_names: Sequence[str] = TOPIC_NAMES,
 ) -> ConsumerRecord:
-    return ConsumerRecord(
-        topic=topic_names[topic],
-        partition=partition,
-        offset=offset,
-        timestamp=timestamp_ms,
-        timestamp_type=1,
-        key=key,
-        value=value,
-        checksum=None,
-        serialized_key_size=-1,
-        serialized_value_size=-1,
-        headers=tuple(headers),
-    )
+    return consumer_record(topic_names[topic], partition, offset, timestamp_ms, key, value, headers)
 
 
 def as_kafka(record: LogRecord) -> ConsumerRecord:

@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 
 from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline, WindowRecord
+from tests.kafka_records import consumer_record
 from tests.shared.windows.signals import BASE_MS, HOP_MS
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -49,16 +50,4 @@ def kafka_window(
     *,
     partition: int = 0,
 ) -> ConsumerRecord:
-    return ConsumerRecord(
-        topic="activity.windows",
-        partition=partition,
-        offset=offset,
-        timestamp=BASE_MS,
-        timestamp_type=0,
-        key=key,
-        value=value,
-        checksum=None,
-        serialized_key_size=-1,
-        serialized_value_size=-1,
-        headers=tuple(headers),
-    )
+    return consumer_record("activity.windows", partition, offset, BASE_MS, key, value, headers)
