@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests.training.datasets.recordings import ACC
 from training.datasets import (
     DatasetError,
     Label,
@@ -14,7 +15,6 @@ from training.datasets import (
 
 HR = "1574621355.00\r\n1.0\r\n70.50\r\n71.00\r\n"
 START_MS = 1574621345_000.0
-from tests.training.datasets.recordings import ACC
 
 
 def test_e4_zip_with_the_label_table_beside_it(tmp_path):
