@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from shared.contracts.labels import LABEL_SETS
+from shared.contracts.labels import LABEL_SETS, OTHER, class_of
 from training.datasets import find_sources
 from training.datasets.held_out import DEMO_RECORDINGS
 from training.datasets.recording import DatasetError, Recording
-from training.experiment.cohort import class_of
 from training.samples import Samples, collect, concatenate
 
 
@@ -42,16 +41,20 @@ def read_datasets(datasets: Sequence[str], label_set: str) -> Samples:
 
 
 def classes_of(samples: Samples, label_set: str) -> tuple[str, ...]:
-    """The classes of a label set that occur in the samples."""
-    return tuple(activity for activity in LABEL_SETS[label_set] if activity in samples.activity)
+    """The classes of a label set that occur in the samples, ``OTHER`` last."""
+    return tuple(activity for activity in (*LABEL_SETS[label_set], OTHER) if activity in samples.activity)
 
 
 def of_label_set(samples: Samples, label_set: str) -> Samples:
-    """The same windows with the classes of the label set (har2: static, dynamic), "" for other activities.
+    """The same windows with the classes of the label set (har2: static, dynamic) and ``OTHER``, "" where it is neither.
 
     Windows with neither class nor detail are left out.
     """
-    named = np.array([class_of(label_set, activity) or "" for activity in samples.activity.tolist()], dtype=np.str_)
+    class_by_activity = {
+        activity: OTHER if activity == OTHER else class_of(label_set, activity) or ""
+        for activity in np.unique(samples.activity).tolist()
+    }
+    named = np.array([class_by_activity[activity] for activity in samples.activity.tolist()], dtype=np.str_)
     return replace(samples, activity=named).take((named != "") | (samples.detail != ""))
 
 

@@ -88,6 +88,15 @@ def train(
             callback=options.output_folder,
         ),
     ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of finished folds: an interrupted training that is started again goes on with them.",
+            metavar="DIR",
+            callback=options.output_folder,
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Training steps of each network.", callback=between(10, 10**6))] = 5700,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "gaitway-default",
     version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
 ) -> None:
@@ -106,6 +115,8 @@ def train(
         seed=seed,
         processes=processes,
         study=evaluation_report,
+        checkpoints=checkpoints,
+        steps=steps,
         name=name,
         version=version,
     )

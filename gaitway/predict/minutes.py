@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gaitway.predict.classify import Prediction
 from gaitway.tables import PLAIN_TABLE
-from shared.contracts.labels import UNKNOWN
+from shared.contracts.labels import answers_of
 from training.datasets.recording import Recording
 
 NOT_CLASSIFIED = "not_classified"
@@ -26,7 +26,7 @@ class Minutes:
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._names = (*classes, UNKNOWN, NOT_CLASSIFIED)
+        self._names = (*answers_of(classes), NOT_CLASSIFIED)
         self._by_person: dict[str, defaultdict[str, float]] = {}
 
     def add(self, person: str, recordings: Iterable[Recording], predictions: Iterable[Prediction]) -> None:

@@ -8,8 +8,8 @@ from cloudevents.core.bindings.kafka import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from shared.contracts.event import SOURCE, TYPE, ActivityEvent, event_id
-from shared.contracts.labels import HAR2, MOVEMENT, decide
+from shared.contracts.event import SOURCE, TYPE, ActivityEvent, Answer, event_id
+from shared.contracts.labels import decide, find_nearest, project
 from shared.contracts.modality import MODALITY_NAMES, WINDOW_MS
 from shared.contracts.trace_context import TRACEPARENT
 from shared.contracts.window import WindowRecord
@@ -32,11 +32,6 @@ def activity_event(
 ) -> ActivityEvent:
     """Make the event of one classified window."""
     activity, confidence = decide(probabilities, model.abstain_below)
-    movement = dict.fromkeys(HAR2, 0.0)
-    for name, probability in probabilities.items():
-        kind = name if name in HAR2 else MOVEMENT.get(name)
-        if kind is not None:
-            movement[kind] += probability
     return ActivityEvent(
         user=user,
         device=window.device,
@@ -47,7 +42,7 @@ def activity_event(
         confidence=confidence,
         label_set=model.label_set,
         probabilities=dict(probabilities),
-        movement=movement,
+        movement=project(probabilities, "har2"),
         modalities=[name for name in MODALITY_NAMES if window.mask[name]],
         coverage=window.coverage,
         baseline=window.baseline,
@@ -55,7 +50,15 @@ def activity_event(
         hop_ms=window.hop_ms,
         source_received_at_ms=window.source_received_at_ms,
         published_at_ms=now_ms,
+        nearest=find_nearest(probabilities),
+        har7=_answer_har7(probabilities, model),
     )
+
+
+def _answer_har7(probabilities: Mapping[str, float], model: ModelName) -> Answer | None:
+    if model.label_set == "har2":
+        return None
+    return Answer(*decide(project(probabilities, "har7"), model.abstain_below))
 
 
 def to_message(event: ActivityEvent, traceparent: str | None) -> tuple[Headers, bytes]:

@@ -17,7 +17,7 @@ from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.event import ActivityEvent
-from shared.contracts.labels import UNKNOWN
+from shared.contracts.labels import answers_of
 from shared.contracts.time_limits import WINDOW_FUTURE_MS
 from shared.contracts.window import WindowRecord, decode_window
 from shared.kafka.aiokafka_patches import record_bytes
@@ -59,7 +59,7 @@ class Processor:
         metrics.CONFIDENCE_DRIFT.set_function(self._drift.confidence_psi)
         self._events = {
             (activity, modalities): metrics.EVENTS.labels(activity, modalities, classifier.name.name_version)
-            for activity in (*classifier.classes, UNKNOWN)
+            for activity in answers_of(classifier.classes)
             for modalities in map(metrics.modalities_label, metrics.masks())
         }
 

@@ -10,8 +10,15 @@ TYPE = "io.gaitway.activity.classified.v1"
 SOURCE = "/gaitway/inference"
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """The activity in a smaller label set, and its probability."""
+
+    activity: str
+    confidence: float
+
+
 class ActivityEvent(msgspec.Struct, frozen=True):
-    """The JSON data of one event."""
+    """The JSON data of one event. The fields with a default are absent in events of older versions."""
 
     user: str
     device: str
@@ -30,6 +37,8 @@ class ActivityEvent(msgspec.Struct, frozen=True):
     hop_ms: int
     source_received_at_ms: int
     published_at_ms: int
+    nearest: str | None = None
+    har7: Answer | None = None
 
     def encode(self) -> bytes:
         """Return JSON bytes."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shared.contracts.errors import BundleError
-from shared.contracts.labels import LABEL_SETS, UNKNOWN
+from shared.contracts.labels import LABEL_SETS, OTHER, answers_of
 from shared.contracts.modality import MODALITY_BY_NAME, WINDOW_MS
 from shared.model.network import Encoder, Fusion, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
@@ -39,7 +39,7 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The manifest of a bundle. ``classes`` are in the order of the network's outputs.
+    """The manifest of a bundle. ``classes`` are in the order of the network's outputs, ``OTHER`` among them if learnt.
 
     ``abstain_below``: a window whose highest probability is lower is "unknown". Without ``reference`` no drift is
     measured.
@@ -87,15 +87,15 @@ def check_manifest(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path}: feature_shapes.{name} is {shape}, the features have {computed}")
     if manifest.label_set not in LABEL_SETS:
         raise BundleError(f"{path}: label_set {manifest.label_set!r}, known are {', '.join(LABEL_SETS)}")
-    if foreign := [name for name in manifest.classes if name not in LABEL_SETS[manifest.label_set]]:
+    if foreign := [name for name in manifest.classes if name not in (*LABEL_SETS[manifest.label_set], OTHER)]:
         raise BundleError(f"{path}: class {foreign[0]!r} is not in label set {manifest.label_set}")
     if manifest.reference is not None:
         _check_reference(path, manifest.reference, manifest.classes)
 
 
 def _check_reference(path: Path, reference: Reference, classes: Sequence[str]) -> None:
-    if set(reference.activities) != {*classes, UNKNOWN}:
-        raise BundleError(f"{path}: reference.activities needs {', '.join((*classes, UNKNOWN))} and nothing else")
+    if set(reference.activities) != set(answers := answers_of(classes)):
+        raise BundleError(f"{path}: reference.activities needs {', '.join(answers)} and nothing else")
     for name, shares in (
         ("activities", reference.activities.values()),
         ("confidence_shares", reference.confidence_shares),

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.contracts.labels import class_of
 from tests.training.noise_cohort import recording
 from training.datasets import DatasetError, Recording, write_recording
 from training.datasets.recording import BASE_MS
-from training.experiment.cohort import class_of, read_cohort
+from training.experiment.cohort import read_cohort
 from training.experiment.exclusion import corrupt_pedometer
 from training.experiment.segments import person_windows
 from training.offline import offline_windows

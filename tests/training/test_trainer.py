@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from shared.contracts.labels import OTHER
 from shared.contracts.modality import MODALITY_NAMES
 from shared.model.network import BASELINE, Fusion, NetworkConfig
 from tests.training.separable_samples import CLASSES, QUICK, made_up, right
@@ -61,6 +62,14 @@ def test_classes_are_drawn_equally_often() -> None:
     assert probability.sum() == pytest.approx(1.0)
     for name in CLASSES:
         assert probability[samples.activity == name].sum() == pytest.approx(1 / 3)
+
+
+def test_other_activities_are_drawn_more_often_than_a_class() -> None:
+    samples = made_up(30)
+    samples = replace(samples, activity=np.where(samples.activity == "lying", OTHER, samples.activity))
+    probability = sampling_probability(samples, np.ones(len(samples), bool), replace(QUICK, other_weight=3.0))
+    assert probability[samples.activity == OTHER].sum() == pytest.approx(3 / 5)
+    assert probability[samples.activity == "sitting"].sum() == pytest.approx(1 / 5)
 
 
 def test_a_data_set_counts_by_the_root_of_its_windows_and_the_unlabelled_have_their_share() -> None:

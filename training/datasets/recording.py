@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.labels import CONTEXT_ACTIVITIES
+from shared.contracts.labels import CONTEXT_ACTIVITIES, OTHER
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ACTIVITIES = CONTEXT_ACTIVITIES
-"""Values of a label: the ten classes and "resting". Other time is unlabelled."""
+ACTIVITIES = (*CONTEXT_ACTIVITIES, OTHER)
+"""Values of a label: the ten classes, "resting", and "other" for what is none of them. Other time is unlabelled."""
 
 BASE_MS = 1_668_000_000_000
 """Start time of sources without absolute time: 2022-11-09T13:20:00Z, a multiple of 20 s."""

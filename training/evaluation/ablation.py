@@ -119,7 +119,7 @@ def evaluate_arm(
     settings = TrainingSettings(**{"seed": seed, "steps": steps, **arm.settings})
     prepared = arm.prepare(samples)
     found = pool_predictions(prepared, cross_validate(config, prepared, settings, processes=processes))
-    evaluation = to_evaluation(prepared, found, config)
+    evaluation = to_evaluation(prepared, found, config).of_activities()
     decide, kept = evaluation.logits.argmax(axis=1), evaluation.samples
     return Outcome(
         arm=name,

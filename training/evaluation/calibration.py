@@ -1,5 +1,7 @@
 """Calibration of a network: a temperature, the calibration error, and the threshold below which it says "unknown"."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from shared.contracts.labels import OTHER
 from training.metrics import Floats, Ints
 
 TEMPERATURES = (0.05, 20.0)
@@ -98,10 +101,51 @@ def abstain_below(confidence: Floats, right: NDArray[np.bool_]) -> float:
     return float(ranked[best] + ranked[best + 1]) / 2
 
 
-def confidence_metrics(logits: Floats, targets: Ints, temperature: float, threshold: float) -> dict[str, float]:
-    """Calibration error before and after the temperature; accuracy of all windows and of those above the threshold."""
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What turns logits into answers: a temperature, and the confidence below which a model abstains.
+
+    One number for all windows, or (n,) for windows of several networks.
+    """
+
+    temperature: Floats | float
+    abstain_below: Floats | float
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """(n, k) logits to probabilities."""
+        return softmax(logits / np.reshape(self.temperature, (-1, 1)))
+
+
+def fit_calibration(logits: Floats, targets: Ints, classes: Sequence[str]) -> Calibration:
+    """The temperature, and the threshold for answers besides ``OTHER``, which needs none: it says "unknown" anyway."""
+    temperature = fit_temperature(logits, targets)
     probabilities = softmax(logits, temperature)
-    answered = probabilities.max(axis=1) >= threshold
+    answers = probabilities.argmax(axis=1)
+    named = answers != (list(classes).index(OTHER) if OTHER in classes else -1)
+    return Calibration(temperature, abstain_below(probabilities.max(axis=1)[named], (answers == targets)[named]))
+
+
+def cross_fit(logits: Floats, targets: Ints, fold: Ints, classes: Sequence[str]) -> list[Calibration]:
+    """For each fold the calibration fitted on the windows of all others. ``fold``: (n,) number of each window's fold.
+
+    Fitted on the windows that judge it, a threshold looks better than it is.
+    """
+    return [
+        fit_calibration(logits[fold != number], targets[fold != number], classes) for number in range(fold.max() + 1)
+    ]
+
+
+def select_calibrations(by_fold: Sequence[Calibration], fold: Ints) -> Calibration:
+    """(n,) temperatures and thresholds of windows of several folds. ``fold``: (n,) numbers."""
+    return Calibration(
+        np.array([one.temperature for one in by_fold])[fold], np.array([one.abstain_below for one in by_fold])[fold]
+    )
+
+
+def confidence_metrics(logits: Floats, targets: Ints, calibration: Calibration) -> dict[str, float]:
+    """Calibration error before and after the temperature; accuracy of all windows and of those above the threshold."""
+    probabilities = calibration.probabilities(logits)
+    answered = probabilities.max(axis=1) >= calibration.abstain_below
     right = probabilities.argmax(axis=1) == targets
     return {
         "ece_raw": expected_calibration_error(softmax(logits), targets),

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.labels import UNKNOWN
 from shared.model.bundle import LoadedModel, load_bundle
+from shared.model.decision import decide_all
 from training.datasets import iter_dataset
 from training.datasets.recording import Recording
 from training.offline import offline_windows
@@ -224,8 +224,7 @@ def _classified(
 
 
 def _activities(probabilities: NDArray[np.float64], model: LoadedModel) -> NDArray[np.str_]:
-    names = np.array([*model.classes, UNKNOWN])
-    return np.where(probabilities.max(axis=1) >= model.abstain_below, names[probabilities.argmax(axis=1)], UNKNOWN)
+    return decide_all(probabilities, model.classes, model.abstain_below)
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from shared.contracts.labels import UNKNOWN
+from shared.contracts.labels import answers_of
+from shared.model.decision import decide_all
 from shared.model.manifest import Reference
 from training.metrics import Floats
 
@@ -12,13 +13,13 @@ TENTHS = np.arange(1, 10) / 10
 def reference(probabilities: Floats, classes: tuple[str, ...], threshold: float, measured_on: str) -> Reference:
     """``probabilities``: (n, classes), below ``threshold`` the answer is "unknown"; all windows have equal weight."""
     confidence = probabilities.max(axis=1)
-    decide = np.where(confidence >= threshold, probabilities.argmax(axis=1), len(classes))
-    shares = np.bincount(decide, minlength=len(classes) + 1) / len(decide)
+    activities, answers = decide_all(probabilities, classes, threshold), answers_of(classes)
+    shares = np.array([np.mean(activities == name) for name in answers])
     deciles = np.quantile(confidence, TENTHS)
-    between = np.bincount(np.searchsorted(deciles, confidence, side="right"), minlength=10) / len(decide)
+    between = np.bincount(np.searchsorted(deciles, confidence, side="right"), minlength=10) / len(activities)
     return Reference(
         measured_on=measured_on,
-        activities=dict(zip((*classes, UNKNOWN), shares.round(6).tolist(), strict=True)),
+        activities=dict(zip(answers, shares.round(6).tolist(), strict=True)),
         confidence_deciles=tuple(deciles.tolist()),
         confidence_shares=tuple(between.round(6).tolist()),
     )

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from training.evaluation.calibration import confidence_metrics, plot_reliability, plot_risk_coverage, softmax
+from training.evaluation.calibration import Calibration, confidence_metrics, plot_reliability, plot_risk_coverage
 from training.evaluation.cold_start import by_minutes, evaluate_cold_start, minutes_since_first
 from training.evaluation.corruption import CorruptionRow, evaluate_corruptions
-from training.evaluation.evaluate import Evaluation, HeldOutPredictions
+from training.evaluation.evaluate import Evaluation
+from training.evaluation.predictions import HeldOutPredictions
 from training.metrics import Ints
 from training.samples import Samples
 from training.trainer.loop import logits
@@ -58,8 +59,7 @@ def write_study(
     samples: Samples,
     folds: Sequence[HeldOutPredictions],
     evaluation: Evaluation,
-    temperature: float,
-    threshold: float,
+    calibration: Calibration,
 ) -> None:
     """Write the page and its pictures.
 
@@ -67,7 +67,7 @@ def write_study(
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folds[0].network.config
-    probabilities = softmax(evaluation.logits, temperature)
+    probabilities, threshold = calibration.probabilities(evaluation.logits), float(calibration.abstain_below)
     right = probabilities.argmax(axis=1) == evaluation.targets
     confidence = probabilities.max(axis=1)
     title = "The default model on people whom it does not know"
@@ -75,16 +75,17 @@ def write_study(
     plot_risk_coverage(folder / "risk_coverage.svg", confidence, right, threshold, "answers and errors")
 
     predict = _by_fold(samples, folds)
-    minutes = minutes_since_first(samples)[_rows_of(samples, evaluation.samples)]
-    rows = by_minutes(minutes, evaluation.samples, evaluation.logits.argmax(axis=1), config.classes)
+    known = evaluation.of_activities()
+    minutes = minutes_since_first(samples)[_rows_of(samples, known.samples)]
+    rows = by_minutes(minutes, known.samples, known.logits.argmax(axis=1), config.classes)
     page = _PAGE.format(
         title=title,
         windows=len(evaluation.samples),
         people=len(np.unique(evaluation.samples.person)),
-        temperature=temperature,
+        temperature=calibration.temperature,
         threshold=threshold,
-        **confidence_metrics(evaluation.logits, evaluation.targets, temperature, threshold),
-        corruptions=_corruptions(evaluate_corruptions(predict, evaluation.samples, config.classes)),
+        **confidence_metrics(evaluation.logits, evaluation.targets, calibration),
+        corruptions=_corruptions(evaluate_corruptions(predict, known.samples, config.classes)),
         minutes="\n".join(
             [
                 "| minutes | windows | people | UAR | recalls |",
@@ -97,7 +98,7 @@ def write_study(
                 ),
             ]
         ),
-        replay=_corruptions(evaluate_cold_start(predict, evaluation.samples, config.classes)),
+        replay=_corruptions(evaluate_cold_start(predict, known.samples, config.classes)),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 

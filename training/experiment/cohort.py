@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.labels import LABEL_SETS, MOVEMENT
+from shared.contracts.labels import LABEL_SETS, class_of
 from shared.contracts.modality import MODALITY_NAMES
 from training.datasets import Recording, find_sources
 from training.datasets.cut import cut
@@ -46,11 +46,6 @@ class Cohort:
         """The windows of some people: all, or those without overlap."""
         chosen = np.isin(self.person, [self.people.index(person) for person in people])
         return np.flatnonzero(chosen & self.alone if alone else chosen)
-
-
-def class_of(task: str, activity: str) -> str | None:
-    """The class of an activity in a task, or None where it is none: har2 is the movement of har7's activities."""
-    return MOVEMENT.get(activity) if task == "har2" else activity if activity in LABEL_SETS[task] else None
 
 
 def read_cohort(

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shared.contracts.labels import OTHER
 from shared.contracts.modality import ACCELEROMETER, MODALITY_NAMES
 from shared.model.network import BASELINE, NetworkConfig
 from training.samples import Samples
@@ -18,8 +19,9 @@ from training.trainer.augment import Augmentation
 class TrainingSettings:
     """Steps, batches, augmentation, and the probabilities of masking and imputation per window.
 
-    ``detail_weight``: of the second head's loss; ``unlabelled_share``: of sampled windows that have only a detail;
-    ``har2_share``: additional steps on har2 before the others, as a share of ``steps``.
+    ``other_weight``: draws of ``OTHER`` for each draw of another class; ``detail_weight``: of the second head's loss;
+    ``unlabelled_share``: of sampled windows that have only a detail; ``har2_share``: additional steps on har2 before
+    the others, as a share of ``steps``.
     """
 
     steps: int = 1900
@@ -33,7 +35,8 @@ class TrainingSettings:
     drop_steps: float = 0.25
     impute_heart_rate: float = 1.0
     detail_weight: float = 0.5
-    unlabelled_share: float = 0.3
+    unlabelled_share: float = 0.45
+    other_weight: float = 2.0
     har2_share: float = 0.0
     seed: int = 0
 
@@ -91,7 +94,7 @@ def with_donor_heart_rate(
 
 
 def sampling_probability(train: Samples, known: NDArray[np.bool_], settings: TrainingSettings) -> NDArray[np.float64]:
-    """(n,) probability of each window: equal per class; data sets of a class by the square root of their size.
+    """(n,) probability of each window: equal per class but ``OTHER``; data sets of a class by the root of their size.
 
     Raises:
         ValueError: no window is of the classes.
@@ -105,7 +108,8 @@ def sampling_probability(train: Samples, known: NDArray[np.bool_], settings: Tra
             of_class = known & (train.activity == activity)
             _, number, count = np.unique(train.dataset[of_class], return_inverse=True, return_counts=True)
             share = np.sqrt(count) / np.sqrt(count).sum()
-            probability[of_class] = (share / count)[number]
+            weight = settings.other_weight if activity == OTHER else 1.0
+            probability[of_class] = weight * (share / count)[number]
         probability /= probability.sum()
     if (~known).any():
         probability = (

@@ -60,7 +60,7 @@ def test_below_the_bundles_threshold_it_is_unknown():
     ("label_set", "probabilities", "movement"),
     [
         ("har2", {"static": 0.25, "dynamic": 0.75}, {"static": 0.25, "dynamic": 0.75}),
-        ("har10", dict.fromkeys(HAR10, 0.1), {"static": 0.3, "dynamic": 0.4}),
+        ("har10", dict.fromkeys(HAR10, 0.1), {"static": 0.3, "dynamic": 0.4, "other": 0.3}),
         ("har7", {"walking": 0.5, "sitting": 0.5}, {"static": 0.5, "dynamic": 0.5}),
     ],
 )

@@ -25,7 +25,7 @@ def wisdm_block(letter: str, start_s: float, n: int = 21) -> list[str]:
 
 
 def test_wisdm_blocks_are_sorted_by_time_and_labelled(tmp_path):
-    # In the file by activity; in time D first. F (typing) is none of the ten.
+    # In the file by activity; in time D first. Typing (F) is done on a chair.
     accel = wisdm_file(tmp_path, wisdm_block("A", 200) + wisdm_block("D", 100) + wisdm_block("F", 300))
     for level in (accel, *accel.parents[:4]):
         (recording,) = open_dataset(f"wisdm={level}")
@@ -33,22 +33,25 @@ def test_wisdm_blocks_are_sorted_by_time_and_labelled(tmp_path):
         assert recording.labels == (
             Label(BASE_MS, BASE_MS + 1000, "sitting"),
             Label(BASE_MS + 100_000, BASE_MS + 101_000, "walking"),
+            Label(BASE_MS + 200_000, BASE_MS + 201_000, "sitting"),
         )
         assert len(recording.accelerometer_t_ms) == 63
         assert recording.accelerometer_t_ms[[0, 1, -1]].tolist() == [BASE_MS, BASE_MS + 50, BASE_MS + 201_000]
         np.testing.assert_allclose(recording.accelerometer_mg[0], [1000, 0, -1000])
-        # What the source calls it: also what is none of the ten.
+        # What the source calls it.
         assert recording.details == (
-            *recording.labels,
+            *recording.labels[:2],
             Label(BASE_MS + 200_000, BASE_MS + 201_000, "typing"),
         )
 
 
 def test_wisdm_keeps_the_names_that_the_labels_join(tmp_path):
-    wisdm_file(tmp_path, wisdm_block("B", 100) + wisdm_block("C", 200) + wisdm_block("S", 300))
+    blocks = [wisdm_block(letter, 100 * number) for number, letter in enumerate("BCSK", start=1)]
+    wisdm_file(tmp_path, [line for block in blocks for line in block])
     (recording,) = open_dataset(f"wisdm={tmp_path}")
-    assert [label.activity for label in recording.labels] == ["running", "stairs"]
-    assert [detail.activity for detail in recording.details] == ["jogging", "stairs", "folding"]
+    # Drinking is done sitting or standing: no label.
+    assert [label.activity for label in recording.labels] == ["running", "stairs", "other"]
+    assert [detail.activity for detail in recording.details] == ["jogging", "stairs", "folding", "drinking"]
 
 
 def test_wisdm_a_block_ends_where_the_next_begins(tmp_path):
