@@ -12,11 +12,20 @@ from shared.contracts.labels import CONTEXT_ACTIVITIES
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ACTIVITIES = CONTEXT_ACTIVITIES
-"""Values of a label: the ten classes and "resting". Other time is unlabelled."""
+OTHER = "other"
+"""The person did something that is none of the ten activities; of unlabelled time nothing is known."""
+
+ACTIVITIES = (*CONTEXT_ACTIVITIES, OTHER)
+"""Values of a label: the ten classes, "resting" and "other". Other time is unlabelled."""
 
 BASE_MS = 1_668_000_000_000
 """Start time of sources without absolute time: 2022-11-09T13:20:00Z, a multiple of 20 s."""
+
+SECOND_WRIST_MS = 86_400_000
+"""A person's second wrist follows the first a day later, a multiple of 20 s: a window of a person is known by its start.
+
+Both wrists may have been measured at once. They are two recordings with two device names.
+"""
 
 G = 9.80665
 """Standard gravity, m/s2."""
