@@ -43,7 +43,7 @@ DEMO_CREDIT = {
 DEMO_SESSIONS = {"e4": ("AEROBIC", "STRESS")}
 """Sessions to use if people have several: steady cycling, and desk work."""
 DEMO_LEFT_OUT = {"dsads": ("standing in an elevator still",)}
-"""Details whose labels are not used, beside all labels "other": the demo shows the ten activities in their usual form."""
+"""Details whose labels are not used, beside all labels "other": the demo shows only the ten activities."""
 
 
 def convert(layout: str, sources: Sequence[Source], target: Path, minutes_per_activity: float | None) -> list[Path]:

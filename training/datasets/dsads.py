@@ -41,7 +41,7 @@ ACTIVITY_BY_NUMBER = {
     18: OTHER,
     19: OTHER,  # basketball: walking, running and throwing in turn
 }
-"""Not 8 (in a lift: people stand and walk) nor 13 (stepper: stairs that do not rise). They have a detail and no label."""
+"""Without 8 (in a lift, standing and walking) and 13 (stepper, like stairs but in place): they have only a detail."""
 
 NAME_BY_NUMBER = {
     1: "sitting",

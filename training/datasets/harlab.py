@@ -5,13 +5,13 @@ person's 15 to 17 min hold walking on the pavement, stairs up and down, a walk a
 table that says when is at hand. So there is neither a label nor a detail. At the end of each recording the device has
 filled in samples of 0 on all axes; they are kept.
 
-Frame: x is along the forearm, as the most gravity is on it on average in all 13 people. The sign of z is not settled: the arm
-hangs most of the time.
+Frame: x is along the forearm: on average most of gravity is on it in all 13 people. The sign of z is not settled, as
+the arm hangs most of the time.
 """
 
 from pathlib import Path
 
-from training.datasets.indexed import IndexedDataset, find_people, span_nothing
+from training.datasets.indexed import IndexedDataset, find_people
 from training.datasets.recording import Source
 
 DATASET = IndexedDataset(
@@ -20,7 +20,7 @@ DATASET = IndexedDataset(
     source="Biometrics/Activity Dataset (Har-Lab, Loyola Marymount University, 2022-23)",
     licence="MIT",
     activity_by_name={"walk_stairs_jog_protocol": None},  # several activities, one after another
-    find_spans=span_nothing,
+    find_spans=None,
     notes={"frame": "unknown: x is along the forearm, the sign of z is not settled"},
 )
 

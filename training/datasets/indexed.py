@@ -64,18 +64,14 @@ def span_whole(trial: Trial) -> Spans:
     return [(0.0, trial.end_ms)]
 
 
-def span_nothing(trial: Trial) -> Spans:
-    """Nothing of the trial is labelled."""
-    return []
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexedDataset:
     """What the data sets of this layout differ in.
 
     ``activity_by_name``: the source's name of an activity -> a label, or None for a detail alone. ``left_out``: names
     whose trials are not read. ``axes``: ``mg @ axes`` has a watch's axes. ``wrist_of``: a column of index.csv and the
-    wrist (right, left) of each of its cells. ``find_spans``: the parts of a trial that have label and detail.
+    wrist (right, left) of each of its cells. ``find_spans``: the parts of a trial that have label and detail;
+    None: no part has.
     """
 
     name: str
@@ -87,7 +83,7 @@ class IndexedDataset:
     axes: Floats = field(default_factory=lambda: np.eye(3))
     wrist_of: tuple[str, Mapping[str, str]] | None = None
     joined: bool = False
-    find_spans: Callable[[Trial], Spans] = span_whole
+    find_spans: Callable[[Trial], Spans] | None = span_whole
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -148,7 +144,7 @@ def read_person(path: Path, dataset: IndexedDataset, person: str, index: _Index,
     for trial, following in zip(placed, [*placed[1:], None], strict=True):
         t_ms.append(start_ms + trial.t_ms)
         label = dataset.activity_by_name[trial.activity]
-        for begin_ms, end_ms in dataset.find_spans(trial):
+        for begin_ms, end_ms in dataset.find_spans(trial) if dataset.find_spans else []:
             details.append(Label(start_ms + begin_ms, start_ms + end_ms, trial.activity))
             if label is not None:
                 labels.append(Label(start_ms + begin_ms, start_ms + end_ms, label))

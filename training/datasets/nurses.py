@@ -42,12 +42,16 @@ def find(root: Path) -> list[Source]:
     """
     index_path = find_table(root, "index.csv")
     people = [
-        (match[1], path) for path in sorted(root.glob("*.npz")) if (match := re.fullmatch(r"person_(\w+)\.npz", path.name))
+        (match[1], path)
+        for path in sorted(root.glob("*.npz"))
+        if (match := re.fullmatch(r"person_(\w+)\.npz", path.name))
     ]
     if index_path is None or not people:
         raise DatasetError(root, "no person_ID.npz with index.csv[.gz] of the nurses here")
     offsets = _read_index(index_path)
-    return [Source(person, person, partial(read_person, path, person, offsets.get(person, {}))) for person, path in people]
+    return [
+        Source(person, person, partial(read_person, path, person, offsets.get(person, {}))) for person, path in people
+    ]
 
 
 def read_person(path: Path, person: str, offsets_s: _Offsets) -> Recording:

@@ -6,9 +6,9 @@ activity are joined. The stamps are times of receipt and come in bursts.
 
 The falls are left out: they are seconds of falling within 15 s of standing and lying.
 
-Frame: a watch's. While walking the most gravity is on x in 17 of 18 people; its sign depends on person and session, as on
-a watch that is worn one way round or the other. z is positive on average while sitting down and getting up (18 of 18) and while lying
-down (13 of 14), when the palm is down.
+Frame: a watch's. While walking most of gravity is on x in 17 of 18 people; its sign depends on person and session, as
+on a watch that is worn one way round or the other. z is positive on average while sitting down and getting up (18 of
+18) and while lying down (13 of 14), when the palm is down.
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from training.datasets import (
     read_recordings,
 )
 from training.datasets.cut import PAUSE_MS, cut
-from training.datasets.recording import BASE_MS, WATCH_AXES_OF_SENSOR, G
+from training.datasets.recording import BASE_MS, SECOND_WRIST_MS, WATCH_AXES_OF_SENSOR, G
 from training.pedometer import STEPS_NOTE
 
 
@@ -55,8 +55,11 @@ def test_convert_dsads(tmp_path, capsys):
     assert right.person == left.person == "dsads-p1"
     assert right.accelerometer_mg[0].tolist() == [1000, 0, 0]
     assert left.accelerometer_mg[0].tolist() == [0, 1000, 0]
-    assert right.minutes_by_activity() == {"sitting": 1 / 6, "walking": 1 / 6}
-    assert right.labels == left.labels
+    assert right.minutes_by_activity() == left.minutes_by_activity()
+    assert right.minutes_by_activity() == {"sitting": 1 / 6, "walking": 1 / 6, "other": 1 / 6}
+    assert {later.start_ms - first.start_ms for first, later in zip(right.labels, left.labels, strict=True)} == {
+        SECOND_WRIST_MS
+    }
     assert right.notes["steps"] == STEPS_NOTE
     assert convert.main(["dsads", str(source), str(tmp_path / "out"), "--people", "p9"]) == 1
     assert "no person 'p9' here, known are p1" in capsys.readouterr().err
