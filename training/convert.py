@@ -82,13 +82,13 @@ def convert_demo(datasets: Path, target: Path) -> list[Path]:
             if layout in DEMO_CREDIT:
                 credit, licence = DEMO_CREDIT[layout]
                 sessions = [replace(session, source=credit, licence=licence) for session in sessions]
-            sessions = [_without(session, DEMO_LEFT_OUT.get(layout, ())) for session in sessions]
+            sessions = [drop_labels(session, DEMO_LEFT_OUT.get(layout, ())) for session in sessions]
             recording = cut(sessions, DEMO_MINUTES[layout]) if layout in DEMO_MINUTES else sessions[0]
             written.append(_write(target / f"{layout}-{person}", layout, recording))
     return written
 
 
-def _without(session: Recording, names: Sequence[str]) -> Recording:
+def drop_labels(session: Recording, names: Sequence[str]) -> Recording:
     """The session without labels "other" and without those of the details ``names``."""
     starts_ms = {detail.start_ms for detail in session.details if detail.activity in names}
     labels = (label for label in session.labels if label.activity != OTHER and label.start_ms not in starts_ms)

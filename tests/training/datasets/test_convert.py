@@ -15,7 +15,7 @@ from training.datasets import (
     read_recordings,
 )
 from training.datasets.cut import PAUSE_MS, cut
-from training.datasets.recording import BASE_MS, SECOND_WRIST_MS, WATCH_AXES_OF_SENSOR, G
+from training.datasets.recording import BASE_MS, OTHER, SECOND_WRIST_MS, WATCH_AXES_OF_SENSOR, G
 from training.pedometer import STEPS_NOTE
 
 
@@ -131,3 +131,13 @@ def test_convert_garmin(tmp_path):
     assert recording.steps_total.tolist() == [299, 301]
     assert recording.heart_rate_bpm.tolist() == [0, 79]
     assert recording.labels == ()
+
+
+def test_the_demo_leaves_out_what_is_none_of_the_ten_and_the_lift():
+    spans = [(0, "standing", "standing"), (100, "standing", "standing in an elevator still"), (200, OTHER, "rowing")]
+    labels, details = (
+        tuple(Label(BASE_MS + start, BASE_MS + start + 50, names[place]) for start, *names in spans) for place in (0, 1)
+    )
+    kept = convert.drop_labels(replace(BARE, labels=labels, details=details), convert.DEMO_LEFT_OUT["dsads"])
+    assert kept.labels == labels[:1]
+    assert kept.accelerometer_t_ms is BARE.accelerometer_t_ms

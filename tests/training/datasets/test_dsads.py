@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from training.corpus import read_datasets
 from training.datasets import DatasetError, find_sources, open_dataset
 from training.datasets.dsads import ACTIVITY_BY_NUMBER, LAST, NAME_BY_NUMBER
 from training.datasets.recording import ACTIVITIES, BASE_MS, OTHER, SECOND_WRIST_MS, G
@@ -63,3 +64,13 @@ def test_an_unknown_activity_is_named_with_its_line(tmp_path):
     with pytest.raises(DatasetError) as error:
         open_dataset(f"dsads={tmp_path}")
     assert str(error.value) == f"{path}:127: unknown activity 20"
+
+
+def test_both_kinds_have_the_same_people_so_that_who_is_held_out_stays_so(tmp_path):
+    dsads_file(tmp_path, [1] * 6 + [17] * 6)
+    right, both = (read_datasets([f"{kind}={tmp_path}"], "har7") for kind in ("dsads", "dsads_arms"))
+    assert set(right.person.tolist()) == set(both.person.tolist()) == {"dsads-p3"}
+    assert set(both.dataset.tolist()) == {"dsads"}
+    assert len(both) == 2 * len(right)
+    with pytest.raises(DatasetError, match="dsads is given twice"):
+        read_datasets([f"dsads={tmp_path}", f"dsads_arms={tmp_path}"], "har7")

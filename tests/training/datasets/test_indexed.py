@@ -159,7 +159,7 @@ def test_an_unlabelled_protocol_has_neither_label_nor_detail(tmp_path):
         ("1,0,1,2,3\n\n7,0,1,2,3\n", ":4: rec 7 is not in index.csv for this person"),
         ("1,0,1,2,3\n1,40,1,2,40000\n", ":3: z is 40000, beyond 32.767 g"),
         ("", ": no trial of an activity that is read"),
-        (trial(1, 4, "1,0,0"), ": x,y,z have a median magnitude of 1, where gravity is 1000 mg"),
+        (trial(1, 4, "1,0,0"), ": x,y,z have a median magnitude of 1: that looks like g, not mg"),
     ],
 )
 def test_faults_of_a_persons_file_name_file_and_line(tmp_path, rows, fault):
