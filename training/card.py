@@ -5,12 +5,19 @@ from shared.model.manifest import Manifest, Measurement
 DATA = {
     "wisdm": "WISDM smartwatch accelerometer (Weiss 2019, doi:10.24432/C5HK59), CC BY 4.0",
     "selfback": "selfBACK wrist50 (Sani, Wiratunga, Massie, Cooper; Robert Gordon University), CC BY 4.0 as UCI states",
-    "dsads": "Daily and Sports Activities, right arm (Altun, Barshan, Tuncel 2010; UCI 256), CC BY 4.0 as UCI states",
+    "dsads": "Daily and Sports Activities (Altun, Barshan, Tuncel 2010; UCI 256), CC BY 4.0 as UCI states",
     "stress_predict": "Stress-Predict (Iqbal et al. 2022, doi:10.3390/s22218135), MIT",
     "e4": (
         "Wearable Device Dataset from Induced Stress and Structured Exercise Sessions 1.0.1 (Hongn et al., PhysioNet "
         "2025, doi:10.1038/s41597-025-04845-9), ODC-By 1.0"
     ),
+    "uwash": "UWash, test set in the wild (Wang, Zhang, Wu et al., arXiv 2112.06657), MIT",
+    "seglearn": "seglearn's watch data set (Burns et al. 2018, doi:10.1088/1361-6579/aacfd9), BSD 3-Clause",
+    "physio": "Physical Therapy Exercises (Yurtman, Barshan 2014; UCI), CC BY 4.0 as UCI states",
+    "umafall": "UMAFall (Casilari, Santoyo-Ramon, Cano-Garcia 2017), CC BY 4.0 as Figshare states",
+    "berkeley_mhad": "Berkeley MHAD (Ofli, Chaudhry, Kurillo, Vidal, Bajcsy 2013), BSD 2-Clause",
+    "harlab": "Biometrics/Activity Dataset (Har-Lab, Loyola Marymount University, 2022-23), MIT; unlabelled",
+    "nurses": "Stress detection of nurses (Hosseini et al. 2022, doi:10.1038/s41597-022-01361-y), CC0 1.0; unlabelled",
 }
 """Source and licence of each data set that a bundle may be trained on."""
 

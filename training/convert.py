@@ -1,6 +1,6 @@
 """Convert source data sets to the recording format: ``python -m training.convert LAYOUT SRC DST``.
 
-LAYOUT is a kind of data set (wisdm, e4, dsads, selfback, harage, garmin); ``--people`` selects people by their
+LAYOUT is a kind of data set (``gaitway datasets inspect --help`` names them); ``--people`` selects people by their
 names in SRC, ``--minutes-per-activity`` keeps only labelled parts. LAYOUT demo reads the folder
 of five source data sets and writes examples/recordings, with the same bytes each time.
 
@@ -16,7 +16,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from training.datasets import FINDERS, dsads, select_people
+from shared.contracts.labels import OTHER
+from training.datasets import FINDERS, dataset_of, dsads, select_people
 from training.datasets.cut import cut
 from training.datasets.folder import write_recording
 from training.datasets.held_out import HELD_OUT_SUBJECTS
@@ -42,6 +43,8 @@ DEMO_CREDIT = {
 """Source and licence where the layout does not imply them."""
 DEMO_SESSIONS = {"e4": ("AEROBIC", "STRESS")}
 """Sessions to use if people have several: steady cycling, and desk work."""
+DEMO_LEFT_OUT = {"dsads": ("standing in an elevator still",)}
+"""Details whose labels are not used, beside all labels "other": the demo shows only the ten activities."""
 
 
 def convert(layout: str, sources: Sequence[Source], target: Path, minutes_per_activity: float | None) -> list[Path]:
@@ -80,9 +83,17 @@ def convert_demo(datasets: Path, target: Path) -> list[Path]:
             if layout in DEMO_CREDIT:
                 credit, licence = DEMO_CREDIT[layout]
                 sessions = [replace(session, source=credit, licence=licence) for session in sessions]
+            sessions = [drop_labels(session, DEMO_LEFT_OUT.get(layout, ())) for session in sessions]
             recording = cut(sessions, DEMO_MINUTES[layout]) if layout in DEMO_MINUTES else sessions[0]
             written.append(_write(target / f"{layout}-{person}", layout, recording))
     return written
+
+
+def drop_labels(session: Recording, names: Sequence[str]) -> Recording:
+    """The session without labels "other" and without those of the details ``names``."""
+    starts_ms = {detail.start_ms for detail in session.details if detail.activity in names}
+    labels = (label for label in session.labels if label.activity != OTHER and label.start_ms not in starts_ms)
+    return replace(session, labels=tuple(labels))
 
 
 def _folder_name(layout: str, name: str) -> str:
@@ -91,7 +102,7 @@ def _folder_name(layout: str, name: str) -> str:
 
 
 def _write(folder: Path, layout: str, recording: Recording) -> Path:
-    recording = replace(recording, person=f"{layout}-{recording.person}")
+    recording = replace(recording, person=f"{dataset_of(layout)}-{recording.person}")
     write_recording(folder, with_steps(recording))
     return folder
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from shared.contracts.labels import LABEL_SETS, OTHER, class_of
-from training.datasets import find_sources
+from training.datasets import dataset_of, find_sources
 from training.datasets.held_out import DEMO_RECORDINGS
 from training.datasets.recording import DatasetError, Recording
 from training.samples import Samples, collect, concatenate
 
 
 def read_datasets(datasets: Sequence[str], label_set: str) -> Samples:
-    """The windows of several data sets (``KIND=DIR``, each kind once) whose activity is in the label set.
+    """The windows of several data sets (``KIND=DIR``, each data set once) whose activity is in the label set.
 
     Raises:
         DatasetError: a spec is wrong, something cannot be read, or no window lies wholly inside a label.
@@ -21,19 +21,19 @@ def read_datasets(datasets: Sequence[str], label_set: str) -> Samples:
     parts: dict[str, Samples] = {}
     synthetic: dict[str, bool] = {}
     for spec in datasets:
-        kind = spec.partition("=")[0]
-        # Kind and name identify a person.
-        if kind in parts:
-            raise DatasetError(spec, f"{kind} is given twice")
+        dataset = dataset_of(spec.partition("=")[0])
+        # Data set and name identify a person.
+        if dataset in parts:
+            raise DatasetError(spec, f"{dataset} is given twice")
         recordings = sorted((source.read() for source in find_sources(spec)), key=_start_ms)
-        synthetic[kind] = any(recording.synthetic for recording in recordings)
+        synthetic[dataset] = any(recording.synthetic for recording in recordings)
         # This name is in the bundle's manifest and card: synthetic data must not pass for real.
-        name = f"synthetic-{kind}" if synthetic[kind] else kind
+        name = f"synthetic-{dataset}" if synthetic[dataset] else dataset
         try:
-            parts[kind] = of_label_set(collect(name, recordings), label_set)
+            parts[dataset] = of_label_set(collect(name, recordings), label_set)
         except ValueError as error:
             raise DatasetError(spec, str(error).removeprefix(f"{name}: ")) from error
-        if not (parts[kind].activity != "").any():
+        if not (parts[dataset].activity != "").any():
             raise DatasetError(spec, f"no window of an activity of {label_set}")
     if len(set(synthetic.values())) > 1:
         raise DatasetError(", ".join(datasets), "synthetic and real data cannot be mixed in one model")

@@ -1,5 +1,6 @@
 """Labelled windows as stacked arrays, computed by the code of the live path, for training and evaluation."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contracts.modality import MODALITY_NAMES
+from shared.windows.featurise import MemoryBaselines
 from training.datasets.recording import Recording
 from training.offline import HOP_MS, OfflineWindow, offline_windows
 from training.pedometer import with_steps
@@ -19,7 +21,7 @@ class Samples:
 
     ``features``: per modality (n, channels, time) float16, zeros where masked. ``mask``: (n, modalities) bool in
     the catalogue's order. ``baseline_mg``: (n, 3), the baseline subtracted from the acceleration. ``activity`` ("" if
-    not one of the ten), ``detail`` (DATASET/the source's own name, or ""), ``person`` (unique over data sets) and
+    unlabelled), ``detail`` (DATASET/the source's own name, or ""), ``person`` (unique over data sets) and
     ``dataset``: (n,) str. ``start_ms``: (n,) int64, the windows' starts.
     """
 
@@ -67,13 +69,19 @@ class Samples:
 
 
 def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_MS) -> Samples:
-    """The labelled windows of one data set, in order; a person's recordings share a baseline in the order given.
+    """The labelled windows of one data set, in order.
 
+    A person's recordings of one device share a baseline in the order given; two wrists, which are two devices, do not.
     Windows of other activities than the ten are kept if the source has a name for them. Missing steps are emulated.
     Raises ValueError if no window lies inside a label.
     """
-    walked = (with_steps(recording) for recording in recordings)
-    kept = [window for window in offline_windows(walked, hop_ms=hop_ms) if window.activity or window.detail]
+    baselines: defaultdict[str, MemoryBaselines] = defaultdict(MemoryBaselines)
+    kept = [
+        window
+        for recording in map(with_steps, recordings)
+        for window in offline_windows([recording], hop_ms=hop_ms, baselines=baselines[recording.device])
+        if window.activity or window.detail
+    ]
     if not kept:
         raise ValueError(f"{dataset}: no window lies wholly inside a label")
     return _stack(dataset, kept)

@@ -15,7 +15,10 @@ app = typer.Typer()
 datasets_app = typer.Typer(help="Contents of data sets.", no_args_is_help=True)
 app.add_typer(datasets_app, name="datasets")
 
-KIND_HELP = "KIND=DIR; KIND is recordings, wisdm, e4, dsads, selfback, stress_predict, harage or garmin."
+KIND_HELP = (
+    "KIND=DIR; KIND is recordings, wisdm, e4, dsads, dsads_arms, selfback, stress_predict, harage, garmin, uwash, "
+    "seglearn, physio, umafall, berkeley_mhad, harlab or nurses."
+)
 Dataset = Annotated[str, typer.Option(help=KIND_HELP, metavar="KIND=DIR")]
 Datasets = Annotated[list[str], typer.Option("--dataset", help=f"{KIND_HELP} May be repeated.", metavar="KIND=DIR")]
 People = Annotated[

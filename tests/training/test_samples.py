@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.separable_samples import made_up
 from training.corpus import of_label_set
-from training.datasets.recording import BASE_MS, Label, Recording
+from training.datasets.recording import BASE_MS, SECOND_WRIST_MS, Label, Recording
 from training.samples import collect, concatenate
 
 
@@ -52,6 +52,23 @@ def test_windows_with_the_sources_own_name_alone_are_kept_and_each_keeps_its_bas
     both = concatenate([samples, samples]).take(np.array([0, 8]))
     assert both.detail.tolist() == ["set/slowly", "set/typing"]
     np.testing.assert_array_equal(both.baseline_mg, samples.baseline_mg[[0, 3]])
+
+
+def test_two_wrists_of_a_person_have_the_same_person_and_each_its_baseline() -> None:
+    t_ms = BASE_MS + np.arange(0, 60_000, 40.0)
+    noise = np.random.default_rng(0).normal(0, 50, (len(t_ms), 3))
+    right = Recording("ann", "right", "", "", t_ms, noise + np.array([900, 0, 300]))
+    right = replace(right, labels=(Label(BASE_MS, BASE_MS + 60_000, "walking"),))
+    left = replace(right, device="left", accelerometer_mg=noise + np.array([-900, 0, 300]))
+    left = replace(
+        left,
+        accelerometer_t_ms=t_ms + SECOND_WRIST_MS,
+        labels=(Label(BASE_MS + SECOND_WRIST_MS, BASE_MS + SECOND_WRIST_MS + 60_000, "walking"),),
+    )
+    both, alone = collect("set", [right, left]), collect("set", [left])
+    assert set(both.person.tolist()) == {"set-ann"}
+    assert len(set(both.start_ms.tolist())) == len(both) == 2 * len(alone)
+    np.testing.assert_array_equal(both.baseline_mg[len(alone) :], alone.baseline_mg)
 
 
 def test_what_a_label_set_has_no_name_for_stays_only_with_a_name_of_its_own() -> None:

@@ -31,11 +31,11 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_module, "TrainingSettings", partial(TrainingSettings, steps=20, batch_size=32))
+    monkeypatch.setattr(train_module, "TrainingSettings", partial(TrainingSettings, batch_size=32))
 
 
 def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort, tmp_path):
-    manifest = train_bundle(tmp_path, [f"harage={cohort}"], modalities=("accelerometer", "steps"), seed=3)
+    manifest = train_bundle(tmp_path, [f"harage={cohort}"], steps=20, modalities=("accelerometer", "steps"), seed=3)
     assert manifest.classes == ("sitting", "walking", "running")
     assert manifest.modalities == ("accelerometer", "steps")
     assert (manifest.name, manifest.encoder) == ("gaitway-default", "multi_scale")
@@ -51,7 +51,7 @@ def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort
 def test_the_command_trains_what_predict_reads(cohort, tmp_path):
     runner = CliRunner()
     options = ["--label-set", "har2", "--encoder", "cnn", "--modalities", "accelerometer"]
-    options += ["--evaluation-report", str(tmp_path / "study")]
+    options += ["--evaluation-report", str(tmp_path / "study"), "--steps", "20"]
     trained = runner.invoke(app, ["train", "--out", str(tmp_path), "--dataset", f"harage={cohort}", *options])
     assert trained.exit_code == 0, trained.output
     page = (tmp_path / "study" / "README.md").read_text()

@@ -3,7 +3,23 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from training.datasets import dsads, e4, folder, garmin, harage, selfback, stress_predict, wisdm
+from training.datasets import (
+    berkeley_mhad,
+    dsads,
+    e4,
+    folder,
+    garmin,
+    harage,
+    harlab,
+    nurses,
+    physio,
+    seglearn_watch,
+    selfback,
+    stress_predict,
+    umafall,
+    uwash,
+    wisdm,
+)
 from training.datasets.folder import read_recording, read_recordings, write_recording
 from training.datasets.recording import ACTIVITIES, DatasetError, Label, Recording, Source
 
@@ -15,6 +31,7 @@ __all__ = [
     "Label",
     "Recording",
     "Source",
+    "dataset_of",
     "find_sources",
     "iter_dataset",
     "open_dataset",
@@ -28,14 +45,32 @@ FINDERS: dict[str, Callable[[Path], list[Source]]] = {
     "wisdm": wisdm.find,
     "e4": e4.find,
     "dsads": dsads.find,
+    "dsads_arms": dsads.find_both,
     "selfback": selfback.find,
     "stress_predict": stress_predict.find,
     "harage": harage.find,
     "garmin": garmin.find,
+    "uwash": uwash.find,
+    "seglearn": seglearn_watch.find,
+    "physio": physio.find,
+    "umafall": umafall.find,
+    "berkeley_mhad": berkeley_mhad.find,
+    "harlab": harlab.find,
+    "nurses": nurses.find,
 }
 """The function that finds the recordings of each kind in a folder."""
 
 KINDS = tuple(FINDERS)
+
+_DATASET_BY_KIND = {"dsads_arms": "dsads"}
+
+
+def dataset_of(kind: str) -> str:
+    """The data set that a kind reads: the kind's own name, but ``dsads`` for ``dsads_arms``.
+
+    Data set and name identify a person, so the people of both kinds are the same, and so are those held out.
+    """
+    return _DATASET_BY_KIND.get(kind, kind)
 
 
 def find_sources(spec: str, people: Iterable[str] | None = None) -> list[Source]:

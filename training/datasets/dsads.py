@@ -3,7 +3,8 @@
 Altun, Barshan, Tuncel, "Comparative study on classifying human activities with miniature inertial and magnetic
 sensors", Pattern Recognition 43(10), 2010. Each activity is 5 min in one piece; no clock and no order of the
 activities is known. So they follow one another from ``BASE_MS``, ``PAUSE_MS`` apart, in an order shuffled by a hash of
-person and activity: always the same for one person. No signal is invented at the joints.
+person and activity: always the same for one person. No signal is invented at the joints. Both arms were measured at
+once; the left one's recording is ``SECOND_WRIST_MS`` later, with a device name of its own.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.contracts.labels import OTHER
 from training.datasets.cut import PAUSE_MS
-from training.datasets.recording import BASE_MS, DatasetError, G, Label, Recording, Source
-from training.datasets.tables import check_header, numbers, read_lines
+from training.datasets.recording import BASE_MS, SECOND_WRIST_MS, DatasetError, G, Label, Recording, Source
+from training.datasets.tables import check_header, line_of_row, numbers, read_lines
 
 SOURCE = "Daily and Sports Activities (DSADS; Altun, Barshan, Tuncel 2010; UCI 256)"
 LICENCE = "CC BY 4.0"
@@ -34,11 +36,47 @@ ACTIVITY_BY_NUMBER = {
     12: "running",  # treadmill
     15: "cycling",  # exercise bike, horizontal
     16: "cycling",  # exercise bike, upright
+    7: "standing",  # in a lift that moves, without a step
+    14: OTHER,  # cross trainer
+    17: OTHER,  # rowing machine
+    18: OTHER,
+    19: OTHER,  # basketball: walking, running and throwing in turn
 }
-"""The other seven (lifts, stepper, cross trainer, rowing, jumping, basketball) are not among the ten: left out."""
+"""Without 8 (in a lift, standing and walking) and 13 (stepper, like stairs but in place): they have only a detail."""
+
+NAME_BY_NUMBER = {
+    1: "sitting",
+    2: "standing",
+    3: "lying on back",
+    4: "lying on right side",
+    5: "ascending stairs",
+    6: "descending stairs",
+    7: "standing in an elevator still",
+    8: "moving around in an elevator",
+    9: "walking in a parking lot",
+    10: "walking on a treadmill 4 km/h flat",
+    11: "walking on a treadmill 4 km/h at 15 deg incline",
+    12: "running on a treadmill 8 km/h",
+    13: "exercising on a stepper",
+    14: "exercising on a cross trainer",
+    15: "cycling on an exercise bike horizontal position",
+    16: "cycling on an exercise bike vertical position",
+    17: "rowing",
+    18: "jumping",
+    19: "playing basketball",
+}
+"""The source's own names, the details."""
+
+LAST = frozenset({7, 8, 13, 14, 17, 18, 19})
+"""These follow the other twelve, so that the times of the twelve do not depend on them."""
 
 ARMS = {"right": slice(3, 6), "left": slice(6, 9)}
 _COLUMNS = ("activity", "segment", "i", "ra_x", "ra_y", "ra_z", "la_x", "la_y", "la_z")
+
+
+def find_both(root: Path) -> list[Source]:
+    """Find both arms of each person (kind ``dsads_arms``); same errors as :func:`find`."""
+    return find(root, ("right", "left"))
 
 
 def find(root: Path, arms: tuple[str, ...] = ("right",)) -> list[Source]:
@@ -60,26 +98,35 @@ def find(root: Path, arms: tuple[str, ...] = ("right",)) -> list[Source]:
 
 
 def read_person(path: Path, person: str, arm: str) -> Recording:
-    """Read one arm of one person; activities that are not among the ten are left out.
+    """Read one arm of one person.
 
     Raises:
-        DatasetError: another header, a malformed row, or none of the ten activities.
+        DatasetError: another header, a malformed row, an unknown activity, or no row at all.
     """
     lines = read_lines(path)
     check_header(path, lines, ",".join(_COLUMNS))
     rows = numbers(path, lines[1:], _COLUMNS, first_line=2)
-    present = sorted(ACTIVITY_BY_NUMBER.keys() & set(rows[:, 0].tolist()), key=lambda number: _shuffle(person, number))
-    if not present:
-        raise DatasetError(path, "none of the activities that are read")
-    t_ms, mg, labels = [], [], []
-    start_ms = float(BASE_MS)
+    if not len(rows):
+        raise DatasetError(path, "no samples")
+    unknown = ~np.isin(rows[:, 0], list(NAME_BY_NUMBER))
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise DatasetError(path, f"unknown activity {rows[row, 0]:g}", line_of_row(lines, row))
+    present = sorted(
+        (int(number) for number in np.unique(rows[:, 0])),
+        key=lambda number: (number in LAST, _shuffle(person, number)),
+    )
+    t_ms, mg, labels, details = [], [], [], []
+    start_ms = float(BASE_MS + (SECOND_WRIST_MS if arm == "left" else 0))
     for number in present:
         block = rows[rows[:, 0] == number]
         block_ms = start_ms + np.arange(len(block)) * STEP_MS
         end_ms = float(block_ms[-1]) + STEP_MS
         t_ms.append(block_ms)
         mg.append(block[:, ARMS[arm]] / G * 1000)
-        labels.append(Label(start_ms, end_ms, ACTIVITY_BY_NUMBER[number]))
+        details.append(Label(start_ms, end_ms, NAME_BY_NUMBER[number]))
+        if number in ACTIVITY_BY_NUMBER:
+            labels.append(Label(start_ms, end_ms, ACTIVITY_BY_NUMBER[number]))
         start_ms = end_ms + PAUSE_MS
     return Recording(
         person,
@@ -89,6 +136,7 @@ def read_person(path: Path, person: str, arm: str) -> Recording:
         np.concatenate(t_ms),
         np.concatenate(mg),
         labels=tuple(labels),
+        details=tuple(details),
         notes={"time": "no clock in the source: the activities follow one another in a shuffled order, 30 s apart"},
     )
 

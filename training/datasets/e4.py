@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.contracts.labels import CONTEXT_ACTIVITIES
 from training.datasets.recording import (
-    ACTIVITIES,
     WATCH_AXES_OF_SENSOR,
     DatasetError,
     Floats,
@@ -43,7 +43,7 @@ from training.datasets.units import stamp_fault
 DEVICE = "empatica-e4"
 
 _ACTIVITY_BY_NAME = {
-    **{activity: activity for activity in ACTIVITIES},
+    **{activity: activity for activity in CONTEXT_ACTIVITIES},
     "sedentary": "sitting",
     "jogging": "running",
     "upstairs": "stairs",

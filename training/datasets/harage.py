@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from shared.contracts.labels import INTENSITIES
-from training.datasets.recording import ACTIVITIES, DatasetError, Floats, Label, Recording, Source, in_time_order
+from shared.contracts.labels import CONTEXT_ACTIVITIES, INTENSITIES
+from training.datasets.recording import DatasetError, Floats, Label, Recording, Source, in_time_order
 from training.datasets.series import first_fault, read_accelerometer, read_series
 from training.datasets.tables import find_table, read_json_object
 from training.datasets.units import range_fault, stamp_fault, unit_fault
@@ -39,7 +39,7 @@ LICENCE = "on request from the authors"
 STEP_MS = 40.0
 
 _ACTIVITY_BY_NAME = {
-    **{activity: activity for activity in ACTIVITIES},
+    **{activity: activity for activity in CONTEXT_ACTIVITIES},
     "stairs_climbing": "stairs",
     "strength_workout": "strength",
     "flexibility_workout": "flexibility",

@@ -18,6 +18,13 @@ ACTIVITIES = (*CONTEXT_ACTIVITIES, OTHER)
 BASE_MS = 1_668_000_000_000
 """Start time of sources without absolute time: 2022-11-09T13:20:00Z, a multiple of 20 s."""
 
+SECOND_WRIST_MS = 86_400_000
+"""The recording of a person's second wrist is a day later than that of the first, a multiple of 20 s.
+
+Both may have been measured at once, but a window is identified by its person and its start. The two recordings have two
+device names.
+"""
+
 G = 9.80665
 """Standard gravity, m/s2."""
 

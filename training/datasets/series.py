@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.datasets.recording import DatasetError, Floats, in_time_order
-from training.datasets.tables import AnyPath, check_header, numbers, read_lines
+from training.datasets.tables import AnyPath, check_header, line_of_row, numbers, read_lines
 from training.datasets.units import MAX_BPM, MAX_STEPS, range_fault, stamp_fault, unit_fault
 
 
@@ -20,7 +20,7 @@ def read_accelerometer(path: AnyPath) -> tuple[Floats, Floats]:
     if what := unit_fault(rows[:, 1:]):
         raise DatasetError(path, what)
     if fault := range_fault(rows[:, 1:]):
-        raise DatasetError(path, fault[1], _line_of(path, fault[0]))
+        raise DatasetError(path, fault[1], line_of_row(read_lines(path), fault[0]))
     return in_time_order(rows[:, 0], rows[:, 1:])
 
 
@@ -34,7 +34,7 @@ def read_series(path: AnyPath | None, column: str) -> tuple[Floats, Floats]:
         return np.empty(0), np.empty(0)
     rows = _rows(path, "t_ms", column)
     if fault := first_fault(column, rows[:, 1]):
-        raise DatasetError(path, fault[1], _line_of(path, fault[0]))
+        raise DatasetError(path, fault[1], line_of_row(read_lines(path), fault[0]))
     return in_time_order(rows[:, 0], rows[:, 1])
 
 
@@ -60,10 +60,5 @@ def _rows(path: AnyPath, *columns: str) -> Floats:
         body = [f"{line}0" if line.rstrip().endswith(",") else line for line in body]
     rows = numbers(path, body, columns, first_line=2)
     if fault := stamp_fault("t_ms", rows[:, 0]):
-        raise DatasetError(path, fault[1], _line_of(path, fault[0]))
+        raise DatasetError(path, fault[1], line_of_row(read_lines(path), fault[0]))
     return rows
-
-
-def _line_of(path: AnyPath, row: int) -> int:
-    """Line number of a data row, counting the blank lines that the parser skipped."""
-    return [line for line, text in enumerate(read_lines(path), start=1) if text.strip()][row + 1]

@@ -107,6 +107,11 @@ def numbers(
     raise DatasetError(file, f"not a table of the numbers {','.join(columns)}")
 
 
+def line_of_row(lines: Sequence[str], row: int) -> int:
+    """Line number of a data row below a header, counting the blank lines that :func:`numbers` skips."""
+    return [line for line, text in enumerate(lines, start=1) if text.strip()][row + 1]
+
+
 def check_header(file: object, lines: Sequence[str], *headers: str) -> None:
     """Check that the first line is one of the headers.
 

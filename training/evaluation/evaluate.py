@@ -110,17 +110,18 @@ def _evaluate_tests(
         else:
             open_tests.append((key, test))
     # The windows are taken late: one test's are in memory at a time.
-    jobs = (
-        (
-            key,
-            (test.name, np.flatnonzero(test.rows), config, samples.take(test.train), samples.take(test.rows), settings),
-        )
-        for key, test in open_tests
-    )
+    jobs = ((key, _arguments(test, config, samples, settings)) for key, test in open_tests)
     for key, done in _run_jobs(jobs, processes):
         if checkpoints:
             checkpoints.write(key, done)
         yield done
+
+
+def _arguments(
+    test: _Test, config: NetworkConfig, samples: Samples, settings: TrainingSettings
+) -> tuple[str, NDArray[np.int64], NetworkConfig, Samples, Samples, TrainingSettings]:
+    rows = np.flatnonzero(test.rows)
+    return test.name, rows, config, samples.take(test.train), samples.take(rows), settings
 
 
 def _run_jobs(jobs: Iterator[tuple[str, tuple[Any, ...]]], processes: int) -> Iterator[tuple[str, HeldOutPredictions]]:

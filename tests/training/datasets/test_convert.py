@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from shared.contracts.labels import OTHER
 from tests.training.datasets.recordings import ACC, BARE
 from training import convert
 from training.datasets import (
@@ -15,7 +16,7 @@ from training.datasets import (
     read_recordings,
 )
 from training.datasets.cut import PAUSE_MS, cut
-from training.datasets.recording import BASE_MS, WATCH_AXES_OF_SENSOR, G
+from training.datasets.recording import BASE_MS, SECOND_WRIST_MS, WATCH_AXES_OF_SENSOR, G
 from training.pedometer import STEPS_NOTE
 
 
@@ -55,8 +56,11 @@ def test_convert_dsads(tmp_path, capsys):
     assert right.person == left.person == "dsads-p1"
     assert right.accelerometer_mg[0].tolist() == [1000, 0, 0]
     assert left.accelerometer_mg[0].tolist() == [0, 1000, 0]
-    assert right.minutes_by_activity() == {"sitting": 1 / 6, "walking": 1 / 6}
-    assert right.labels == left.labels
+    assert right.minutes_by_activity() == left.minutes_by_activity()
+    assert right.minutes_by_activity() == {"sitting": 1 / 6, "walking": 1 / 6, "other": 1 / 6}
+    assert {later.start_ms - first.start_ms for first, later in zip(right.labels, left.labels, strict=True)} == {
+        SECOND_WRIST_MS
+    }
     assert right.notes["steps"] == STEPS_NOTE
     assert convert.main(["dsads", str(source), str(tmp_path / "out"), "--people", "p9"]) == 1
     assert "no person 'p9' here, known are p1" in capsys.readouterr().err
@@ -128,3 +132,13 @@ def test_convert_garmin(tmp_path):
     assert recording.steps_total.tolist() == [299, 301]
     assert recording.heart_rate_bpm.tolist() == [0, 79]
     assert recording.labels == ()
+
+
+def test_the_demo_leaves_out_what_is_none_of_the_ten_and_the_lift():
+    spans = [(0, "standing", "standing"), (100, "standing", "standing in an elevator still"), (200, OTHER, "rowing")]
+    labels, details = (
+        tuple(Label(BASE_MS + start, BASE_MS + start + 50, names[place]) for start, *names in spans) for place in (0, 1)
+    )
+    kept = convert.drop_labels(replace(BARE, labels=labels, details=details), convert.DEMO_LEFT_OUT["dsads"])
+    assert kept.labels == labels[:1]
+    assert kept.accelerometer_t_ms is BARE.accelerometer_t_ms

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.contracts.labels import OTHER
 from tests.training.datasets.recordings import BARE, FULL, folder
 from training.datasets import (
     DatasetError,
@@ -188,3 +189,13 @@ def test_a_broken_gzip_is_named(tmp_path):
     (tmp_path / "accelerometer.csv.gz").write_bytes(gzip.compress(b"t_ms,x,y,z\n0,1,2,3\n" * 99)[:-12])
     with pytest.raises(DatasetError, match=r"accelerometer\.csv\.gz: cannot be read"):
         read_recording(tmp_path)
+
+
+def test_a_label_may_say_that_it_is_none_of_the_ten_and_an_upload_does_not_carry_it(tmp_path):
+    rows = "".join(f"@{t_ms},0,0,1000\n" for t_ms in range(0, 20_000, 40))
+    labels = "start_ms,end_ms,activity\n@0,@10000,other\n@10000,@20000,resting\n"
+    folder(tmp_path / "a", **{"accelerometer.csv": f"t_ms,x,y,z\n{rows}", "labels.csv": labels})
+    recording = read_recording(tmp_path / "a")
+    assert [label.activity for label in recording.labels] == [OTHER, "resting"]
+    stated = [upload.context and upload.context.activity for upload in uploads(recording)]
+    assert stated == [None, None, "resting", "resting"]
