@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from benchmarks.peers.eager_network import EagerNetwork
 from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.event import SOURCE, TYPE
-from shared.contracts.labels import HAR2, MOVEMENT
+from shared.contracts.labels import HAR2, MOVEMENT, OTHER
 from shared.contracts.modality import WINDOW_MS
 from shared.contracts.window import WindowRecord, decode_window
 from shared.runtime.clock import system_clock
@@ -98,9 +98,10 @@ def _event(user: str, window: WindowRecord, model: EagerNetwork, row: list[float
     manifest = model.manifest
     probabilities = dict(zip(manifest.classes, row, strict=True))
     activity = max(probabilities, key=probabilities.__getitem__)
-    movement = dict.fromkeys(HAR2, 0.0)
+    movement: dict[str, float] = dict.fromkeys(HAR2, 0.0)
     for name, probability in probabilities.items():
-        movement[MOVEMENT[name]] += probability
+        kind = MOVEMENT.get(name, OTHER)
+        movement[kind] = movement.get(kind, 0.0) + probability
     accelerometer, heart_rate = window.baseline.accelerometer, window.baseline.heart_rate
     return {
         "user": user,

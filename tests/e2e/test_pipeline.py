@@ -38,6 +38,8 @@ FIELDS = {
     "label_set",
     "probabilities",
     "movement",
+    "nearest",
+    "har7",
     "modalities",
     "coverage",
     "baseline",
@@ -167,6 +169,8 @@ def assert_contract(event: Event) -> None:
     assert math.isclose(sum(data["probabilities"].values()), 1, abs_tol=1e-6)
     assert math.isclose(sum(data["movement"].values()), 1, abs_tol=1e-6)
     assert data["confidence"] == max(data["probabilities"].values())
+    assert data["probabilities"][data["nearest"]] == data["confidence"]
+    assert data["har7"] == {"activity": data["activity"], "confidence": data["confidence"]}
     if data["confidence"] < ABSTAIN_BELOW:
         assert data["activity"] == UNKNOWN
     else:

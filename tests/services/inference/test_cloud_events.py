@@ -1,14 +1,15 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from services.inference.cloud_events import ModelName, activity_event, to_message
-from shared.contracts.event import event_id
-from shared.contracts.labels import HAR7, HAR10, UNKNOWN
+from shared.contracts.event import ActivityEvent, Answer, event_id
+from shared.contracts.labels import HAR7, HAR10, OTHER, UNKNOWN
 from tests.services.inference.windows import TRACE, window
 from tests.shared.windows.signals import BASE_MS
 
@@ -54,6 +55,29 @@ def test_below_the_bundles_threshold_it_is_unknown():
         # What the model thought is told all the same.
         assert (told.confidence, told.probabilities) == (0.75, PROBABILITIES)
         assert told.movement == pytest.approx({"static": 0.155, "dynamic": 0.845})
+
+
+def test_what_is_none_of_the_activities_is_unknown_with_the_nearest_one():
+    probabilities = dict.fromkeys(HAR10, 0.01) | {"standing": 0.21, OTHER: 0.7}
+    told = event(probabilities, ModelName("m@1.0.0", "har10", 0.4))
+    assert (told.activity, told.confidence, told.nearest) == (UNKNOWN, 0.7, "standing")
+    assert told.movement == pytest.approx({"static": 0.23, "dynamic": 0.04, OTHER: 0.73})
+
+
+def test_an_app_that_knows_seven_classes_reads_its_answer():
+    probabilities = dict.fromkeys(HAR10, 0.05) | {"strength": 0.4, "walking": 0.15}
+    told = event(probabilities, ModelName("m@1.0.0", "har10"))
+    assert (told.activity, told.har7) == ("strength", Answer(UNKNOWN, 0.5))
+    # Of a model of har7 it is the event's own answer; of har2 there is none.
+    seven = event()
+    assert seven.har7 == Answer(seven.activity, seven.confidence)
+    assert event({"static": 0.5, "dynamic": 0.5}, ModelName("m@1.0.0", "har2")).har7 is None
+
+
+def test_an_event_of_an_older_version_is_read():
+    old = json.loads((DATA / "event_v1.json").read_bytes())
+    del old["nearest"], old["har7"]
+    assert msgspec.convert(old, ActivityEvent).har7 is None
 
 
 @pytest.mark.parametrize(
