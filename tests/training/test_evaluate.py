@@ -88,10 +88,9 @@ def test_finished_tests_are_not_trained_again(tmp_path, monkeypatch) -> None:
 
 def test_the_networks_of_finished_tests_predict_the_same(tmp_path) -> None:
     samples, config = made_up(60), NetworkConfig(CLASSES, encoder="multi_scale")
+    settings, checkpoints = replace(QUICK, steps=10), Checkpoints(tmp_path)
     for _ in range(2):
-        for fold in cross_validate(
-            config, samples, replace(QUICK, steps=5), folds=2, checkpoints=Checkpoints(tmp_path)
-        ):
+        for fold in cross_validate(config, samples, settings, folds=2, checkpoints=checkpoints):
             np.testing.assert_allclose(loop.logits(fold.network, samples.take(fold.rows)), fold.logits)
 
 
