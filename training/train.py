@@ -40,8 +40,8 @@ from training.trainer.loop import fit, logits
 from training.trainer.sampling import TrainingSettings
 
 NAME = "gaitway-default"
-VERSION = "0.2.0"
-LABEL_SET = "har7"
+VERSION = "0.3.0"
+LABEL_SET = "har10"
 LICENCE = "Apache-2.0"
 STEPS = 5700
 """Three times as long as the ablation showed to be enough: only with many devices does that help."""

@@ -77,7 +77,7 @@ def inspect_dataset(
 def train(
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to.", callback=options.output_folder)],
     datasets: Datasets,
-    label_set: LabelSet = "har7",
+    label_set: LabelSet = "har10",
     modalities: Annotated[str, typer.Option(help="Comma-separated.", metavar="A,B")] = "accelerometer,heart_rate,steps",
     encoder: Annotated[Literal["cnn", "gru", "multi_scale"], typer.Option()] = "multi_scale",
     fusion: Annotated[Literal["concatenation", "outer_product", "low_rank", "gated"], typer.Option()] = "concatenation",
@@ -101,7 +101,7 @@ def train(
     ] = None,
     steps: Annotated[int, typer.Option(help="Training steps of each network.", callback=between(10, 10**6))] = 5700,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "gaitway-default",
-    version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.2.0",
+    version: Annotated[str, typer.Option(help="Version of the model, A.B.C.")] = "0.3.0",
 ) -> None:
     """Train a model bundle: five folds by person for the model card, then one network on all people."""
     from shared.contracts.modality import MODALITY_NAMES

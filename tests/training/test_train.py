@@ -36,7 +36,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort, tmp_path):
     manifest = train_bundle(tmp_path, [f"harage={cohort}"], steps=20, modalities=("accelerometer", "steps"), seed=3)
-    assert manifest.classes == ("sitting", "walking", "running")
+    assert manifest.classes == ("sitting", "washing_hands", "walking", "running")
     assert manifest.modalities == ("accelerometer", "steps")
     assert (manifest.name, manifest.encoder) == ("gaitway-default", "multi_scale")
     assert manifest.seeds == [3]
@@ -44,7 +44,7 @@ def test_a_bundle_says_what_it_has_learnt_and_that_its_people_are_made_up(cohort
     assert "synthetic-harage" in manifest.metrics["unseen_people"].measured_on
     assert "synthetic-harage" in (tmp_path / "README.md").read_text()
     assert manifest.reference is not None
-    assert list(manifest.reference.activities) == ["sitting", "walking", "running", "unknown"]
+    assert list(manifest.reference.activities) == ["sitting", "washing_hands", "walking", "running", "unknown"]
     assert load_bundle(tmp_path).manifest.reference == manifest.reference
 
 
@@ -78,10 +78,10 @@ def test_what_is_refused_is_named(cohort, tmp_path):
         train_bundle(tmp_path / "out", [f"harage={short}"])
     washing = write_cohort(tmp_path / "washing", people=5, minutes=0.7, activities=("washing_hands",))
     with pytest.raises(DatasetError, match=f"^harage={washing}: no window of an activity of har7"):
-        train_bundle(tmp_path / "out", [f"harage={washing}"])
+        train_bundle(tmp_path / "out", [f"harage={washing}"], label_set="har7")
     one = write_cohort(tmp_path / "one", people=5, minutes=0.7, activities=("sitting", "washing_hands"))
     with pytest.raises(DatasetError, match=f"^harage={one}: of har7 only sitting occurs"):
-        train_bundle(tmp_path / "out", [f"harage={one}"])
+        train_bundle(tmp_path / "out", [f"harage={one}"], label_set="har7")
     with pytest.raises(DatasetError, match="harage is given twice"):
         train_bundle(tmp_path / "out", [f"harage={cohort}", f"harage={few}"])
     assert not (tmp_path / "out").exists()

@@ -84,14 +84,15 @@ def risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Floats,
     return answered / len(wrong), np.cumsum(wrong) / answered
 
 
-def abstain_below(confidence: Floats, right: NDArray[np.bool_]) -> float:
+def abstain_below(confidence: Floats, right: NDArray[np.bool_], weight: Floats | None = None) -> float:
     """The confidence below which the model is more often wrong than right; 0.0 if abstaining never helps.
 
-    It maximises right minus wrong answers over the windows that reach it, and lies halfway between two windows'
-    confidences, so that rounding it changes no answer. The most confident windows are always answered.
+    It maximises right minus wrong answers over the windows that reach it, each with its ``weight`` (one), and lies
+    halfway between two windows' confidences, so that rounding it changes no answer. The most confident windows are
+    always answered.
     """
     order = np.argsort(-confidence, kind="stable")
-    gain = np.cumsum(np.where(right[order], 1, -1))
+    gain = np.cumsum(np.where(right, 1.0, -1.0)[order] * (1.0 if weight is None else weight[order]))
     ranked = confidence[order]
     # No threshold can separate two windows of equal confidence.
     cuts = np.flatnonzero(np.diff(ranked) < 0)
@@ -117,12 +118,17 @@ class Calibration:
 
 
 def fit_calibration(logits: Floats, targets: Ints, classes: Sequence[str]) -> Calibration:
-    """The temperature, and the threshold for answers besides ``OTHER``, which needs none: it says "unknown" anyway."""
+    """The temperature, and the threshold for answers besides ``OTHER``, which needs none: it says "unknown" anyway.
+
+    For the threshold all classes count alike: how often each occurs in data sets says nothing about users.
+    """
     temperature = fit_temperature(logits, targets)
     probabilities = softmax(logits, temperature)
     answers = probabilities.argmax(axis=1)
     named = answers != (list(classes).index(OTHER) if OTHER in classes else -1)
-    return Calibration(temperature, abstain_below(probabilities.max(axis=1)[named], (answers == targets)[named]))
+    weight = 1.0 / np.bincount(targets)[targets]
+    right = (answers == targets)[named]
+    return Calibration(temperature, abstain_below(probabilities.max(axis=1)[named], right, weight[named]))
 
 
 def cross_fit(logits: Floats, targets: Ints, fold: Ints, classes: Sequence[str]) -> list[Calibration]:

@@ -2,7 +2,8 @@
 
 Beyond the paper's training (which is training/experiment):
 - A fixed number of steps under one cycle of the learning rate: no people are needed for early stopping.
-- Windows are sampled with equal weight per class; within a class a data set's weight is the square root of its size.
+- Windows are sampled with equal weight per class; within a class a source's own name of an activity has the square root
+  of its windows as weight.
 - Turned and mirrored wrists (training/trainer/augment.py).
 - Heart rate and steps are masked at random, so that the network learns to work without them.
 - A missing heart rate is imputed from another window, whatever its activity. Only data sets of cycling and sitting have

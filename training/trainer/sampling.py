@@ -36,7 +36,7 @@ class TrainingSettings:
     impute_heart_rate: float = 1.0
     detail_weight: float = 0.5
     unlabelled_share: float = 0.45
-    other_weight: float = 2.0
+    other_weight: float = 1.5
     har2_share: float = 0.0
     seed: int = 0
 
@@ -94,7 +94,10 @@ def with_donor_heart_rate(
 
 
 def sampling_probability(train: Samples, known: NDArray[np.bool_], settings: TrainingSettings) -> NDArray[np.float64]:
-    """(n,) probability of each window: equal per class but ``OTHER``; data sets of a class by the root of their size.
+    """(n,) probability of each window: equal per class but ``OTHER``; names of a class by the root of their windows.
+
+    A name is the source's own, or its data set where it has none: typing counts beside sitting, though both are one
+    class, and a large data set does not outweigh the others.
 
     Raises:
         ValueError: no window is of the classes.
@@ -104,9 +107,10 @@ def sampling_probability(train: Samples, known: NDArray[np.bool_], settings: Tra
     probability = known / known.sum()
     if settings.balanced:
         probability = np.zeros(len(train))
+        names = np.where(train.detail != "", train.detail, train.dataset)
         for activity in np.unique(train.activity[known]):
             of_class = known & (train.activity == activity)
-            _, number, count = np.unique(train.dataset[of_class], return_inverse=True, return_counts=True)
+            _, number, count = np.unique(names[of_class], return_inverse=True, return_counts=True)
             share = np.sqrt(count) / np.sqrt(count).sum()
             weight = settings.other_weight if activity == OTHER else 1.0
             probability[of_class] = weight * (share / count)[number]
