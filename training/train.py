@@ -25,6 +25,7 @@ from training.datasets.recording import DatasetError
 from training.evaluation.assessment import assess, assess_folds
 from training.evaluation.calibration import fit_calibration
 from training.evaluation.checkpoints import Checkpoints
+from training.evaluation.corruption import corruption_values, evaluate_corruptions
 from training.evaluation.evaluate import (
     FOLDS,
     cross_validate,
@@ -33,6 +34,7 @@ from training.evaluation.evaluate import (
     to_evaluation,
 )
 from training.evaluation.other import withhold_groups
+from training.evaluation.predictions import predict_by_fold
 from training.evaluation.reference import reference
 from training.evaluation.study import write_study
 from training.samples import Samples
@@ -134,11 +136,15 @@ def train(
         console.print(f"{fold.name} tested, {len(fold.rows)} windows")
     unseen = to_evaluation(known, pool_predictions(known, folds), config)
     calibration = fit_calibration(unseen.logits, unseen.targets, config.classes)
+    predict = predict_by_fold(known, folds)
+    corruptions = evaluate_corruptions(predict, unseen.of_activities().samples, config.classes)
     if study is not None:
-        write_study(study, known, folds, unseen, calibration)
+        write_study(study, known, folds, unseen, calibration, corruptions)
     protocol = _protocol(known.of_classes(config.classes), settings)
     for key, what, values in assess_folds(known, folds, config):
         report(f"unseen_people{key}", f"{protocol}{what}", values)
+    what = "; wrong or missing sensors, on the windows that have the modality"
+    report("unseen_people_corrupted", f"{protocol}{what}", corruption_values(corruptions))
     for fold in leave_one_dataset_out(config, known, settings, processes=processes, checkpoints=finished):
         where = f"all of {fold.name} by a network of the other data sets, protocol as above"
         report(f"unseen_{fold.name}", where, assess(known.take(fold.rows), fold.logits, config, calibration))

@@ -48,6 +48,26 @@ def test_a_shifted_heart_rate_is_30_bpm_higher_and_rises_as_before(samples):
     np.testing.assert_array_equal(shifted[:, 1:], was[:, 1:])
 
 
+def test_a_heart_rate_every_5_s_is_what_the_features_of_the_held_reading_are(samples):
+    there = samples.mask[:, 1]
+    bpm = samples.features["heart_rate"][there, :1].astype(np.float64) * 220
+    held = bpm[:, :, [0] * 5 + [5] * 5 + [10] * 5 + [15] * 5]
+    expected = heart_rate_features(held, np.zeros(there.sum()))
+    found = corruption.thin_heart_rate(samples).features["heart_rate"][there]
+    np.testing.assert_allclose(found, expected, atol=0.1)
+    assert len(np.unique(found[0, 0])) <= 4
+
+
+def test_half_the_rate_keeps_every_second_sample_and_draws_lines_between(samples):
+    was = samples.features["accelerometer"].astype(np.float64)
+    slow = corruption.halve_rate(samples).features["accelerometer"].astype(np.float64)
+    np.testing.assert_array_equal(slow[:, :3, ::2], was[:, :3, ::2])
+    np.testing.assert_allclose(slow[:, :3, 1], (was[:, :3, 0] + was[:, :3, 2]) / 2, atol=2e-3)
+    np.testing.assert_allclose(slow[:, 3:6, 1:], np.diff(slow[:, :3], axis=2), atol=4e-3)
+    np.testing.assert_allclose(slow[:, 6:, 1:], np.diff(slow[:, 3:6], axis=2), atol=8e-3)
+    assert not slow[:, 3:, 0].any()
+
+
 def test_a_lent_heart_rate_is_another_persons(samples):
     donated = corruption.swap_heart_rate(samples).features["heart_rate"]
     for row in np.flatnonzero(samples.mask[:, 1]):

@@ -65,6 +65,16 @@ def impute_heart_rate(samples: Samples, seed: int = SEED) -> Samples:
     return replace(_replace_features(samples, HEART_RATE.name, imputed), mask=mask)
 
 
+def thin_heart_rate(samples: Samples, every: int = 5) -> Samples:
+    """The watch tells its heart rate every ``every`` seconds; the last one is held."""
+    held = samples.features[HEART_RATE.name][:, 0, ::every].repeat(every, axis=1)[:, : HEART_RATE.grid_n]
+    first = np.diff(held.astype(np.float32) * HEART_RATE_SCALE_BPM, axis=1, prepend=np.nan)
+    first[:, 0] = 0.0
+    second = np.diff(first, axis=1, prepend=0.0)
+    thinned = np.stack([held, first.astype(np.float16), second.astype(np.float16)], axis=1)
+    return _replace_features(samples, HEART_RATE.name, thinned)
+
+
 def reset_steps(samples: Samples) -> Samples:
     """The counter stands still."""
     return _replace_features(samples, "steps", np.zeros_like(samples.features["steps"]))
@@ -85,6 +95,19 @@ def turn_90(samples: Samples) -> Samples:
     return _permute_axes(samples, (1, 0, 2), (1, -1, 1))
 
 
+def halve_rate(samples: Samples) -> Samples:
+    """A watch of 12.5 Hz: every second sample is between its neighbours."""
+    features = samples.features[ACCELEROMETER.name].astype(np.float32)
+    axes = features[:, :3].copy()
+    axes[:, :, 1:-1:2] = (axes[:, :, :-2:2] + axes[:, :, 2::2]) / 2
+    first = np.zeros_like(axes)
+    first[:, :, 1:] = np.diff(axes, axis=2)
+    second = np.zeros_like(axes)
+    second[:, :, 1:] = np.diff(first, axis=2)
+    slow = np.concatenate([axes, first, second], axis=1)[:, : features.shape[1]].astype(np.float16)
+    return _replace_features(samples, ACCELEROMETER.name, slow)
+
+
 Corruptions = Mapping[str, tuple[str, Callable[[Samples], Samples]]]
 """Name -> the modality that changes, and how."""
 
@@ -93,12 +116,14 @@ CORRUPTIONS: Corruptions = {
     "heart rate + 30 bpm": (HEART_RATE.name, shift_heart_rate),
     "heart rate of another person": (HEART_RATE.name, swap_heart_rate),
     "heart rate imputed": (HEART_RATE.name, impute_heart_rate),
+    "heart rate every 5 s": (HEART_RATE.name, thin_heart_rate),
     "heart rate missing": (HEART_RATE.name, partial(Samples.without, modality=HEART_RATE.name)),
     "steps reset": (STEPS.name, reset_steps),
     "steps missing": (STEPS.name, partial(Samples.without, modality=STEPS.name)),
     "turned by 180 degrees": (ACCELEROMETER.name, turn_180),
     "other wrist": (ACCELEROMETER.name, mirror_wrist),
     "turned by 90 degrees": (ACCELEROMETER.name, turn_90),
+    "half the sampling rate": (ACCELEROMETER.name, halve_rate),
 }
 
 
@@ -150,6 +175,16 @@ def evaluate_corruptions(
         if there.any() and len(np.unique(samples.person[rows])) > 1:
             table.append(row(name, rows, predict(corrupt(samples).take(rows))))
     return table
+
+
+def corruption_values(rows: Sequence[CorruptionRow]) -> dict[str, float]:
+    """The rows as numbers of a manifest: pooled UAR, and the difference per person, under each corruption."""
+    values = {}
+    for row in rows:
+        values[f"uar.{row.name}"] = round(row.uar, 4)
+        if row is not rows[0]:
+            values[f"difference_per_person.{row.name}"] = round(row.difference, 4)
+    return values
 
 
 def _is_present(samples: Samples, modality: str) -> NDArray[np.bool_]:

@@ -4,19 +4,18 @@ Everything is measured on the folds by person that give the card its numbers: ea
 that does not know its person.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from training.evaluation.calibration import Calibration, confidence_metrics, plot_reliability, plot_risk_coverage
 from training.evaluation.cold_start import by_minutes, evaluate_cold_start, minutes_since_first
-from training.evaluation.corruption import CorruptionRow, evaluate_corruptions
+from training.evaluation.corruption import CorruptionRow
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.predictions import HeldOutPredictions
+from training.evaluation.predictions import HeldOutPredictions, predict_by_fold
 from training.metrics import Ints
 from training.samples import Samples
-from training.trainer.loop import logits
 
 PAGE = "README.md"
 
@@ -60,10 +59,12 @@ def write_study(
     folds: Sequence[HeldOutPredictions],
     evaluation: Evaluation,
     calibration: Calibration,
+    corruptions: Sequence[CorruptionRow],
 ) -> None:
     """Write the page and its pictures.
 
-    ``evaluation`` holds the tested windows of ``samples``, with the predictions of ``folds``.
+    ``evaluation`` holds the tested windows of ``samples``, with the predictions of ``folds``, on which ``corruptions``
+    were measured.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folds[0].network.config
@@ -74,7 +75,7 @@ def write_study(
     plot_reliability(folder / "reliability.svg", probabilities, evaluation.targets, "sure and right")
     plot_risk_coverage(folder / "risk_coverage.svg", confidence, right, threshold, "answers and errors")
 
-    predict = _by_fold(samples, folds)
+    predict = predict_by_fold(samples, folds)
     known = evaluation.of_activities()
     minutes = minutes_since_first(samples)[_rows_of(samples, known.samples)]
     rows = by_minutes(minutes, known.samples, known.logits.argmax(axis=1), config.classes)
@@ -85,7 +86,7 @@ def write_study(
         temperature=calibration.temperature,
         threshold=threshold,
         **confidence_metrics(evaluation.logits, evaluation.targets, calibration),
-        corruptions=_corruptions(evaluate_corruptions(predict, known.samples, config.classes)),
+        corruptions=_corruptions(corruptions),
         minutes="\n".join(
             [
                 "| minutes | windows | people | UAR | recalls |",
@@ -101,23 +102,6 @@ def write_study(
         replay=_corruptions(evaluate_cold_start(predict, known.samples, config.classes)),
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
-
-
-def _by_fold(samples: Samples, folds: Sequence[HeldOutPredictions]) -> Callable[[Samples], Ints]:
-    """Return a function that classifies each window with the network of the fold in which its person is tested."""
-    fold_of = {
-        person: number for number, fold in enumerate(folds) for person in np.unique(samples.person[fold.rows]).tolist()
-    }
-
-    def predict(windows: Samples) -> Ints:
-        decide = np.empty(len(windows), dtype=np.int64)
-        number = np.array([fold_of[person] for person in windows.person.tolist()])
-        for each in np.unique(number).tolist():
-            rows = np.flatnonzero(number == each)
-            decide[rows] = logits(folds[each].network, windows.take(rows)).argmax(axis=1)
-        return decide
-
-    return predict
 
 
 def _rows_of(samples: Samples, kept: Samples) -> Ints:
