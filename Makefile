@@ -8,9 +8,10 @@ MINUTES ?= $(if $(FAULT),1.5,10)
 SEED ?= 7
 FAULT ?=
 BROKERS ?= 1
+OUT ?= build/paper
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo monitor test check unit chaos bench dashboards format lock clean
+.PHONY: help setup demo monitor test check unit chaos bench paper dashboards format lock clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,6 +61,12 @@ bench: setup build/peers/.ready ## every stage beside its peers, and the whole p
 build/peers/.ready: benchmarks/peers/requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/peers --require-hashes -r $<
 	@touch $@
+
+paper: setup ## the paper's tables 2 to 4 on a data set that has its classes: DATASET=harage=DIR OUT=build/paper
+	@for task in har2 har7 har10; do \
+		$(BIN)/gaitway experiment --task $$task --dataset $(DATASET) --out $(OUT)/$$task --processes $(WORKERS) && \
+		$(BIN)/gaitway report $(OUT)/$$task || exit 1; \
+	done
 
 dashboards: setup ## write Grafana's JSON from deploy/grafana/*.py
 	$(BIN)/python -m deploy.grafana

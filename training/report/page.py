@@ -6,7 +6,7 @@ from training.experiment.results import LEAVE_ONE_OUT, Header
 from training.experiment.variants import ENCODERS, variants
 from training.report.formatting import figure_name, in_order, label, progress
 from training.report.scores import Score, best_by_encoder
-from training.report.tables import cost_table, recall_table, uar_table
+from training.report.tables import cost_table, fusion_table, recall_table, uar_table
 
 SYNTHETIC = "**SYNTHETIC: no person was measured; nothing follows from these numbers.**"
 
@@ -33,6 +33,7 @@ def render(scores: Sequence[Score]) -> str:
         "encoder's best, pictured below.",
         uar_table(scores),
         *_incomplete(scores),
+        *_fusion(scores, mark),
         "## Recall per class",
         *mark,
         "In %, over the windows of all people together.",
@@ -51,6 +52,17 @@ def render(scores: Sequence[Score]) -> str:
         "Versions: " + "; ".join(f"{name} {version}" for name, version in _versions(scores)) + ".",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _fusion(scores: Sequence[Score], mark: list[str]) -> list[str]:
+    compared = fusion_table(scores)
+    if not compared:
+        return []
+    text = (
+        "Outer product minus concatenation, in percentage points of each person's UAR, the same people in both: mean ± "
+        "twice its standard error over people. A difference within that is noise."
+    )
+    return ["## Outer product against concatenation", *mark, text, compared]
 
 
 def _incomplete(scores: Sequence[Score]) -> list[str]:

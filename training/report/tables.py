@@ -36,6 +36,32 @@ def _uar(score: Score) -> str:
     return text + progress(score)
 
 
+def fusion_table(scores: Sequence[Score]) -> str:
+    """Outer product minus concatenation, paired by person; empty where no modalities have both.
+
+    ± is twice the standard error over people: a difference within it is noise.
+    """
+    by_variant = {score.header.variant: score for score in scores}
+    rows = []
+    for variant in in_order([score for score in scores if score.header.variant.fusion == "concatenation"]):
+        own = variant.header.variant
+        other = by_variant.get(Variant(own.encoder, own.modalities, "outer_product"))
+        if other is None:
+            continue
+        plain, product = variant.uar_by_person, other.uar_by_person
+        differences = np.array([product[person] - plain[person] for person in plain if person in product])
+        if len(differences) < 2:
+            continue
+        error = 2 * differences.std(ddof=1) / np.sqrt(len(differences))
+        better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+        mean = differences.mean()
+        verdict = "noise" if abs(mean) <= error else "outer product" if mean > 0 else "concatenation"
+        cells = [str(len(differences)), f"{100 * mean:+.1f} ± {100 * error:.1f}", f"{better}, {worse}", verdict]
+        rows.append([own.encoder.upper(), names(own.modalities), *cells])
+    header = ["encoder", "modalities", "people", "difference", "people better, worse", "ahead"]
+    return table(header, rows, right_from=2) if rows else ""
+
+
 def recall_table(scores: Sequence[Score]) -> str:
     """Recall of each class, a row per variant; empty for a class that nobody tested so far has."""
     classes = scores[0].header.classes
