@@ -40,8 +40,8 @@ class Event:
 class EventReader:
     """All partitions of the events topic, without a consumer group.
 
-    ``from_start`` begins with the oldest event in the topic, else with the next one. ``topic``: ``SHADOW_TOPIC`` for the
-    events of a shadow model.
+    ``from_start`` begins with the oldest event in the topic, else with the next one. ``topic``: ``SHADOW_TOPIC`` for
+    the events of a shadow model.
     """
 
     def __init__(

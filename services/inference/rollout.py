@@ -60,6 +60,8 @@ class RollOutMonitor:
                 self._seen = str(error)
                 self._refuse("live", str(error))
             return
+        # Those that the consumer has switched away from since the last look.
+        self._close_unused()
         if stamp == self._seen:
             return
         self._seen = stamp
@@ -71,14 +73,12 @@ class RollOutMonitor:
                 self._refuse("shadow", f"{rollout.shadow}: {shadow.name.name_version} is the live bundle already")
             shadow = None
         self._next = Models(live, shadow)
-        self._close_unused()
 
     def take(self) -> Models | None:
         """Return the bundles to switch to, or None; the caller is between two transactions and switches now."""
         if self._next is None:
             return None
         before, self.models, self._next = self.models, self._next, None
-        self._close_unused()
         metrics.ROLLOUT_APPLIED.set(0 if self._refused else 1)
         names = [model.name.name_version if model is not None else "none" for model in (*before, *self.models)]
         if names[:2] != names[2:]:

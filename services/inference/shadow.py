@@ -96,7 +96,8 @@ class Shadow:
         """Classify what is queued until cancelled."""
         try:
             while True:
-                windows, classifier = await self._queue.get(), self._classifier
+                windows = await self._queue.get()
+                classifier, drift = self._classifier, self._drift
                 for start in range(0, len(windows), PART):
                     part = windows[start : start + PART]
                     await self._live_idle.wait()
@@ -105,7 +106,7 @@ class Shadow:
                         continue
                     self._waiting -= len(part)
                     try:
-                        await self._compare(classifier, part)
+                        await self._compare(classifier, drift, part)
                     except Exception as error:
                         # Whatever it is: the live path goes on.
                         _OUTCOMES["failed"].inc(len(part))
@@ -116,7 +117,7 @@ class Shadow:
         finally:
             await self._producer.close()
 
-    async def _compare(self, classifier: Classifier, part: Sequence[PublishedWindow]) -> None:
+    async def _compare(self, classifier: Classifier, drift: Drift, part: Sequence[PublishedWindow]) -> None:
         probabilities = await classifier.compute([window for _, _, window, _, _ in part])
         if not np.isfinite(probabilities).all():
             raise ValueError("a probability is not finite")
@@ -134,7 +135,7 @@ class Shadow:
         for event, live_activity in compared:
             _OUTCOMES["same" if event.activity == live_activity else "different"].inc()
             metrics.SHADOW_EVENTS.labels(event.activity, event.model).inc()
-        self._drift.add([event.activity for event, _ in compared], [event.confidence for event, _ in compared])
+        drift.add([event.activity for event, _ in compared], [event.confidence for event, _ in compared])
 
     def _skip(self, windows: Sequence[PublishedWindow]) -> None:
         self._waiting -= len(windows)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from services.inference.cloud_events import Headers
 from services.inference.settings import InferenceSettings
 from shared.contracts import topics
-from shared.contracts.errors import GaitwayError
 from shared.kafka.admin import ensure_topics
 from shared.kafka.producer import abort_producer, close_producer, create_producer
 from shared.runtime.logging import ThrottledLogger
@@ -53,14 +51,17 @@ class ShadowProducer:
                 for partition, key, headers, value in messages:
                     sent.append(await producer.send(self._topic, value, key=key, partition=partition, headers=headers))
                 await asyncio.wait(sent)
-            if failures := [error for future in sent if (error := future.exception()) is not None]:
-                raise failures[0]
-        except (KafkaError, GaitwayError, TimeoutError, OSError) as error:
+            if failures := [future for future in sent if not _is_acknowledged(future)]:
+                failures[0].result()
+        except (Exception, asyncio.CancelledError) as error:
+            # aiokafka lets cancellations of its own tasks out while the broker is away.
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise
             text = "the shadow's events cannot be written to %s: %r"
             self._throttled.log("write", logging.WARNING, text, self._topic, error)
             await self._abort()
-        done = [future.done() and not future.cancelled() and future.exception() is None for future in sent]
-        return done + [False] * (len(messages) - len(sent))
+        return [_is_acknowledged(future) for future in sent] + [False] * (len(messages) - len(sent))
 
     async def _open(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -93,3 +94,7 @@ class ShadowProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer)
+
+
+def _is_acknowledged(future: "asyncio.Future[object]") -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None

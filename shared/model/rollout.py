@@ -54,17 +54,18 @@ def decode_rollout(path: Path, data: bytes) -> RollOut:
 def write_rollout(path: Path, rollout: RollOut) -> None:
     """Replace the file in one step, so that a reader sees the old or the new content, never a part; raises OSError."""
     text = msgspec.json.format(msgspec.json.encode(rollout), indent=2) + b"\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         # The service may run as another user than the operator.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -389,8 +389,8 @@ REFUSED_BUNDLES = _counter(
 SHADOW_WINDOWS = _counter(
     "gaitway_inference_shadow_windows_total",
     "windows",
-    "Windows for the shadow by outcome: same or different (its activity and that of the live event), failed (the model, "
-    "or Kafka did not take its event), skipped (it was too slow, or was replaced)",
+    "Windows for the shadow by outcome: same or different (its activity and the live event's), failed (the model, or "
+    "Kafka did not take its event), skipped (it was too slow, or was replaced)",
     "different: compare the two topics offline before a promotion. failed: see the log. skipped: the worker has too "
     "little CPU for two models; the rest is still a fair sample.",
     "outcome",
