@@ -23,7 +23,8 @@ class Ledger:
         """Create an empty ledger; with ``any_model`` an event of any model counts, else only one of ``model``."""
         self._model = model
         self._any_model = any_model
-        self._models = {model}
+        self._others: set[str] = set()
+        """Other models with windows here."""
         self._bits: dict[LedgerKey, int] = {}
         self._staged: dict[LedgerKey, int] = {}
         self._newest_hour = 0
@@ -31,7 +32,8 @@ class Ledger:
     def load(self, key: LedgerKey, bits: int) -> None:
         """Take a record of the topic; the latest one of a key replaces all earlier ones."""
         self._bits[key] = bits
-        self._models.add(key[2])
+        if key[2] != self._model:
+            self._others.add(key[2])
         self._newest_hour = max(self._newest_hour, key[4])
 
     def stage(self, user: str, window: WindowRecord) -> bool:
@@ -46,15 +48,16 @@ class Ledger:
     def _bits_of_others(self, key: LedgerKey) -> int:
         """Return the windows that other models have published. Those are few: a look-up each costs no memory."""
         found = 0
-        if self._any_model and len(self._models) > 1:
+        if self._any_model:
             user, device, _, hop_ms, hour = key
-            for model in self._models - {self._model}:
+            for model in self._others:
                 found |= self._bits.get((user, device, model, hop_ms, hour), 0)
         return found
 
     def switch_to(self, model: str) -> None:
         """Stage for another model from now on, between two transactions."""
         assert not self._staged, "a transaction has one model"
+        self._others = (self._others | {self._model}) - {model}
         self._model = model
 
     def unstage(self, user: str, window: WindowRecord) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ async def test_a_promotion_while_windows_come_loses_and_doubles_none(
     assert [index for index, _ in models(found)] == list(range(sent))
     for partition in range(PARTITIONS):
         names = [json.loads(record.value)["model"] for record in found if record.partition == partition]
-        switches = [after for before, after in zip(names, names[1:], strict=False) if after != before]
+        switches = [after for before, after in pairwise(names) if after != before]
         assert switches == [NEW, OLD, NEW]
 
 

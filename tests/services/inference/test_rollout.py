@@ -136,10 +136,10 @@ async def test_a_bundle_that_was_repaired_is_tried_again(monitor, models, write)
 
 
 async def test_a_shadow_that_does_not_fit_leaves_the_live_bundle(monitor, models, write):
-    write("new", "old")
-    assert await names(monitor) == ("0.0.2", "0.0.1")
-    damage(models)
     random_bundle(models / "third", version="0.0.3", seed=3)
+    write("old", "third")
+    assert await names(monitor) == ("0.0.1", "0.0.3")
+    damage(models)
     write("third", "new")
     assert await names(monitor) == ("0.0.3", None)
     assert value_of("gaitway_inference_rollout_applied") == 0
