@@ -154,7 +154,8 @@ async def test_a_promotion_while_windows_come_loses_and_doubles_none(
     kafka: str, bus: str, bundles: Path, tmp_path: Path
 ) -> None:
     async with following(kafka, bus, bundles, tmp_path / "rollout.json") as worker:
-        sent = 0
+        await write_windows(kafka, bus, 0, 1)
+        await events(kafka, bus, sent := 2)
         for live in ("new", "old", "new"):
             switching = asyncio.create_task(worker.follow(live))
             # Windows go on coming until the switch, and one batch after it.
@@ -164,6 +165,7 @@ async def test_a_promotion_while_windows_come_loses_and_doubles_none(
             await switching
             await write_windows(kafka, bus, sent, sent + 1)
             sent += 2
+            await events(kafka, bus, sent)
         found = await events(kafka, bus, sent)
     assert [index for index, _ in models(found)] == list(range(sent))
     for partition in range(PARTITIONS):
