@@ -24,9 +24,12 @@ def verify_bundle(bundle: Bundle) -> None:
 
     Exit code 1 with one line that names the fault if not.
     """
+    import torch
+
     from gaitway.rollout import verify
     from shared.model.trial import BATCH, measure_window_s
 
+    torch.set_num_threads(1)  # as a worker does by default
     model = verify(bundle)
     typer.echo(f"{model.name_version}: {model.label_set}, {', '.join(model.classes)}")
     typer.echo(f"{measure_window_s(model) * 1e6:.0f} µs per window in a batch of {BATCH}")

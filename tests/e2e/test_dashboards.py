@@ -19,10 +19,11 @@ from aiokafka import AIOKafkaProducer
 from deploy.grafana.__main__ import FOLDER
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded.prometheus import PrometheusServer, Sample
-from gaitway.paths import DEFAULT_MODEL
+from gaitway.paths import DEFAULT_MODEL, PROJECT
 from gaitway.replay import make_watch, replay
 from shared.contracts import topics
 from shared.contracts.token import make_token
+from shared.model.rollout import RollOut, write_rollout
 from tests.debian import program
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, until
 from training.datasets import read_recording
@@ -42,6 +43,8 @@ NOT_ZERO = {
     "What becomes of the canary's windows?",
     "How many windows close, and why?",
     "Which version runs where?",
+    "Roll-out: which bundles do the workers run?",
+    "Roll-out: what would people do by the shadow?",
 }
 """Panels that this test's traffic has something to show on."""
 
@@ -132,7 +135,8 @@ async def test_every_query_of_every_dashboard_has_an_answer(
 ) -> None:
     program("prometheus", package="prometheus")
     # The canary sends every 5 s, as in life: a window must wait for longer.
-    pipeline = start_pipeline(grace_s=8)
+    write_rollout(tmp_path / "rollout.json", RollOut(str(DEFAULT_MODEL), str(PROJECT / "models" / "gaitway-cnn")))
+    pipeline = start_pipeline(grace_s=8, rollout=tmp_path / "rollout.json")
     canary = ServiceProcess(
         "canary",
         {
