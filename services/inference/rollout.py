@@ -82,7 +82,7 @@ class RollOutMonitor:
         metrics.ROLLOUT_APPLIED.set(0 if self._refused else 1)
         names = [model.name.name_version if model is not None else "none" for model in (*before, *self.models)]
         if names[:2] != names[2:]:
-            log.warning("roll-out: live %s, shadow %s; before: live %s, shadow %s", *names[2:], *names[:2])
+            log.info("roll-out: live %s, shadow %s; before: live %s, shadow %s", *names[2:], *names[:2])
         return self.models
 
     def close(self) -> None:
