@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from gaitway.errors import CommandError
 
 TOPIC = "activity.events"
+SHADOW_TOPIC = "activity.events.shadow"
 _POLL_MS = 200
 
 
@@ -39,12 +40,15 @@ class Event:
 class EventReader:
     """All partitions of the events topic, without a consumer group.
 
-    ``from_start`` begins with the oldest event in the topic, else with the next one.
+    ``from_start`` begins with the oldest event in the topic, else with the next one. ``topic``: ``SHADOW_TOPIC`` for
+    the events of a shadow model.
     """
 
-    def __init__(self, bootstrap_servers: str, *, topic_prefix: str = "", from_start: bool = False) -> None:
+    def __init__(
+        self, bootstrap_servers: str, *, topic_prefix: str = "", from_start: bool = False, topic: str = TOPIC
+    ) -> None:
         self._bootstrap_servers = bootstrap_servers
-        self._topic = topic_prefix + TOPIC
+        self._topic = topic_prefix + topic
         self._from_start = from_start
         self._consumer: Any = None
 

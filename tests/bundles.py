@@ -15,14 +15,21 @@ from shared.model.network import FusionNetwork, NetworkConfig
 from shared.signal.features import FEATURE_VERSION
 
 
-def random_bundle(folder: Path, *, abstain_below: float = 0.0, reference: Reference | None = None) -> Path:
-    """Write the bundle ``random@0.0.1`` of seven classes."""
+def random_bundle(
+    folder: Path,
+    *,
+    version: str = "0.0.1",
+    seed: int = 0,
+    abstain_below: float = 0.0,
+    reference: Reference | None = None,
+) -> Path:
+    """Write the bundle ``random@VERSION`` of seven classes; another ``seed`` gives other weights."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         network = FusionNetwork(NetworkConfig(HAR7, encoder="multi_scale"))
     manifest = Manifest(
         name="random",
-        version="0.0.1",
+        version=version,
         label_set="har7",
         classes=HAR7,
         modalities=MODALITY_NAMES,

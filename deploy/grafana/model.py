@@ -1,4 +1,4 @@
-"""The dashboard of the model: inputs, answers, confidence, drift and speed."""
+"""The dashboard of the model: inputs, answers, confidence, drift, speed and roll-out."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -8,13 +8,18 @@ EVENTS = "gaitway_inference_events_total"
 CONFIDENCE = "gaitway_inference_confidence_ratio"
 MODEL_S = "gaitway_inference_model_seconds"
 PSI = Limits(0.1, 0.25)
+INFO = "gaitway_inference_model_info"
+REFUSED = "gaitway_inference_refused_bundles_total"
+SHADOW = "gaitway_inference_shadow_windows_total"
+COMPARED = SHADOW + '{outcome=~"same|different"}'
 
 
 def model() -> Dashboard:
     """The model in production."""
     return board(
         "gaitway-model",
-        "The model's inputs and answers, its confidence, its drift from the training data, and its speed.",
+        "The model's inputs and answers, its confidence, its drift from the training data, its speed, and the "
+        "roll-out of the next one.",
         [
             number(
                 "Has the confidence drifted?",
@@ -130,6 +135,79 @@ def model() -> Dashboard:
                 "From its upload to the event in its hands: the services' latency and the way of both, as an "
                 "application has it.",
                 Limits(1, 5),
+            ),
+            # Model roll-out.
+            number(
+                "Roll-out: does every worker run what the file names?",
+                "min(gaitway_inference_rollout_applied)",
+                "none",
+                "0: a worker has refused a bundle or the roll-out file and goes on with what it had. Runbook "
+                "GaitwayBundleRefused.",
+                Limits(1, 0.5),
+                width=6,
+                words="refused/yes",
+            ),
+            number(
+                "Roll-out: how often do shadow and live model agree?",
+                share(SHADOW + '{outcome="same"}', COMPARED),
+                "percentunit",
+                "Windows with the same activity from both. Without labels it does not say who is right: compare the "
+                "two topics offline where they differ.",
+                Limits(0.9, 0.7),
+                width=6,
+            ),
+            number(
+                "Roll-out: what share does the shadow miss?",
+                share(SHADOW + '{outcome=~"failed|skipped"}', SHADOW),
+                "percentunit",
+                "skipped: too little CPU for two models, the rest is a fair sample. failed: the log of inference says "
+                "why; do not promote a model that fails.",
+                Limits(0.01, 0.2),
+                width=6,
+            ),
+            number(
+                "Roll-out: has the shadow's confidence drifted?",
+                "max(gaitway_inference_shadow_confidence_drift_psi)",
+                "none",
+                "As for the live model, against the shadow's own reference. Above the live model's: its training data "
+                "fit these users less.",
+                PSI,
+                width=6,
+            ),
+            lines(
+                "Roll-out: which bundles do the workers run?",
+                [Query(f"sum by (role, model) ({INFO})", "{{role}} {{model}}")],
+                "none",
+                "Number of workers by role and model. Two live models for longer than seconds: one worker has not "
+                "followed, runbook GaitwayBundleRefused.",
+                stacked=True,
+            ),
+            lines(
+                "Roll-out: what becomes of the shadow's windows?",
+                [Query(rate(SHADOW, "outcome"), "{{outcome}}"), Query(rate(REFUSED, "role"), "{{role}} refused")],
+                "cps",
+                "same and different are on activity.events.shadow. A rise of different after a change of the live "
+                "input: only one of the two follows it.",
+                stacked=True,
+            ),
+            lines(
+                "Roll-out: what would people do by the shadow?",
+                [Query(rate("gaitway_inference_shadow_events_total", "activity"), "{{activity}}")],
+                "cps",
+                "The shadow's events by activity. Compare with the live model's: a class that only one of them sees is "
+                "the first thing to look into.",
+                stacked=True,
+            ),
+            lines(
+                "Roll-out: how far is the shadow from its training data?",
+                [
+                    Query("max(gaitway_inference_shadow_class_drift_psi)", "classes"),
+                    Query("max(gaitway_inference_shadow_confidence_drift_psi)", "confidence"),
+                ],
+                "none",
+                "Population stability index, worst worker, as for the live model. Promote a shadow only when it is no "
+                "further away than the live model.",
+                PSI,
             ),
         ],
     )

@@ -16,6 +16,7 @@ from gaitway.cli import options
 from gaitway.cli.options import between
 from gaitway.cli.research import Dataset, People, split_names
 from gaitway.cli.research import app as research_app
+from gaitway.cli.rollout import bundle_app, rollout_app
 from gaitway.errors import CommandError
 from gaitway.paths import DEFAULT_MODEL, RECORDINGS
 
@@ -29,6 +30,8 @@ app = typer.Typer(
 serve_app = typer.Typer(help="Run one service. Its settings are GAITWAY_* variables.", no_args_is_help=True)
 app.add_typer(serve_app, name="serve")
 app.add_typer(research_app)
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(rollout_app, name="rollout")
 
 MIN_SPEED = 0.01
 MAX_MINUTES = 7 * 24 * 60
@@ -286,11 +289,12 @@ def events(
     user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest event in the topic.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    shadow: Annotated[bool, typer.Option("--shadow", help="The events of the shadow model.")] = False,
 ) -> None:
     """Print activity events as they come, until Ctrl-C."""
     from gaitway.cli.tail import tail
 
-    uvloop.run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json))
+    uvloop.run(tail(kafka, topic_prefix, user=user, from_start=from_start, as_json=as_json, shadow=shadow))
 
 
 @app.command()

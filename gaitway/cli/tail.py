@@ -5,12 +5,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from gaitway.events import EventReader
+from gaitway.events import SHADOW_TOPIC, TOPIC, EventReader
 
 
-async def tail(kafka: str, topic_prefix: str, *, user: str | None, from_start: bool, as_json: bool) -> None:
+async def tail(
+    kafka: str, topic_prefix: str, *, user: str | None, from_start: bool, as_json: bool, shadow: bool
+) -> None:
     """Print events until it is cancelled; raises EventsError."""
-    async with EventReader(kafka, topic_prefix=topic_prefix, from_start=from_start) as events:
+    topic = SHADOW_TOPIC if shadow else TOPIC
+    async with EventReader(kafka, topic_prefix=topic_prefix, from_start=from_start, topic=topic) as events:
         async for event in events:
             if user is None or event.data["user"] == user:
                 print(

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from services.inference.cloud_events import ModelName
-from shared.contracts.errors import BundleError, InvalidRecord
-from shared.contracts.modality import MODALITIES
+from shared.contracts.errors import InvalidRecord
 from shared.contracts.window import WindowRecord
 from shared.model.bundle import load_bundle
+from shared.model.trial import try_out
 from shared.runtime import metrics
 
 log = logging.getLogger("gaitway.inference")
@@ -31,19 +31,14 @@ class Classifier:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.name = ModelName(self._model.name_version, self._model.label_set, self._model.abstain_below)
         self.classes = tuple(self._model.classes)
-        self.feature_version = self._model.manifest.feature_version
-        self.reference = self._model.manifest.reference
+        self.manifest = self._model.manifest
+        self.feature_version = self.manifest.feature_version
+        self.reference = self.manifest.reference
         self._try_out()
 
     def _try_out(self) -> None:
         """Run the model on a valid window; raises BundleError when it fails."""
-        features = {m.name: np.zeros(m.feature_shape, dtype=np.float16) for m in MODALITIES}
-        try:
-            answer = self._model.probabilities([features], [dict.fromkeys(features, True)], [(0, 0, 0)])
-        except Exception as error:
-            raise BundleError(f"the model fails on a window of zeros: {error!r}") from error
-        if not np.isfinite(answer).all():
-            raise BundleError("the model gives no finite probability for a window of zeros")
+        try_out(self._model)
 
     async def classify(self, windows: Sequence[WindowRecord]) -> list[NDArray[np.float64] | InvalidRecord]:
         """Return (classes,) probabilities per window, or the reason why the model gives none for it.
@@ -71,17 +66,21 @@ class Classifier:
 
     async def _run(self, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
         began_s = time.perf_counter()
-        probabilities = await asyncio.get_running_loop().run_in_executor(
+        probabilities = await self.compute(windows)
+        metrics.MODEL_SECONDS.observe(time.perf_counter() - began_s)
+        metrics.BATCH_WINDOWS.observe(len(windows))
+        return probabilities
+
+    async def compute(self, windows: Sequence[WindowRecord]) -> NDArray[np.float64]:
+        """Return the (n, classes) probabilities, unmeasured; raises what the model raises."""
+        return await asyncio.get_running_loop().run_in_executor(
             self._thread,
             self._model.probabilities,
             [window.features for window in windows],
             [window.mask for window in windows],
             [window.baseline.accelerometer.mg for window in windows],
         )
-        metrics.MODEL_SECONDS.observe(time.perf_counter() - began_s)
-        metrics.BATCH_WINDOWS.observe(len(windows))
-        return probabilities
 
     def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown()
+        """End the thread once it has done what it has begun; the event loop does not wait for it."""
+        self._thread.shutdown(wait=False)

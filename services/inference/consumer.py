@@ -14,7 +14,9 @@ from services.inference.classifier import Classifier
 from services.inference.ledger import Ledger, read_ledgers
 from services.inference.processor import Processor
 from services.inference.producer import MAX_BATCH_BYTES, TransactionalProducer, close_all, open_producer
+from services.inference.rollout import RollOutMonitor
 from services.inference.settings import InferenceSettings
+from services.inference.shadow import Shadow
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
 from shared.kafka.admin import message_limits
@@ -38,13 +40,20 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     """Consumer that owns partitions of activity.windows while it runs."""
 
     def __init__(
-        self, settings: InferenceSettings, classifier: Classifier, health: ConsumerHealth, clock: Clock
+        self,
+        settings: InferenceSettings,
+        classifier: Classifier,
+        health: ConsumerHealth,
+        clock: Clock,
+        rollout: RollOutMonitor | None = None,
     ) -> None:
+        """Connect the parts; ``rollout`` may replace ``classifier`` while the consumer runs."""
         self._settings = settings
-        self._classifier = classifier
+        self._rollout = rollout
+        self._shadow = Shadow(settings, clock) if rollout is not None else None
         self._health = health
         dead_letter_limit = DeadLetterLimit(settings.dlq_max_ratio, settings.dlq_min_records)
-        self._processor = Processor(classifier, clock, dead_letter_limit)
+        self._processor = Processor(classifier, clock, dead_letter_limit, self._shadow)
         self._group = f"{settings.topic_prefix}inference"
         self._topic = settings.topic_prefix + topics.WINDOWS.name
         self._busy = asyncio.Lock()
@@ -67,7 +76,8 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._health.set_ready("kafka")
         watching = self._health.partitions.watch(self._consumer)
         try:
-            await run_together(self._cycles(), self._topics.run(), watching, self._wait_for_deadline())
+            following = [part.run() for part in (self._rollout, self._shadow) if part is not None]
+            await run_together(self._cycles(), self._topics.run(), watching, self._wait_for_deadline(), *following)
         finally:
             await self._close_producers()
             await finish_within(self._consumer.stop(), CLOSE_S)
@@ -91,12 +101,14 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         pause = asyncio.create_task(asyncio.sleep(self._settings.transaction_interval_ms / 1000))
         # A rebalance waits for the lock, so that no cycle spans one.
         async with self._busy:
+            self._apply_rollout()
             if self._restoring:
                 await self._claim_partitions(self._consumer.assignment(), seek=True)
             records = await poll_twice(self._consumer, self._settings.max_poll_records, self._processor.producers)
             if records:
                 try:
-                    await self._processor.process({tp.partition: batch for tp, batch in records.items()})
+                    with self._shadow.pause() if self._shadow is not None else contextlib.nullcontext():
+                        await self._processor.process({tp.partition: batch for tp, batch in records.items()})
                     self._health.partitions.handled(records)
                     self._health.set_ready("transactions")
                 except LostOwnership as error:
@@ -106,6 +118,12 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._claim_partitions(self._consumer.assignment(), seek=True)
         self._health.heartbeat()
         await pause
+
+    def _apply_rollout(self) -> None:
+        """Switch between two batches, so that each window has exactly one live model."""
+        if self._rollout is not None and self._shadow is not None and (models := self._rollout.take()) is not None:
+            self._shadow.switch_to(models.shadow)
+            self._processor.switch_to(models.live)
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
         """Finish the current transaction and close the producers."""
@@ -159,7 +177,7 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _open_producers(self, partitions: list[int]) -> dict[int, TransactionalProducer]:
         settings = self._settings
-        prefix, model = settings.topic_prefix, self._classifier.name.name_version
+        prefix = settings.topic_prefix
         limits = await message_limits(settings.kafka, prefix, (topics.EVENTS, topics.LEDGER, topics.REJECTED))
         self._processor.limits = limits
         batch_bytes = min(MAX_BATCH_BYTES, *limits.values())
@@ -172,7 +190,9 @@ class WindowConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 opened.push_async_callback(close_producer, producer)
                 producers[partition] = producer
             # After fencing, only this worker can write to these ledgers.
-            ledgers = await read_ledgers(settings.kafka, prefix, partitions, model)
+            # With a roll-out file a window that another model has published is not published again.
+            any_model = self._rollout is not None
+            ledgers = await read_ledgers(settings.kafka, prefix, partitions, self._processor.model, any_model)
             opened.pop_all()
         return {
             partition: TransactionalProducer(producer, prefix, partition, self._group, ledgers[partition])

@@ -19,8 +19,12 @@ log = logging.getLogger("gaitway.inference")
 class Ledger:
     """Content of activity.ledger for one partition; changes count only when their transaction has committed."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, any_model: bool = False) -> None:
+        """Create an empty ledger; with ``any_model`` an event of any model counts, else only one of ``model``."""
         self._model = model
+        self._any_model = any_model
+        self._others: set[str] = set()
+        """Other models with windows here."""
         self._bits: dict[LedgerKey, int] = {}
         self._staged: dict[LedgerKey, int] = {}
         self._newest_hour = 0
@@ -28,16 +32,33 @@ class Ledger:
     def load(self, key: LedgerKey, bits: int) -> None:
         """Take a record of the topic; the latest one of a key replaces all earlier ones."""
         self._bits[key] = bits
+        if key[2] != self._model:
+            self._others.add(key[2])
         self._newest_hour = max(self._newest_hour, key[4])
 
     def stage(self, user: str, window: WindowRecord) -> bool:
         """Mark a window as part of the next transaction; returns False if it already has an event."""
         key, bit = place_of(user, window.device, self._model, window.hop_ms, window.window_start_ms)
         bits = self._staged.get(key, self._bits.get(key, 0))
-        if bits & bit and not fault_injection.is_injected("no-ledger"):
+        if (bits | self._bits_of_others(key)) & bit and not fault_injection.is_injected("no-ledger"):
             return False
         self._staged[key] = bits | bit
         return True
+
+    def _bits_of_others(self, key: LedgerKey) -> int:
+        """Return the windows that other models have published. Those are few: a look-up each costs no memory."""
+        found = 0
+        if self._any_model:
+            user, device, _, hop_ms, hour = key
+            for model in self._others:
+                found |= self._bits.get((user, device, model, hop_ms, hour), 0)
+        return found
+
+    def switch_to(self, model: str) -> None:
+        """Stage for another model from now on, between two transactions."""
+        assert not self._staged, "a transaction has one model"
+        self._others = (self._others | {self._model}) - {model}
+        self._model = model
 
     def unstage(self, user: str, window: WindowRecord) -> None:
         """Remove one staged window, because it gets no event."""
@@ -76,10 +97,12 @@ class Ledger:
             self._bits = {key: bits for key, bits in self._bits.items() if key[4] >= oldest}
 
 
-async def read_ledgers(bootstrap_servers: str, prefix: str, partitions: Iterable[int], model: str) -> dict[int, Ledger]:
+async def read_ledgers(
+    bootstrap_servers: str, prefix: str, partitions: Iterable[int], model: str, any_model: bool = False
+) -> dict[int, Ledger]:
     """Read the committed ledgers of these partitions; raises KafkaError."""
     name = prefix + topics.LEDGER.name
-    ledgers = {partition: Ledger(model) for partition in partitions}
+    ledgers = {partition: Ledger(model, any_model=any_model) for partition in partitions}
     assigned = [TopicPartition(name, partition) for partition in ledgers]
     consumer = create_reader(bootstrap_servers)
     await consumer.start()

@@ -12,6 +12,7 @@ from services.inference.classifier import Classifier
 from services.inference.cloud_events import activity_event, to_message
 from services.inference.drift import Drift
 from services.inference.producer import TransactionalProducer, TransactionBatch
+from services.inference.shadow import PublishedWindow, Shadow
 from shared.contracts import topics
 from shared.contracts.dead_letter import rejection_headers
 from shared.contracts.decoding import traceparent_of, user_of
@@ -47,14 +48,39 @@ class _Task:
 class Processor:
     """Classifier and publisher of windows; ``producers`` are those of the current assignment."""
 
-    def __init__(self, classifier: Classifier, clock: Clock, dead_letter_limit: DeadLetterLimit) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        clock: Clock,
+        dead_letter_limit: DeadLetterLimit,
+        shadow: Shadow | None = None,
+    ) -> None:
         self.producers: dict[int, TransactionalProducer] = {}
         self.limits: dict[str, int] = {}
         """Largest record in bytes by topic without prefix; a topic that is not listed has no limit."""
-        self._classifier = classifier
         self._clock = clock
         self._dead_letter_limit = dead_letter_limit
+        self._shadow = shadow
+        self._use(classifier)
+
+    def switch_to(self, classifier: Classifier) -> None:
+        """Classify with another bundle from now on; the caller is between two calls of ``process``."""
+        if classifier is self._classifier:
+            return
+        metrics.MODEL_INFO.remove("live", self.model)
+        self._use(classifier)
+        for producer in self.producers.values():
+            producer.ledger.switch_to(self.model)
+
+    @property
+    def model(self) -> str:
+        """The name and version that events carry."""
+        return self._classifier.name.name_version
+
+    def _use(self, classifier: Classifier) -> None:
+        self._classifier = classifier
         self._drift = Drift(classifier.reference)
+        metrics.MODEL_INFO.labels("live", self.model).set(1)
         metrics.CLASS_DRIFT.set_function(self._drift.class_psi)
         metrics.CONFIDENCE_DRIFT.set_function(self._drift.confidence_psi)
         self._events = {
@@ -77,18 +103,24 @@ class Processor:
             tasks[partition] = [task for record in records if (task := self._accept(partition, record, out))]
         windows = [task.window for partition_tasks in tasks.values() for task in partition_tasks]
         probabilities = iter(await self._classifier.classify(windows)) if windows else iter(())
-        events: list[ActivityEvent] = []
+        events: dict[int, list[tuple[_Task, ActivityEvent]]] = {}
         for partition, partition_tasks in tasks.items():
+            events[partition] = []
             for task in partition_tasks:
                 event = self._classify_result(partition, task, next(probabilities), outgoing[partition])
                 if event is not None:
-                    events.append(event)
+                    events[partition].append((task, event))
         # All writes end before a failure is raised: reopening a partition must not meet a running transaction.
         writes = [self.producers[partition].write(out) for partition, out in outgoing.items()]
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        outcomes = dict(zip(outgoing, await asyncio.gather(*writes, return_exceptions=True), strict=True))
+        committed = {partition: events[partition] for partition, outcome in outcomes.items() if outcome is None}
+        if self._shadow is not None:
+            self._shadow.add([_published(p, *pair) for p, pairs in committed.items() for pair in pairs])
+        for outcome in outcomes.values():
             if isinstance(outcome, BaseException):
                 raise outcome
-        self._drift.add([event.activity for event in events], [event.confidence for event in events])
+        published = [event for pairs in committed.values() for _, event in pairs]
+        self._drift.add([event.activity for event in published], [event.confidence for event in published])
         rejected = sum(len(out.rejected) for out in outgoing.values())
         self._dead_letter_limit.count(sum(map(len, batch.values())), rejected)
 
@@ -163,3 +195,7 @@ class Processor:
             log.error("%s gets only the key and the headers of this record, which is too large", topics.REJECTED.name)
             value = b""
         out.rejected.append((record.key, headers, value))
+
+
+def _published(partition: int, task: _Task, event: ActivityEvent) -> PublishedWindow:
+    return PublishedWindow(partition, task.user, task.window, event.activity, traceparent_of(task.record.headers))

@@ -1,10 +1,11 @@
-"""The inference service: model, consumer and health page, and their order of shutdown."""
+"""The inference service: models, consumer and health page, and their order of shutdown."""
 
 import asyncio
 import logging
 
 from services.inference.classifier import Classifier
 from services.inference.consumer import WindowConsumer
+from services.inference.rollout import RollOutMonitor
 from services.inference.settings import InferenceSettings
 from shared.kafka.admin import wait_for_broker
 from shared.kafka.health import ConsumerHealth
@@ -23,9 +24,11 @@ class InferenceService:
         self._settings = settings
         self._health = ConsumerHealth(settings.stalled_after_s, service="inference", topic_prefix=settings.topic_prefix)
         self._health.set_unready("kafka", "not connected yet")
-        self._classifier = Classifier(settings.model, settings.torch_threads)
-        log.info("model %s: %s", self._classifier.name.name_version, ", ".join(self._classifier.classes))
-        self._consumer = WindowConsumer(settings, self._classifier, self._health, system_clock)
+        rollout = RollOutMonitor(settings.rollout, settings.torch_threads) if settings.rollout is not None else None
+        classifier = rollout.models.live if rollout is not None else Classifier(settings.model, settings.torch_threads)
+        self._models: RollOutMonitor | Classifier = rollout or classifier
+        log.info("model %s: %s", classifier.name.name_version, ", ".join(classifier.classes))
+        self._consumer = WindowConsumer(settings, classifier, self._health, system_clock, rollout)
         self._socket = bind(settings.health_host, settings.health_port)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -39,4 +42,4 @@ class InferenceService:
                 await run_together(stop.wait(), wait_for_broker(self._settings, self._health))
                 await self._consumer.run(stop)
             finally:
-                self._classifier.close()
+                self._models.close()

@@ -10,7 +10,7 @@ GaitwayError
 └── Stop              nothing useful can be done: end the process and report the reason
     ├── SettingsError     a setting is missing or wrong
     ├── TopicMismatch     a topic exists with other settings than the contract's
-    └── BundleError       a model bundle that does not fit
+    └── BundleError       a model bundle that does not fit, or a roll-out file that names none
 """
 
 from typing import Literal
@@ -82,4 +82,4 @@ class TopicMismatch(Stop):
 
 
 class BundleError(Stop):
-    """A model bundle is incomplete, or does not fit the features."""
+    """A model bundle is incomplete or does not fit the features, or the roll-out file is wrong."""

@@ -30,6 +30,8 @@ GAPS = TopicSpec("watch.gaps", 30 * DAY_MS)
 REJECTED = TopicSpec("watch.rejected", 14 * DAY_MS, {"max.message.bytes": str(MAX_REJECTED_BYTES)})
 WINDOWS = TopicSpec("activity.windows", HOUR_MS, {"retention.bytes": str(8 * 1024**3)})
 EVENTS = TopicSpec("activity.events", 30 * DAY_MS)
+# What a shadow model says of the windows that have an event; a comparison takes days, not weeks.
+SHADOW_EVENTS = TopicSpec("activity.events.shadow", 7 * DAY_MS)
 LEDGER = TopicSpec("activity.ledger", 8 * DAY_MS, {"cleanup.policy": "compact,delete"})
 
-ALL_TOPICS = (*SAMPLE_TOPICS.values(), GAPS, REJECTED, WINDOWS, EVENTS, LEDGER)
+ALL_TOPICS = (*SAMPLE_TOPICS.values(), GAPS, REJECTED, WINDOWS, EVENTS, SHADOW_EVENTS, LEDGER)

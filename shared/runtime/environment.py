@@ -50,6 +50,7 @@ SETTINGS = frozenset(
         "REDIS_PREFIX",
         "DLQ_MIN_RECORDS",
         "REPLICATION_FACTOR",
+        "ROLLOUT",
         "SESSION_TIMEOUT_MS",
         "STALLED_AFTER_S",
         "TICK_MS",

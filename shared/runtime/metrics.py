@@ -108,6 +108,8 @@ REFUSALS = ("unauthorised", "too_many_requests", "unavailable")
 """Reasons to refuse an upload without a known fault of its own."""
 RECORD_FAULTS: tuple[RecordFault, ...] = get_args(RecordFault)
 DECODE_ERRORS = ("wrong_type", "sequence", "too_large", "baseline", "final_windows", "history")
+SHADOW_OUTCOMES = ("same", "different", "failed", "skipped")
+BUNDLE_ROLES = ("live", "shadow")
 STAGES = ("device_to_gateway", "gateway_to_window", "window_to_event", "gateway_to_event", "device_to_event")
 
 _of("ingest")
@@ -361,8 +363,61 @@ CONFIDENCE_DRIFT = _gauge(
     "Above 0.25 the data differ from the training data: a new device or another way of wearing it. Collect labelled "
     "recordings of it and train again.",
 )
-CLASS_DRIFT.set(math.nan)
-CONFIDENCE_DRIFT.set(math.nan)
+MODEL_INFO = _gauge(
+    "gaitway_inference_model_info",
+    "1",
+    "Always 1; the labels are the role of a bundle in this worker (live or shadow) and its name and version",
+    "Two live models for longer than seconds: a worker has refused the promoted one, see "
+    "gaitway_inference_rollout_applied.",
+    "role",
+    "model",
+)
+ROLLOUT_APPLIED = _gauge(
+    "gaitway_inference_rollout_applied",
+    "1 or 0",
+    "Whether the worker runs the bundles that the roll-out file names; 1 without such a file",
+    "0: the worker has refused a bundle or the file, and its log says why. Events go on with the bundle that it has; "
+    "check the new one with gaitway bundle verify.",
+)
+REFUSED_BUNDLES = _counter(
+    "gaitway_inference_refused_bundles_total",
+    "bundles",
+    "Bundles of the roll-out file that did not load or fit, by role; an unreadable file counts as live",
+    "See gaitway_inference_rollout_applied.",
+    "role",
+)
+SHADOW_WINDOWS = _counter(
+    "gaitway_inference_shadow_windows_total",
+    "windows",
+    "Windows for the shadow by outcome: same or different (its activity and the live event's), failed (the model, or "
+    "Kafka did not take its event), skipped (it was too slow, or was replaced)",
+    "different: compare the two topics offline before a promotion. failed: see the log. skipped: the worker has too "
+    "little CPU for two models; the rest is still a fair sample.",
+    "outcome",
+)
+SHADOW_EVENTS = _counter(
+    "gaitway_inference_shadow_events_total",
+    "events",
+    "Events on activity.events.shadow, by activity and model",
+    "A class that only one of the two models sees: compare with gaitway_inference_events_total.",
+    "activity",
+    "model",
+)
+SHADOW_CLASS_DRIFT = _gauge(
+    "gaitway_inference_shadow_class_drift_psi",
+    "PSI",
+    "Population stability index of the shadow's activities, as gaitway_inference_class_drift_psi; NaN without a shadow",
+    "Much above the live model's: the new model sees other activities in the same people. Do not promote it unread.",
+)
+SHADOW_CONFIDENCE_DRIFT = _gauge(
+    "gaitway_inference_shadow_confidence_drift_psi",
+    "PSI",
+    "Population stability index of the shadow's confidence, as gaitway_inference_confidence_drift_psi",
+    "Above 0.25 and above the live model's: its training data fit these users less than the live model's.",
+)
+for _drift in (CLASS_DRIFT, CONFIDENCE_DRIFT, SHADOW_CLASS_DRIFT, SHADOW_CONFIDENCE_DRIFT):
+    _drift.set(math.nan)
+ROLLOUT_APPLIED.set(1)
 
 _of(*SERVICES)
 EVENT_LATENCY_SECONDS = _histogram(
@@ -536,3 +591,7 @@ for _outcome in ("accepted", "refused"):
     CANARY_UPLOADS.labels(_outcome)
 for _outcome in ("right", "wrong", "late", "missing"):
     CANARY_WINDOWS.labels(_outcome)
+for _outcome in SHADOW_OUTCOMES:
+    SHADOW_WINDOWS.labels(_outcome)
+for _role in BUNDLE_ROLES:
+    REFUSED_BUNDLES.labels(_role)

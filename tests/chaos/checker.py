@@ -1,5 +1,7 @@
 """The history checker: what the watches were answered, against what a consumer saw. Knows the contract, not the code.
 
+Each event is held against the model that it names. An event of the shadow's topic needs a live event of its window.
+
 It reports `lost` (an expected window without an event), `twice` (a second event of a window, or of an id) and `wrong`
 (an event that is not f(samples, baseline in the event), that nobody's data call for, or whose baseline is not that of
 the user's windows before it).
@@ -9,7 +11,7 @@ a watch that is not worn, the recordings of a chaos run do not hold.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +63,7 @@ class Verdict:
     lost: list[Finding] = field(default_factory=list)
     twice: list[Finding] = field(default_factory=list)
     wrong: list[Finding] = field(default_factory=list)
+    shadow: list[Finding] = field(default_factory=list)
     baselines_checked: int = 0
     longest_stall_s: float = 0.0
 
@@ -76,12 +79,22 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing lost, nothing twice, nothing wrong."""
-        return not (self.lost or self.twice or self.wrong)
+        """Nothing lost, nothing twice, nothing wrong, nor anything on the shadow's topic."""
+        return not (self.lost or self.twice or self.wrong or self.shadow)
 
 
-def check(uploads: Collection[Sent], events: Collection[ReceivedEvent], network: NumpyNetwork, rules: Rules) -> Verdict:
-    """Hold the events against the uploads."""
+Networks = Mapping[str, NumpyNetwork]
+"""By the name that events carry."""
+
+
+def check(
+    uploads: Collection[Sent],
+    events: Collection[ReceivedEvent],
+    networks: Networks,
+    rules: Rules,
+    shadow_events: Collection[ReceivedEvent] = (),
+) -> Verdict:
+    """Hold the events against the uploads, and those of the shadow against both."""
     windows = {window.key: window for window in windows_of(uploads, rules.hop_ms, rules.grace_ms)}
     verdict = Verdict(windows)
     seen = {_key(event) for event in events}
@@ -91,7 +104,12 @@ def check(uploads: Collection[Sent], events: Collection[ReceivedEvent], network:
         if window.expected and key not in seen
     ]
     verdict.twice = list(_twice(events))
-    verdict.wrong = [*_wrong_form(events, rules, network), *_wrong_numbers(windows, events, network)]
+    verdict.wrong = [*_wrong_form(events, rules, networks), *_wrong_numbers(windows, events, networks)]
+    verdict.shadow = [
+        *_wrong_shadow(events, shadow_events),
+        *_wrong_form(shadow_events, rules, networks),
+        *_wrong_numbers(windows, shadow_events, networks),
+    ]
     verdict.baselines_checked, faults = baseline_faults(uploads, windows, events, rules.doubts)
     verdict.wrong += [Finding(key, what) for key, what in faults]
     verdict.longest_stall_s = longest_stall_s(windows, events, rules.grace_ms)
@@ -113,16 +131,35 @@ def _twice(events: Iterable[ReceivedEvent]) -> Iterable[Finding]:
             yield Finding(_key(event), f"a ce_id that another window has, {_place(event)}")
 
 
-def _wrong_form(events: Iterable[ReceivedEvent], rules: Rules, network: NumpyNetwork) -> Iterable[Finding]:
+def _wrong_shadow(events: Iterable[ReceivedEvent], shadow_events: Iterable[ReceivedEvent]) -> Iterable[Finding]:
+    """At most one of a window and model, and of a window with a live event of another model, from the same input."""
+    live = {event.identity: event.data for event in events}
+    seen = Counter[object]()
+    for event in shadow_events:
+        seen[event.identity, event.data["model"]] += 1
+        if seen[event.identity, event.data["model"]] > 1:
+            yield Finding(_key(event), f"a second event of the shadow {event.data['model']}, {_place(event)}")
+        if (its := live.get(event.identity)) is None:
+            yield Finding(_key(event), f"the shadow's event of a window without a live one, {_place(event)}")
+        elif its["model"] == event.data["model"]:
+            yield Finding(_key(event), f"the live event is of the shadow's model, {_place(event)}")
+        elif any(its[name] != event.data[name] for name in ("baseline", "coverage", "modalities")):
+            yield Finding(_key(event), f"the shadow saw another input than the live model, {_place(event)}")
+
+
+def _wrong_form(events: Iterable[ReceivedEvent], rules: Rules, networks: Networks) -> Iterable[Finding]:
     partitions: dict[str, int] = {}
     for event in events:
         data = event.data
+        network = networks.get(data["model"])
+        if network is None:
+            yield Finding(_key(event), f"an event of a model that nobody has, {data['model']}, {_place(event)}")
+            continue
         claims = {
             "key": event.key == data["user"],
             "partition": partitions.setdefault(data["user"], event.partition) == event.partition,
             "hop_ms": data["hop_ms"] == rules.hop_ms,
             "window_end_ms": data["window_end_ms"] == data["window_start_ms"] + WINDOW_MS,
-            "model": data["model"] == network.name,
             "confidence": data["confidence"] == max(data["probabilities"].values(), default=None),
             "activity": data["activity"] == "unknown"
             if data["confidence"] < network.abstain_below
@@ -133,7 +170,7 @@ def _wrong_form(events: Iterable[ReceivedEvent], rules: Rules, network: NumpyNet
 
 
 def _wrong_numbers(
-    windows: dict[Key, Window], events: Iterable[ReceivedEvent], network: NumpyNetwork
+    windows: dict[Key, Window], events: Iterable[ReceivedEvent], networks: Networks
 ) -> Iterable[Finding]:
     compared: list[tuple[ReceivedEvent, Signals]] = []
     for event in events:
@@ -144,10 +181,12 @@ def _wrong_numbers(
         compared += [(event, signals) for signals in window.contents]
     # An uncertain window may have held one of several things: its best one counts.
     off: dict[int, float] = defaultdict(lambda: np.inf)
-    for begin in range(0, len(compared), BATCH):
-        some = compared[begin : begin + BATCH]
-        for (event, _), distance in zip(some, _distances(some, network), strict=True):
-            off[id(event)] = min(off[id(event)], distance)
+    for name, network in networks.items():
+        its = [(event, signals) for event, signals in compared if event.data["model"] == name]
+        for begin in range(0, len(its), BATCH):
+            some = its[begin : begin + BATCH]
+            for (event, _), distance in zip(some, _distances(some, network), strict=True):
+                off[id(event)] = min(off[id(event)], distance)
     for event, _ in {id(event): (event, signals) for event, signals in compared}.values():
         if not off[id(event)] <= TOLERANCE:
             yield Finding(

@@ -69,10 +69,10 @@ class ReceivedEvent:
     read_ms: float | None
 
     @property
-    def identity(self) -> tuple[str, str, int, int, str]:
-        """Of the window that it classifies (section 7)."""
+    def identity(self) -> tuple[str, str, int, int]:
+        """Of the window that it classifies: one event, whichever model was live (sections 7 and 10)."""
         data = self.data
-        return data["user"], data["device"], data["window_start_ms"], data["hop_ms"], data["model"]
+        return data["user"], data["device"], data["window_start_ms"], data["hop_ms"]
 
 
 def read_uploads(path: Path) -> list[Sent]:

@@ -25,6 +25,7 @@ TICK_MS = 200
 WATCH_TOPICS = ("watch.accelerometer", "watch.heart_rate", "watch.steps")
 WINDOWS_TOPIC = "activity.windows"
 EVENTS_TOPIC = "activity.events"
+SHADOW_TOPIC = "activity.events.shadow"
 
 
 class Pipeline:
@@ -34,7 +35,7 @@ class Pipeline:
         self,
         folder: Path,
         *,
-        model: Path,
+        rollout: Path,
         brokers: int,
         workers: int,
         grace_s: float,
@@ -58,7 +59,7 @@ class Pipeline:
         settings: dict[str, dict[str, object]] = {
             "ingest": common | {"jwt_key": JWT_KEY, "tick_ms": TICK_MS},
             "features": group | {"redis": self.redis.url, "grace_s": grace_s, "commit_interval_ms": 500},
-            "inference": group | {"model": model.resolve()},
+            "inference": group | {"rollout": rollout.resolve()},
         }
         self.services: dict[str, ServiceProcess] = {
             name: ServiceProcess(service, settings[service] | {"instance": instance}, data_dir=folder / name)
@@ -175,10 +176,12 @@ class Tail:
             await consumer.stop()
 
 
-async def all_events(pipeline: Pipeline, read_ms: dict[tuple[int, int], float]) -> list[dict[str, Any]]:
-    """Every committed event as a line for the checker."""
+async def all_events(
+    pipeline: Pipeline, read_ms: dict[tuple[int, int], float], topic: str = EVENTS_TOPIC
+) -> list[dict[str, Any]]:
+    """Every committed event of a topic as a line for the checker."""
     found = []
-    consumer = await pipeline.consumer((EVENTS_TOPIC,))
+    consumer = await pipeline.consumer((topic,))
     try:
         ends = await consumer.end_offsets(consumer.assignment())
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):

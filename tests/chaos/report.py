@@ -21,8 +21,16 @@ def print_report(result: Result, console: Console) -> None:
             shown = ", ".join(f"{key} {n}" for key, n in value.items()) if isinstance(value, dict) else str(value)
             table.add_row(name, shown)
     console.print(table)
+    for step in result.operator.steps:
+        followed = "not followed" if step.followed_s is None else f"followed after {step.followed_s:.1f} s"
+        console.print(f"{_clock(step.began_ms)}  roll-out {step.name}: {followed}", highlight=False)
     verdict = result.verdict
-    for name, findings in (("lost", verdict.lost), ("twice", verdict.twice), ("wrong", verdict.wrong)):
+    for name, findings in (
+        ("lost", verdict.lost),
+        ("twice", verdict.twice),
+        ("wrong", verdict.wrong),
+        ("wrong of the shadow", verdict.shadow),
+    ):
         for finding in findings[:SHOWN]:
             _explain(name, finding, result, console)
         if len(findings) > SHOWN:

@@ -16,7 +16,8 @@ from tests.chaos.faults import Executor
 from tests.chaos.history import read_events, read_uploads, write_lines
 from tests.chaos.misbehaving_watches import Body, Client, Manners, Watch, true_times, whole_cells
 from tests.chaos.network import NumpyNetwork
-from tests.chaos.pipeline import HOP_MS, JWT_KEY, Pipeline, Tail, all_events
+from tests.chaos.pipeline import HOP_MS, JWT_KEY, SHADOW_TOPIC, Pipeline, Tail, all_events
+from tests.chaos.rollout import STEPS, RollOutOperator, make_rollout
 from tests.chaos.schedule import KINDS, SESSION_TIMEOUT_MS, plan
 from tests.chaos.upload_patterns import REFUSED_NUMBERS, TEMPERS
 from training.datasets import read_recording
@@ -31,6 +32,8 @@ SPAN_MS = 95_000
 SPARE_MS = 4 * 3_600_000
 """Device time for a run that takes longer than planned, until its faults are done."""
 SETTLE_S = 120.0
+LAST_STEP_S = 20.0
+"""Before the end: a step begins no later, unless the roll-out is not complete."""
 FINISH_S = 60.0
 HEART_RATES = ("sparse heart rate", "implausible")
 """Tempers of watches whose recording must have a heart rate."""
@@ -57,6 +60,11 @@ class Options:
     only: tuple[str, ...] = ()
     faults: int = 0
 
+    @property
+    def rolls_out(self) -> bool:
+        """Whether the run goes on until a shadow has been promoted and rolled back."""
+        return not self.inject_fault
+
 
 @dataclass(slots=True)
 class Result:
@@ -65,9 +73,12 @@ class Result:
     options: Options
     verdict: Verdict
     executor: Executor
+    operator: RollOutOperator
     counts: Counter[str]
     uploads_accepted: int
     events: int
+    events_of: Counter[str]
+    shadow_events: int
     events_timed: int
     seconds: float
     unsettled: str
@@ -79,9 +90,17 @@ class Result:
         verdict = self.verdict
         found = [
             f"{len(findings)} {name}"
-            for name, findings in (("lost", verdict.lost), ("twice", verdict.twice), ("wrong", verdict.wrong))
+            for name, findings in (
+                ("lost", verdict.lost),
+                ("twice", verdict.twice),
+                ("wrong", verdict.wrong),
+                ("wrong of the shadow", verdict.shadow),
+            )
             if findings
         ]
+        found += self.operator.failures
+        if self.options.rolls_out and (len(self.events_of) < 2 or not self.shadow_events):
+            found.append(f"the roll-out proves nothing: events {dict(self.events_of)}, shadow {self.shadow_events}")
         found += [f"a fault did not bite: {done}" for done in self.executor.done if done.missing]
         found += [f"ended by itself: {what}" for what in (*self.executor.surprises, *self.surprises)]
         if self.unsettled:
@@ -108,10 +127,14 @@ class Result:
             "windows_expected": self.verdict.windows_expected,
             "windows_uncertain": self.verdict.windows_uncertain,
             "events": self.events,
+            "events_of": dict(sorted(self.events_of.items())),
+            "shadow_events": self.shadow_events,
+            "rollout_steps": dict(sorted(Counter(step.name for step in self.operator.steps).items())),
             "events_timed": self.events_timed,
             "lost": len(self.verdict.lost),
             "twice": len(self.verdict.twice),
             "wrong": len(self.verdict.wrong),
+            "shadow_wrong": len(self.verdict.shadow),
             "baselines_checked": self.verdict.baselines_checked,
             "longest_stall_s": self.verdict.longest_stall_s,
             "seconds": round(self.seconds, 1),
@@ -123,43 +146,51 @@ async def run(options: Options) -> Result:
     """Run it and verify; StackError when a part does not start at all."""
     began_s = time.monotonic()
     options.folder.mkdir(parents=True, exist_ok=True)
+    rollout, candidate = make_rollout(MODEL, options.folder / "models")
     pipeline = Pipeline(
         options.folder,
-        model=MODEL,
+        rollout=rollout,
         brokers=options.brokers,
         workers=options.workers,
         grace_s=options.grace_s,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         inject_fault=options.inject_fault,
     )
+    operator = RollOutOperator(pipeline, rollout, candidate, options.seed)
     uploads_path, events_path = options.folder / "uploads.jsonl", options.folder / "events.jsonl"
+    shadow_path = options.folder / "shadow_events.jsonl"
     await asyncio.to_thread(pipeline.__enter__)
     try:
         with uploads_path.open("w") as log:
             watches = make_watches(options, pipeline.services["ingest"].port, log)
             tail = Tail(pipeline)
             reading = asyncio.create_task(tail.run())
-            executor = await _hurt(pipeline, watches, options)
+            executor = await _hurt(pipeline, operator, watches, options)
             unsettled = await pipeline.settle(options.grace_s + SETTLE_S)
             await asyncio.sleep(1)
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
         write_lines(events_path, await all_events(pipeline, tail.read_ms))
+        write_lines(shadow_path, await all_events(pipeline, {}, SHADOW_TOPIC))
         surprises = pipeline.ended_by_themselves()
     finally:
         await asyncio.to_thread(pipeline.__exit__)
-    uploads, events = read_uploads(uploads_path), read_events(events_path)
+    uploads, events, shadow_events = read_uploads(uploads_path), read_events(events_path), read_events(shadow_path)
     losses = tuple(done.began_ms for done in executor.done if KINDS[done.fault.kind].loses_baselines)
     rules = Rules(HOP_MS, options.grace_s * 1000, losses)
-    verdict = check(uploads, events, NumpyNetwork(MODEL), rules)
+    networks = {network.name: network for network in map(NumpyNetwork, (MODEL, candidate))}
+    verdict = check(uploads, events, networks, rules, shadow_events)
     return Result(
         options,
         verdict,
         executor,
+        operator,
         sum((watch.counts for watch in watches), Counter()),
         sum(upload.accepted_ms is not None for upload in uploads),
         len(events),
+        Counter(event.data["model"] for event in events),
+        len(shadow_events),
         len(tail.read_ms),
         time.monotonic() - began_s,
         unsettled,
@@ -167,8 +198,8 @@ async def run(options: Options) -> Result:
     )
 
 
-async def _hurt(pipeline: Pipeline, watches: list[Watch], options: Options) -> Executor:
-    """Replay and do the faults, until the time is over and every upload that was begun has its answer."""
+async def _hurt(pipeline: Pipeline, operator: RollOutOperator, watches: list[Watch], options: Options) -> Executor:
+    """Replay, roll out and do the faults, until the time is over and every upload that was begun has its answer."""
     executor = Executor(
         pipeline, lambda: sum(w.counts["attempts"] for w in watches), lambda: sum(w.in_flight for w in watches)
     )
@@ -176,6 +207,10 @@ async def _hurt(pipeline: Pipeline, watches: list[Watch], options: Options) -> E
     async with asyncio.TaskGroup() as group:
         sending = [group.create_task(watch.run(options.period_s, over)) for watch in watches]
         end_s = time.monotonic() + options.seconds
+        least = len(STEPS) if options.rolls_out else 0
+        rolling_out = group.create_task(
+            operator.run(lambda steps: time.monotonic() > end_s - LAST_STEP_S and steps >= least)
+        )
         for fault in plan(options.seed, options.workers, options.brokers, options.only):
             is_over = time.monotonic() + fault.after_s + fault.for_s > end_s
             if is_over and len(executor.done) >= options.faults:
@@ -184,6 +219,7 @@ async def _hurt(pipeline: Pipeline, watches: list[Watch], options: Options) -> E
             await executor.run(fault)
         await asyncio.sleep(end_s - time.monotonic())
         await executor.revive()
+        await rolling_out
         over.set()
         await asyncio.wait(sending, timeout=FINISH_S)
         for task in sending:

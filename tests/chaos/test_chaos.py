@@ -19,6 +19,9 @@ async def test_run_with_faults_ends_with_nothing_lost_twice_or_wrong(tmp_path: P
     assert result.failures == []
     assert {done.fault.kind for done in result.executor.done} == set(kinds)
     assert result.verdict.windows_expected > 100
+    # Events of the live bundle and of the promoted one, and of the shadow before that.
+    assert set(result.events_of) == {"gaitway-cnn@0.2.0", "candidate@9.0.0"}
+    assert result.shadow_events
     assert result.verdict.windows_uncertain < result.verdict.windows_expected / 5
     assert {name for name, count in result.counts.items() if count} >= {
         "hung up",

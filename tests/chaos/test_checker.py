@@ -17,6 +17,7 @@ from tests.chaos.checker import Rules, Verdict, check
 from tests.chaos.contract import KINDS, RunningMedian, features
 from tests.chaos.history import ReceivedEvent, Sent, read_uploads, write_lines
 from tests.chaos.network import NumpyNetwork
+from tests.chaos.rollout import make_candidate
 from tests.chaos.run import MODEL
 from tests.chaos.windows import Window, windows_of
 
@@ -135,7 +136,7 @@ def test_faultless_history_passes(
     lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork
 ) -> None:
     uploads = history(lines)
-    verdict = check(uploads, events_of(uploads, network), network, RULES)
+    verdict = check(uploads, events_of(uploads, network), {network.name: network}, RULES)
     assert found(verdict) == (0, 0, 0)
     # A minute holds five windows; the two that hang over its ends lack half of their accelerometer.
     assert (verdict.windows_expected, verdict.windows_uncertain, verdict.baselines_checked) == (5, 0, 5)
@@ -147,7 +148,7 @@ def test_missing_event_is_lost(
 ) -> None:
     uploads = history(lines)
     events = events_of(uploads, network)
-    verdict = check(uploads, events[:-1], network, RULES)
+    verdict = check(uploads, events[:-1], {network.name: network}, RULES)
     assert found(verdict) == (1, 0, 0)
     assert verdict.lost[0].key == ("u1", "watch", START_MS + 40_000)
 
@@ -157,9 +158,9 @@ def test_second_event_of_a_window_is_twice(
 ) -> None:
     uploads = history(lines)
     events = events_of(uploads, network)
-    assert found(check(uploads, [*events, replace(events[2], offset=9)], network, RULES)) == (0, 1, 0)
+    assert found(check(uploads, [*events, replace(events[2], offset=9)], {network.name: network}, RULES)) == (0, 1, 0)
     same_id = [*events[:-1], replace(events[-1], headers=events[0].headers)]
-    assert found(check(uploads, same_id, network, RULES)) == (0, 1, 0)
+    assert found(check(uploads, same_id, {network.name: network}, RULES)) == (0, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_event_with_another_value_is_wrong(
 ) -> None:
     uploads = history(lines)
     events = events_of(uploads, network)
-    verdict = check(uploads, [*events[:3], change(events[3]), *events[4:]], network, RULES)
+    verdict = check(uploads, [*events[:3], change(events[3]), *events[4:]], {network.name: network}, RULES)
     assert verdict.wrong
     assert not verdict.lost
     assert {finding.key[2] for finding in verdict.wrong} == {START_MS + 30_000}
@@ -197,7 +198,7 @@ def test_an_event_that_nobody_sent_data_for(
     whole = history(lines)
     events = events_of(whole, network)
     # Without the third upload the windows over it miss 5 s: a gap, no event.
-    verdict = check([upload for upload in whole if upload.number != 2], events, network, RULES)
+    verdict = check([upload for upload in whole if upload.number != 2], events, {network.name: network}, RULES)
     assert {finding.key[2] for finding in verdict.wrong} >= {START_MS, START_MS + 10_000}
     assert verdict.windows_expected == 3
 
@@ -208,13 +209,13 @@ def test_what_was_never_accepted_is_uncertain(
     events = events_of(history(lines), network)
     lines[5]["answer"] = "hung up"
     uploads = history(lines)
-    with_them = check(uploads, events, network, RULES)
-    without_them = check(uploads, [events[0], *events[3:]], network, RULES)
+    with_them = check(uploads, events, {network.name: network}, RULES)
+    without_them = check(uploads, [events[0], *events[3:]], {network.name: network}, RULES)
     assert (with_them.windows_expected, with_them.windows_uncertain) == (3, 2)
     assert found(with_them) == found(without_them) == (0, 0, 0)
     # One that is there must be right all the same.
     events[1].data["probabilities"] = dict.fromkeys(events[1].data["probabilities"], 1 / 7)
-    assert check(uploads, events, network, RULES).wrong
+    assert check(uploads, events, {network.name: network}, RULES).wrong
 
 
 def test_window_of_an_upload_after_the_grace_period_is_uncertain(
@@ -224,7 +225,7 @@ def test_window_of_an_upload_after_the_grace_period_is_uncertain(
         line["began_ms"] += 40_000
         line["ended_ms"] += 40_000
     uploads = history(lines)
-    verdict = check(uploads, [], network, RULES)
+    verdict = check(uploads, [], {network.name: network}, RULES)
     # Its second half came so late that the window from the fifth to the eighth upload may have ended as a gap.
     assert (verdict.windows_expected, verdict.windows_uncertain) == (4, 1)
     assert len(verdict.lost) == 4
@@ -235,9 +236,47 @@ def test_stale_baseline_is_wrong(
 ) -> None:
     uploads = history(lines)
     stale = events_of(uploads, network, updates=False)
-    assert len(check(uploads, stale, network, RULES).wrong) == 4
+    assert len(check(uploads, stale, {network.name: network}, RULES).wrong) == 4
     # Right after Redis has lost everything nobody can say.
-    assert found(check(uploads, stale, network, replace(RULES, losses=(0.0,)))) == (0, 0, 0)
+    assert found(check(uploads, stale, {network.name: network}, replace(RULES, losses=(0.0,)))) == (0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> NumpyNetwork:
+    return NumpyNetwork(make_candidate(MODEL, tmp_path_factory.mktemp("models") / "candidate"))
+
+
+def test_each_event_is_held_against_the_model_that_it_names(
+    lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork, other: NumpyNetwork
+) -> None:
+    uploads, networks = history(lines), {network.name: network, other.name: other}
+    before, after = events_of(uploads, network), events_of(uploads, other)
+    events = [*before[:2], *after[2:]]
+    assert found(check(uploads, events, networks, RULES)) == (0, 0, 0)
+    # A window has one event, of one model or the other.
+    assert found(check(uploads, [*events, replace(before[2], offset=9)], networks, RULES)) == (0, 1, 0)
+    untrue = [changed(event, model=network.name) for event in events]
+    assert len(check(uploads, untrue, networks, RULES).wrong) == 3
+    assert len(check(uploads, events, {network.name: network}, RULES).wrong) >= 3
+
+
+def test_the_shadows_events_are_checked_as_the_live_ones(
+    lines: list[Line], history: Callable[[list[Line]], list[Sent]], network: NumpyNetwork, other: NumpyNetwork
+) -> None:
+    uploads, networks = history(lines), {network.name: network, other.name: other}
+    live, shadow = events_of(uploads, network), events_of(uploads, other)
+
+    def faults(shadow_events: list[ReceivedEvent], live_events: list[ReceivedEvent] = live) -> set[int]:
+        verdict = check(uploads, live_events, networks, RULES, shadow_events)
+        return {(finding.key[2] - START_MS) // 10_000 for finding in verdict.shadow}
+
+    # Some may be missing.
+    assert faults(shadow[1:]) == faults([]) == set()
+    assert faults([*shadow, replace(shadow[1], offset=9)]) == {1}
+    assert faults(shadow, live[1:]) == {0}
+    assert faults([*shadow[:4], live[4]]) == {4}
+    assert faults([changed(shadow[0], coverage={**shadow[0].data["coverage"], "steps": 0.5})]) == {0}
+    assert faults([changed(live[3], model=other.name)]) == {3}
 
 
 def test_the_checker_shares_no_code_with_what_it_checks() -> None:

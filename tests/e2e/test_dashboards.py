@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +24,8 @@ from gaitway.paths import DEFAULT_MODEL
 from gaitway.replay import make_watch, replay
 from shared.contracts import topics
 from shared.contracts.token import make_token
+from shared.model.bundle import MANIFEST
+from shared.model.rollout import RollOut, write_rollout
 from tests.debian import program
 from tests.e2e.harness import HTTP_S, JWT_KEY, Pipeline, until
 from training.datasets import read_recording
@@ -42,6 +45,8 @@ NOT_ZERO = {
     "What becomes of the canary's windows?",
     "How many windows close, and why?",
     "Which version runs where?",
+    "Roll-out: which bundles do the workers run?",
+    "Roll-out: what would people do by the shadow?",
 }
 """Panels that this test's traffic has something to show on."""
 
@@ -126,13 +131,22 @@ async def send_junk(pipeline: Pipeline) -> None:
         await producer.stop()
 
 
+def write_rollout_with_shadow(folder: Path) -> Path:
+    """Of the default model and, as its shadow, the same under another version: it has a reference for the drift."""
+    shadow = shutil.copytree(DEFAULT_MODEL, folder / "shadow")
+    manifest = json.loads((shadow / MANIFEST).read_text())
+    (shadow / MANIFEST).write_text(json.dumps(manifest | {"version": "9.0.0"}))
+    write_rollout(folder / "rollout.json", RollOut(str(DEFAULT_MODEL), "shadow"))
+    return folder / "rollout.json"
+
+
 @pytest.mark.timeout(IN_ALL_S + 90)
 async def test_every_query_of_every_dashboard_has_an_answer(
     start_pipeline: Callable[..., Pipeline], recordings: dict[str, Path], tmp_path: Path
 ) -> None:
     program("prometheus", package="prometheus")
     # The canary sends every 5 s, as in life: a window must wait for longer.
-    pipeline = start_pipeline(grace_s=8)
+    pipeline = start_pipeline(grace_s=8, rollout=write_rollout_with_shadow(tmp_path))
     canary = ServiceProcess(
         "canary",
         {

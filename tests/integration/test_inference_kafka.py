@@ -1,8 +1,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -14,7 +12,6 @@ from services.inference.cloud_events import activity_event, to_message
 from services.inference.consumer import WindowConsumer
 from services.inference.ledger import read_ledgers
 from services.inference.producer import TransactionalProducer, TransactionBatch, open_producer
-from services.inference.settings import InferenceSettings
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
 from shared.contracts.window import WindowRecord
@@ -23,18 +20,9 @@ from shared.kafka.admin import ensure_topics
 from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import system_clock
 from tests.bundles import random_bundle
-from tests.integration.kafka_io import (
-    NOT_UTF8,
-    commits,
-    headers_of,
-    producer,
-    read,
-    read_until,
-    write_names_that_are_not_utf8,
-)
+from tests.integration.inference_worker import PARTITIONS, running, send, settings
+from tests.integration.kafka_io import NOT_UTF8, commits, headers_of, producer, read, read_until
 from tests.services.inference.windows import altered, window
-
-PARTITIONS = 2
 
 
 @pytest.fixture(scope="module")
@@ -185,49 +173,6 @@ async def test_a_ledger_record_that_nobody_can_read_stops_nothing(kafka, bus, cl
 
 
 # The worker
-
-
-def settings(kafka: str, prefix: str, **changes: object) -> InferenceSettings:
-    values = {
-        "kafka": kafka,
-        "topic_prefix": prefix,
-        "partitions": PARTITIONS,
-        "session_timeout_ms": 6_000,
-        "transaction_interval_ms": 20,
-    }
-    return InferenceSettings(**values | changes)
-
-
-@asynccontextmanager
-async def running(
-    kafka: str, prefix: str, classifier: Classifier, health: ConsumerHealth | None = None, **changes: object
-) -> AsyncIterator[WindowConsumer]:
-    stop = asyncio.Event()
-    health = health or ConsumerHealth()
-    worker = WindowConsumer(settings(kafka, prefix, **changes), classifier, health, system_clock)
-    work = asyncio.create_task(worker.run(stop))
-    try:
-        yield worker
-    finally:
-        stop.set()
-        await asyncio.wait_for(work, 60)
-
-
-async def send(
-    kafka: str,
-    prefix: str,
-    *values: bytes | None,
-    partition: int = 0,
-    key: bytes | None = b"u1",
-    header: str = "traceparent",
-) -> None:
-    async with producer(kafka) as windows:
-        if header == NOT_UTF8:
-            write_names_that_are_not_utf8(windows)
-        for value in values:
-            await windows.send_and_wait(
-                prefix + topics.WINDOWS.name, value, key=key, partition=partition, headers=[(header, b"x")]
-            )
 
 
 async def events_of(kafka: str, prefix: str, count: int) -> Counter:

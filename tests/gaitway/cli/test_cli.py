@@ -23,7 +23,8 @@ from tests.recordings import EXAMPLES, cut, wrist
 
 COMMANDS = ["", "serve", "serve ingest", "serve features", "serve inference", "demo", "replay", "predict", "events"]
 COMMANDS += ["explain", "broker", "token", "datasets", "datasets inspect", "train", "experiment", "report", "ablation"]
-COMMANDS += ["tree-baseline", "monitor", "canary", "settings"]
+COMMANDS += ["tree-baseline", "monitor", "canary", "settings", "bundle", "bundle verify", "rollout"]
+COMMANDS += [f"rollout {name}" for name in ("create", "status", "shadow", "promote", "rollback")]
 GONE_S = 60.0
 
 

@@ -73,6 +73,34 @@ def test_another_model_has_a_ledger_of_its_own():
     assert copy_of(ledger, "random@0.0.2").stage("u1", window(0))
 
 
+def test_with_any_model_the_event_of_another_one_counts():
+    ledger = Ledger(MODEL, any_model=True)
+    ledger.stage("u1", window(0))
+    ledger.committed()
+    ledger.switch_to("random@0.0.2")
+    assert not ledger.stage("u1", window(0))
+    assert ledger.stage("u1", window(1))
+    # Each record holds the windows of its own model alone.
+    assert {key[2]: bits for key, bits in ledger.staged.items()} == {"random@0.0.2": place_of_bit(1)}
+    ledger.committed()
+    ledger.switch_to(MODEL)
+    assert not ledger.stage("u1", window(1))
+
+
+def test_with_any_model_a_worker_reads_back_what_every_model_has_published():
+    old = Ledger(MODEL)
+    old.stage("u1", window(0))
+    again = Ledger("random@0.0.2", any_model=True)
+    for key, bits in old.staged.items():
+        again.load(*decode_ledger(*encode_ledger(key, bits)))
+    assert not again.stage("u1", window(0))
+    assert again.stage("u1", window(1))
+
+
+def place_of_bit(index: int) -> int:
+    return place_of("u1", "watch", MODEL, HOP_MS, window(index).window_start_ms)[1]
+
+
 def test_what_ingest_refuses_as_too_old_is_forgotten():
     ledger = Ledger(MODEL)
     ledger.stage("u1", window(0))

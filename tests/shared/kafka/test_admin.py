@@ -17,7 +17,7 @@ def test_topic_configs_are_those_of_the_contract():
     by_name = {spec.name: spec.full_config() for spec in ALL_TOPICS}
     assert list(by_name) == [
         *("watch.accelerometer", "watch.heart_rate", "watch.steps", "watch.gaps", "watch.rejected"),
-        *("activity.windows", "activity.events", "activity.ledger"),
+        *("activity.windows", "activity.events", "activity.events.shadow", "activity.ledger"),
     ]
     for spec in SAMPLE_TOPICS.values():
         assert by_name[spec.name]["message.timestamp.type"] == "LogAppendTime"
