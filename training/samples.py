@@ -68,8 +68,10 @@ class Samples:
         return replace(self, features=self.features | {modality: np.zeros_like(self.features[modality])}, mask=mask)
 
 
-def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_MS) -> Samples:
-    """The labelled windows of one data set, in order.
+def collect(
+    dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_MS, unlabelled: bool = False
+) -> Samples:
+    """The labelled windows of one data set, in order; with ``unlabelled`` all windows.
 
     A person's recordings of one device share a baseline in the order given; two wrists, which are two devices, do not.
     Windows of other activities than the ten are kept if the source has a name for them. Missing steps are emulated.
@@ -80,7 +82,7 @@ def collect(dataset: str, recordings: Iterable[Recording], *, hop_ms: int = HOP_
         window
         for recording in map(with_steps, recordings)
         for window in offline_windows([recording], hop_ms=hop_ms, baselines=baselines[recording.device])
-        if window.activity or window.detail
+        if unlabelled or window.activity or window.detail
     ]
     if not kept:
         raise ValueError(f"{dataset}: no window lies wholly inside a label")

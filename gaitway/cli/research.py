@@ -227,6 +227,46 @@ def ablation(
 
 
 @app.command()
+def pretraining(
+    datasets: Datasets,
+    unlabelled: Annotated[
+        list[str], typer.Option(help="Data to pre-train on, without its labels; may be repeated.", metavar="KIND=DIR")
+    ],
+    unknown: Annotated[
+        str | None,
+        typer.Option(help="Also test these data sets as unknown devices.", metavar="A,B", callback=options.names),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="How many of five folds to test.", callback=between(1, 5))] = 5,
+    steps: Annotated[int, typer.Option(help="Training steps of each network.", callback=between(10, 10**6))] = 1900,
+    seed: Seed = 0,
+    processes: Processes = 1,
+) -> None:
+    """Compare training with and without pre-training on unlabelled data; prints the table."""
+    from shared.model.network import NetworkConfig
+    from training.corpus import classes_of, read_datasets, split_held_out
+    from training.evaluation.pretraining import compare_pretraining, pretraining_table, read_unlabelled
+    from training.trainer.pretraining import PretrainingSettings
+    from training.trainer.sampling import TrainingSettings
+
+    known, _ = split_held_out(read_datasets(datasets, "har10"))
+    console, outcomes = Console(stderr=True, highlight=False), []
+    for outcome in compare_pretraining(
+        known,
+        read_unlabelled(unlabelled),
+        NetworkConfig(classes_of(known, "har10"), encoder="multi_scale"),
+        TrainingSettings(seed=seed, steps=steps),
+        PretrainingSettings(seed=seed, steps=steps),
+        folds=folds,
+        unknown=split_names(unknown) or (),
+        processes=processes,
+    ):
+        outcomes.append(outcome)
+        kind = "with" if outcome.pretrained else "without"
+        console.print(f"{outcome.test}, {outcome.share:.0%} of the people, {kind}: pooled {outcome.uar:.3f}")
+    typer.echo(pretraining_table(outcomes))
+
+
+@app.command()
 def tree_baseline(
     datasets: Datasets,
     label_set: LabelSet = "har7",

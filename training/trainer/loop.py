@@ -12,7 +12,7 @@ Beyond the paper's training (which is training/experiment):
 - A second head learns the sources' own finer labels; it is discarded after training.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.contracts.labels import HAR2, MOVEMENT
+from shared.contracts.modality import ACCELEROMETER
 from shared.model.network import FusionNetwork, NetworkConfig
 from training.samples import Samples
 from training.trainer.sampling import BatchSampler, TrainingSettings, tensors
@@ -55,10 +56,16 @@ class TrainedModel:
     detail_names: tuple[str, ...]
 
 
-def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> TrainedModel:
+def fit(
+    config: NetworkConfig,
+    train: Samples,
+    settings: TrainingSettings,
+    encoder: Mapping[str, Tensor] | None = None,
+) -> TrainedModel:
     """Train on ``train``; windows whose activity is not one of the classes train only the second head.
 
-    The same settings give the same weights on the same machine. Raises ValueError if no window is of the classes.
+    ``encoder``: weights of the accelerometer's encoder to begin with (training/trainer/pretraining.py). The same
+    settings give the same weights on the same machine. Raises ValueError if no window is of the classes.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
@@ -67,6 +74,8 @@ def fit(config: NetworkConfig, train: Samples, settings: TrainingSettings) -> Tr
     train = train.take(known | np.isin(train.detail, names))
     draw = BatchSampler(train, config, settings, names, rng)
     network = FusionNetwork(config)
+    if encoder is not None:
+        network.encoders[ACCELEROMETER.name].load_state_dict(encoder)
     if settings.har2_share:
         _copy_weights(network, _fit_har2(config, train, settings))
     details = AuxiliaryHead(config.fused_features, names) if names else None
