@@ -72,7 +72,7 @@ def assess(samples: Samples, logits: Floats, config: NetworkConfig, calibration:
     """The numbers of windows that one network predicts; those of everything else, if there are, begin with "other."."""
     evaluation = to_evaluation(samples, logits, config)
     values = summary(evaluation.samples, evaluation.logits.argmax(axis=1), config.classes)
-    if set(config.classes) >= set(HAR10):
+    if set(config.classes) >= set(HAR10) and np.isin(evaluation.samples.activity, HAR7).any():
         har7 = summarise_har7(evaluation.samples, calibration.probabilities(evaluation.logits), config.classes)
         values |= {f"har7.{name}": value for name, value in har7.items() if name.startswith("uar")}
     if OTHER in evaluation.samples.activity:
