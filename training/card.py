@@ -28,10 +28,11 @@ Classifies 20 s of a smartwatch (accelerometer, heart rate, steps; any of the la
 
 - Network: {network}
 - Input: features of version {feature_version}. Temperature {temperature:.3f}; below a confidence of
-  {abstain_below:.3f} it says "unknown", and for `other`, where it has learnt that class. Made {created}. Licence: {licence}.
-- Trained in {steps} steps, seed {seeds}. Classes are drawn alike often, `other` half as often again; wrists are turned and mirrored; heart rate and
-  steps are masked at random; missing heart rate is imputed from a randomly chosen window, so that having one says
-  nothing about the class.
+  {abstain_below:.3f} it says "unknown", and for `other`, where it has learnt that class. Made {created}.
+  Licence: {licence}.
+- Trained in {steps} steps, seed {seeds}. Classes are drawn alike often, `other` half as often again; wrists are turned
+  and mirrored; heart rate and steps are masked at random; missing heart rate is imputed from a randomly chosen window,
+  so that having one says nothing about the class.
 
 ## Trained on
 
@@ -57,8 +58,8 @@ network has not learnt.
 
 ## Limits
 
-- Heart rate comes from data sets of cycling and sitting, measured at the wrist and often wrong on the bike; what it adds
-  beyond these two was not measured and cannot be, with these data.
+- Heart rate comes from data sets of cycling and sitting, measured at the wrist and often wrong on the bike; what it
+  adds beyond these two was not measured and cannot be, with these data.
 - Lying and sitting differ at the wrist by little but its angle; expect them to be confused.
 - Cycling is exercise bikes only. Washing hands comes from one device, strength and flexibility from two and few people.
 - `other` holds what some data sets call something else. Of kinds that were not learnt many are still named: see

@@ -71,3 +71,10 @@ def test_one_networks_windows_have_har7_and_other_beside_their_classes():
     values = assess(samples, predicted(samples, right=1.0), CONFIG, Calibration(1.0, 0.0))
     assert values["uar"] == values["har7.uar"] == values["other.auroc"] == 1.0
     assert values["other.named_active"] == 0.0
+
+
+def test_a_data_set_without_the_seven_has_no_har7():
+    samples = windows()
+    strength = samples.activity == "strength"
+    values = assess(samples.take(strength), predicted(samples)[strength], CONFIG, Calibration(1.0, 0.0))
+    assert not [name for name in values if name.startswith("har7")]
