@@ -22,16 +22,18 @@ def random_bundle(
     seed: int = 0,
     abstain_below: float = 0.0,
     reference: Reference | None = None,
+    label_set: str = "har7",
+    classes: tuple[str, ...] = HAR7,
 ) -> Path:
-    """Write the bundle ``random@VERSION`` of seven classes; another ``seed`` gives other weights."""
+    """Write the bundle ``random@VERSION``; another ``seed`` gives other weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = FusionNetwork(NetworkConfig(HAR7, encoder="multi_scale"))
+        network = FusionNetwork(NetworkConfig(classes, encoder="multi_scale"))
     manifest = Manifest(
         name="random",
         version=version,
-        label_set="har7",
-        classes=HAR7,
+        label_set=label_set,
+        classes=classes,
         modalities=MODALITY_NAMES,
         encoder="multi_scale",
         fusion="concatenation",

@@ -43,8 +43,8 @@ DEMO_CREDIT = {
 """Source and licence where the layout does not imply them."""
 DEMO_SESSIONS = {"e4": ("AEROBIC", "STRESS")}
 """Sessions to use if people have several: steady cycling, and desk work."""
-DEMO_LEFT_OUT = {"dsads": ("standing in an elevator still",)}
-"""Details whose labels are not used, beside all labels "other": the demo shows only the ten activities."""
+DEMO_LEFT_OUT = {"wisdm": ("typing", "writing", "soup", "pasta")}
+"""Details whose labels are not used, beside all labels "other": of sitting, the demo shows what the source calls so."""
 
 
 def convert(layout: str, sources: Sequence[Source], target: Path, minutes_per_activity: float | None) -> list[Path]:

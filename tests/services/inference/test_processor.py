@@ -16,7 +16,7 @@ from services.inference.ledger import Ledger
 from services.inference.processor import Processor
 from services.inference.producer import TransactionBatch
 from shared.contracts.errors import BundleError, LostOwnership, Stop
-from shared.contracts.labels import HAR7, UNKNOWN
+from shared.contracts.labels import HAR7, HAR10, OTHER, UNKNOWN
 from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import WindowRecord
 from shared.kafka.dead_letters import DeadLetterLimit
@@ -143,6 +143,24 @@ async def test_events_are_measured_by_stage_mask_and_model(classifier):
     assert {s: latencies()[s] - latency_before[s] for s in STAGES} == pytest.approx(STAGES)
     assert events() == events_before + 1
     assert value_of("gaitway_inference_confidence_ratio_count") == confident + 1
+
+
+async def test_a_window_of_nothing_that_was_learnt_has_an_event_that_says_unknown(tmp_path):
+    classes = (*HAR10, OTHER)
+    folder = random_bundle(tmp_path, version="0.0.9", seed=10, label_set="har10", classes=classes)
+    worker = Worker(Classifier(folder, threads=1))
+    records = [kafka_window(i, window(i, baseline=baseline(300 * i, 200 * i, 0)).encode()) for i in range(60)]
+    events = (await worker.process(*records)).events
+    top = [max(event["probabilities"], key=event["probabilities"].__getitem__) for event in events]
+    assert 0 < top.count(OTHER) < len(events)
+    for event, best in zip(events, top, strict=True):
+        assert tuple(event["probabilities"]) == classes
+        assert event["activity"] == (UNKNOWN if best == OTHER else best)
+        assert event["confidence"] == event["probabilities"][best]
+        assert event["nearest"] in HAR10
+        assert sum(event["movement"].values()) == pytest.approx(1.0)
+    labels = {"modalities": "accelerometer+heart_rate+steps", "model": "random@0.0.9"}
+    assert value_of("gaitway_inference_events_total", activity=UNKNOWN, **labels) == top.count(OTHER)
 
 
 async def test_a_watch_that_is_ahead_tells_nothing_of_the_way(classifier):

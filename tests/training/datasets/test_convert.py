@@ -134,11 +134,11 @@ def test_convert_garmin(tmp_path):
     assert recording.labels == ()
 
 
-def test_the_demo_leaves_out_what_is_none_of_the_ten_and_the_lift():
-    spans = [(0, "standing", "standing"), (100, "standing", "standing in an elevator still"), (200, OTHER, "rowing")]
+def test_the_demo_leaves_out_what_is_none_of_the_ten_and_what_is_done_on_a_chair():
+    spans = [(0, "sitting", "sitting"), (100, "sitting", "typing"), (200, OTHER, "teeth")]
     labels, details = (
         tuple(Label(BASE_MS + start, BASE_MS + start + 50, names[place]) for start, *names in spans) for place in (0, 1)
     )
-    kept = convert.drop_labels(replace(BARE, labels=labels, details=details), convert.DEMO_LEFT_OUT["dsads"])
+    kept = convert.drop_labels(replace(BARE, labels=labels, details=details), convert.DEMO_LEFT_OUT["wisdm"])
     assert kept.labels == labels[:1]
     assert kept.accelerometer_t_ms is BARE.accelerometer_t_ms

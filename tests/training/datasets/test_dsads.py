@@ -28,9 +28,9 @@ def test_every_activity_has_a_detail_and_most_have_a_label(tmp_path):
     assert sorted(detail.activity for detail in recording.details) == sorted(NAME_BY_NUMBER.values())
     label_at = {label.start_ms: label.activity for label in recording.labels}
     label_of = {detail.activity: label_at.get(detail.start_ms) for detail in recording.details}
-    assert label_of["standing in an elevator still"] == "standing"
     assert [name for name, label in label_of.items() if label == OTHER] != []
     assert {name for name, label in label_of.items() if label is None} == {
+        "standing in an elevator still",
         "moving around in an elevator",
         "exercising on a stepper",
     }
