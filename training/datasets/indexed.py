@@ -4,10 +4,10 @@
     index.csv          rec,person,activity,...  one row per trial: who did what
 
 A trial is seconds to minutes of one activity. Neither the order of the trials nor the time between them is known. So a
-person's activities follow one another from ``BASE_MS``, ``PAUSE_MS`` apart, in an order shuffled by a hash of data set,
-person and activity: always the same for one person. The trials of one activity follow in the order of their numbers,
-``PAUSE_MS`` apart too. Where trials are shorter than a window, they are joined without a pause instead; the joints are
-not real, and ``notes`` says so.
+person's activities follow one another from ``BASE_MS``, ``PAUSE_MS`` or more apart, in an order shuffled by a hash of
+data set, person and activity: always the same for one person. The trials of one activity follow in the order of their
+numbers, as far apart. A pause ends where a window begins, so that a trial of 35 s has a window. Where trials are
+shorter than a window, they are joined without a pause instead; the joints are not real, and ``notes`` says so.
 
 Where a person has trials of both wrists, each wrist is a recording with its own device name; the left one is
 ``SECOND_WRIST_MS`` later. No signal is invented.
@@ -15,6 +15,7 @@ Where a person has trials of both wrists, each wrist is a recording with its own
 
 import csv
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.contracts.modality import WINDOW_MS
 from training.datasets.cut import PAUSE_MS
 from training.datasets.recording import (
     BASE_MS,
@@ -43,7 +45,7 @@ Spans = list[tuple[float, float]]
 
 _COLUMNS = ("rec", "t_ms", "x_mg", "y_mg", "z_mg")
 _TIME_NOTE = (
-    f"no clock in the source: the activities follow one another in a shuffled order, {PAUSE_MS // 1000} s apart"
+    f"no clock in the source: the activities follow one another in a shuffled order, {PAUSE_MS // 1000} s or more apart"
 )
 _JOINT_NOTE = "the trials of one activity follow one another without a pause; joints between trials are not real"
 _WRIST_NOTE = "the left wrist's recording is a day later than the right one's"
@@ -150,7 +152,7 @@ def read_person(path: Path, dataset: IndexedDataset, person: str, index: _Index,
                 labels.append(Label(start_ms + begin_ms, start_ms + end_ms, label))
         start_ms += trial.end_ms
         if not dataset.joined or following is None or following.activity != trial.activity:
-            start_ms += PAUSE_MS
+            start_ms = math.ceil((start_ms + PAUSE_MS) / WINDOW_MS) * float(WINDOW_MS)
     notes = {"time": _TIME_NOTE}
     if dataset.joined:
         notes["joints"] = _JOINT_NOTE

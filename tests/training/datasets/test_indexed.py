@@ -58,17 +58,18 @@ def test_every_name_becomes_an_activity_or_a_detail_alone(dataset):
 def test_trials_follow_one_another_with_pauses_and_the_ends_of_washing_are_unlabelled(tmp_path):
     write(tmp_path, trial(2, 30, step_ms=20) + trial(1, 20, step_ms=20), ["1,01,washing_hands", "2,01,washing_hands"])
     recording = only("uwash", tmp_path)
-    first_end = 20_000 + PAUSE_MS
+    # 30 s after the first one's end, 50 s, no window begins; the next begins at 60 s.
+    second = 60_000
     assert spans(recording.labels) == [
         (3_000, 17_000, "washing_hands"),
-        (first_end + 3_000, first_end + 27_000, "washing_hands"),
+        (second + 3_000, second + 27_000, "washing_hands"),
     ]
     assert recording.details == recording.labels
     assert recording.notes["frame"].startswith("unknown")
     assert recording.accelerometer_t_ms[[0, 999, 1000]].tolist() == [
         BASE_MS,
         BASE_MS + 19_980,
-        BASE_MS + first_end,
+        BASE_MS + second,
     ]
     assert recording.accelerometer_mg[0].tolist() == [1000, 20, -100]
 
@@ -80,7 +81,7 @@ def test_short_trials_of_one_activity_are_joined_and_falls_are_left_out(tmp_path
     lengths = {label.activity: label.end_ms - label.start_ms for label in recording.labels}
     assert lengths == {"walking": 30_000, OTHER: 15_000}
     assert sorted(detail.activity for detail in recording.details) == ["hopping", "makingacall", "walking"]
-    assert np.unique(np.diff(recording.accelerometer_t_ms)).tolist() == [50, PAUSE_MS + 50]
+    assert np.unique(np.diff(recording.accelerometer_t_ms)).tolist() == [50, PAUSE_MS + 50, PAUSE_MS + 15_050]
     assert recording.notes["joints"].endswith("joints between trials are not real")
 
 
