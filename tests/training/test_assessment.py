@@ -43,7 +43,7 @@ def test_folds_give_every_measurement():
     folds = []
     for number in range(5):
         rows = np.flatnonzero(fold_of == number)
-        folds.append(HeldOutPredictions(str(number), rows, logits[rows], (), None, network))
+        folds.append(HeldOutPredictions(str(number), number, rows, logits[rows], (), None, network))
     found = {key: values for key, _, values in assess_folds(samples, folds, CONFIG)}
     assert list(found) == ["", "_smoothed", "_har7", "_har7_smoothed", "_other"]
     assert found[""]["uar"] == pytest.approx(0.91, abs=0.04)
@@ -52,6 +52,17 @@ def test_folds_give_every_measurement():
     assert found["_other"]["named_active"] == pytest.approx(0.1, abs=0.1)
     # Clapping is not learnt by the first fold, teeth by the fourth: one window of each two people in five.
     assert found["_other"]["windows_unseen"] == pytest.approx(4)
+
+
+def test_folds_may_come_in_any_order():
+    samples = windows()
+    logits, network = predicted(samples), FusionNetwork(CONFIG)
+    rows_of = [np.flatnonzero(np.arange(N) // 44 % 5 == number) for number in range(5)]
+    folds = [HeldOutPredictions(str(i), i, rows_of[i], logits[rows_of[i]], (), None, network) for i in range(5)]
+    one, other = (
+        {key: values for key, _, values in assess_folds(samples, each, CONFIG)} for each in (folds, folds[::-1])
+    )
+    assert one == other
 
 
 def test_a_har10_answer_that_har7_lacks_is_other_there():

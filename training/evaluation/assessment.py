@@ -37,8 +37,8 @@ def assess_folds(
     """
     logits = pool_predictions(samples, folds)
     fold = np.full(len(samples), -1)
-    for number, held_out in enumerate(folds):
-        fold[held_out.rows] = number
+    for held_out in folds:
+        fold[held_out.rows] = held_out.number
     evaluation, tested = to_evaluation(samples, logits, config), is_tested(samples)
     labelled = tested & np.isin(samples.activity, config.classes)
     by_fold = cross_fit(evaluation.logits, evaluation.targets, fold[labelled], config.classes)

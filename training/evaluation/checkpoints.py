@@ -36,7 +36,9 @@ class Checkpoints:
             digest.update(np.ascontiguousarray(features).data)
         return digest.hexdigest()[:32]
 
-    def read(self, key: str, name: str, rows: NDArray[np.int64], config: NetworkConfig) -> HeldOutPredictions | None:
+    def read(
+        self, key: str, name: str, number: int, rows: NDArray[np.int64], config: NetworkConfig
+    ) -> HeldOutPredictions | None:
         """Return the finished test, or None."""
         if not (path := self._folder / f"{key}.npz").exists():
             return None
@@ -45,7 +47,7 @@ class Checkpoints:
         network.load_state_dict(load_file(path.with_suffix(".safetensors")))
         names = tuple(stored["detail_names"].tolist())
         details = stored["detail_logits"] if names else None
-        return HeldOutPredictions(name, rows, stored["logits"], names, details, network.eval())
+        return HeldOutPredictions(name, number, rows, stored["logits"], names, details, network.eval())
 
     def write(self, key: str, done: HeldOutPredictions) -> None:
         """Keep a finished test."""

@@ -57,7 +57,7 @@ def cross_validate(
     fold = fold_of_people(samples, folds, settings.seed)
     withheld = withheld or [np.zeros(len(samples), dtype=bool)] * folds
     tests = [
-        _Test(f"fold {number + 1} of {folds}", fold == number, (fold != number) & ~withheld[number])
+        _Test(f"fold {number + 1} of {folds}", number, fold == number, (fold != number) & ~withheld[number])
         for number in range(folds)
     ]
     return _evaluate_tests(tests, config, samples, settings, processes, checkpoints)
@@ -77,8 +77,8 @@ def leave_one_dataset_out(
     """
     labelled = samples.of_classes([name for name in config.classes if name != OTHER])
     tests = [
-        _Test(name, samples.dataset == name, samples.dataset != name)
-        for name in np.unique(labelled.dataset).tolist()
+        _Test(name, number, samples.dataset == name, samples.dataset != name)
+        for number, name in enumerate(np.unique(labelled.dataset).tolist())
         if (labelled.dataset != name).any() and len(np.unique(labelled.activity[labelled.dataset == name])) > 1
     ]
     return _evaluate_tests(tests, config, samples, settings, processes, checkpoints)
@@ -89,6 +89,7 @@ class _Test:
     """``rows``: (n,) the windows to test; ``train``: (n,) those that the network is trained on."""
 
     name: str
+    number: int
     rows: NDArray[np.bool_]
     train: NDArray[np.bool_]
 
@@ -104,7 +105,7 @@ def _evaluate_tests(
     open_tests = []
     for test in tests:
         key = checkpoints.digest_of(config, settings, samples, test.train, test.name) if checkpoints else ""
-        done = checkpoints.read(key, test.name, np.flatnonzero(test.rows), config) if checkpoints else None
+        done = checkpoints.read(key, test.name, test.number, np.flatnonzero(test.rows), config) if checkpoints else None
         if done is not None:
             yield done
         else:
@@ -119,9 +120,9 @@ def _evaluate_tests(
 
 def _arguments(
     test: _Test, config: NetworkConfig, samples: Samples, settings: TrainingSettings
-) -> tuple[str, NDArray[np.int64], NetworkConfig, Samples, Samples, TrainingSettings]:
+) -> tuple[str, int, NDArray[np.int64], NetworkConfig, Samples, Samples, TrainingSettings]:
     rows = np.flatnonzero(test.rows)
-    return test.name, rows, config, samples.take(test.train), samples.take(rows), settings
+    return test.name, test.number, rows, config, samples.take(test.train), samples.take(rows), settings
 
 
 def _run_jobs(jobs: Iterator[tuple[str, tuple[Any, ...]]], processes: int) -> Iterator[tuple[str, HeldOutPredictions]]:
@@ -138,6 +139,7 @@ def _run_jobs(jobs: Iterator[tuple[str, tuple[Any, ...]]], processes: int) -> It
 
 def _evaluate_test(
     name: str,
+    number: int,
     rows: NDArray[np.int64],
     config: NetworkConfig,
     train: Samples,
@@ -146,7 +148,8 @@ def _evaluate_test(
 ) -> HeldOutPredictions:
     fitted = fit(config, train, settings)
     details = detail_logits(fitted, test) if fitted.details else None
-    return HeldOutPredictions(name, rows, logits(fitted.network, test), fitted.detail_names, details, fitted.network)
+    found = logits(fitted.network, test)
+    return HeldOutPredictions(name, number, rows, found, fitted.detail_names, details, fitted.network)
 
 
 def pool_predictions(samples: Samples, folds: Iterable[HeldOutPredictions]) -> NDArray[np.float64]:

@@ -16,10 +16,12 @@ from training.trainer.loop import logits
 class HeldOutPredictions:
     """Predictions for one fold by ``network``, which was trained on other people.
 
-    ``rows``: which windows; ``logits``: (rows, classes); ``detail_logits``: (rows, ``detail_names``), if it has them.
+    ``number``: of the fold or data set, from 0: with several processes they end in any order. ``rows``: which windows;
+    ``logits``: (rows, classes); ``detail_logits``: (rows, ``detail_names``), if it has them.
     """
 
     name: str
+    number: int
     rows: NDArray[np.int64]
     logits: NDArray[np.float64]
     detail_names: tuple[str, ...]
