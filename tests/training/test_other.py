@@ -1,13 +1,12 @@
-"""What is none of the activities: the area under the curve, the withheld kinds and the false active minutes."""
+"""What is none of the activities: the withheld kinds, what they are called and the false active minutes."""
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from shared.contracts.labels import OTHER
 from tests.training.separable_samples import made_up
-from training.evaluation.other import GROUPS, answers_by_name, auroc, measure_other, withhold_groups
+from training.evaluation.other import GROUPS, measure_other, withhold_groups
 
 CLASSES = ("sitting", "walking", OTHER)
 DETAILS = np.array(["wisdm/sitting", "wisdm/walking", "wisdm/teeth", "wisdm/typing", "wisdm/clapping", "wisdm/chips"])
@@ -16,15 +15,6 @@ ACTIVITIES = np.array(["sitting", "walking", OTHER, "sitting", OTHER, ""])
 
 def six_windows():
     return replace(made_up(6), activity=ACTIVITIES, detail=DETAILS, dataset=np.array(["wisdm"] * 6))
-
-
-def test_the_area_is_the_share_of_pairs_in_order():
-    scores, positive = np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, True, False, True])
-    # Of four pairs three are in order and one is a tie.
-    assert auroc(scores, positive) == pytest.approx(3.5 / 4)
-    assert auroc(-scores, positive) == pytest.approx(0.5 / 4)
-    with pytest.raises(ValueError, match="both kinds"):
-        auroc(scores, np.ones(4, dtype=bool))
 
 
 def test_each_fold_lacks_one_group_and_every_group_is_lacking_once():
@@ -58,13 +48,3 @@ def test_what_is_called_active_counts_by_confidence_by_kind_and_at_the_desk():
     # Below the threshold nothing is named.
     shy = measure_other(six_windows(), probabilities, CLASSES, 0.9, unseen)
     assert (shy["named_active"], shy["known_called_unknown"], shy["false_active_min_per_h"]) == (0.0, 1.0, 0.0)
-
-
-def test_the_names_that_are_none_of_the_ten_are_listed_with_their_answers():
-    probabilities = np.eye(3)[[0, 1, 2, 1, 2, 0]]
-    assert answers_by_name(six_windows(), probabilities, CLASSES, 0.0) == {
-        "wisdm/chips": {"sitting": 1.0},
-        "wisdm/clapping": {"unknown": 1.0},
-        "wisdm/teeth": {"unknown": 1.0},
-        "wisdm/typing": {"walking": 1.0},
-    }

@@ -30,7 +30,8 @@ class Checkpoints:
     ) -> str:
         """Return the key of one test. ``train``: (n,) the windows that its network is trained on."""
         digest = hashlib.sha256(repr((name, astuple(config), settings)).encode())
-        for array in (samples.activity, samples.detail, samples.person, samples.start_ms, samples.mask, train):
+        names = (samples.activity, samples.detail, samples.person, samples.dataset)
+        for array in (*names, samples.start_ms, samples.mask, samples.baseline_mg, train):
             digest.update(np.ascontiguousarray(array).tobytes())
         for features in samples.features.values():
             digest.update(np.ascontiguousarray(features).data)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from shared.contracts.labels import OTHER, UNKNOWN
 from shared.model.decision import decide_all
@@ -71,20 +72,6 @@ def withhold_groups(samples: Samples, folds: int) -> list[NDArray[np.bool_]]:
     return [group == fold % len(GROUPS) for fold in range(folds)]
 
 
-def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Area under the receiver operating characteristic: how often a positive outscores another; ties count half.
-
-    Raises:
-        ValueError: all or none are positive.
-    """
-    if positive.all() or not positive.any():
-        raise ValueError("an area needs windows of both kinds")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    n = int(positive.sum())
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n)))
-
-
 def measure_other(
     samples: Samples,
     probabilities: Floats,
@@ -94,13 +81,13 @@ def measure_other(
 ) -> dict[str, float]:
     """The numbers of "everything else". ``probabilities``: (n, classes); ``unseen``: (n,) kinds not learnt.
 
-    ``auroc``: of the probability of ``OTHER`` (without that class: of 1 - confidence), other activities against known.
+    ``auroc``: of the probability of ``OTHER``, one of the classes; other activities against known.
     ``named_active``: share of other windows named as one of ``ACTIVE``, ``confidently_active`` with ``CONFIDENT`` or
     more. ``*_unseen``: the same for kinds that the network has not learnt. ``false_active_min_per_h``: at a desk.
     """
     answers = decide_all(probabilities, classes, abstain_below)
     confidence = probabilities.max(axis=1)
-    score = probabilities[:, list(classes).index(OTHER)] if OTHER in classes else 1 - confidence
+    score = probabilities[:, list(classes).index(OTHER)]
     active = np.isin(answers, ACTIVE)
     other = samples.activity == OTHER
     known = (samples.activity != "") & ~other
@@ -110,7 +97,7 @@ def measure_other(
             continue
         judged = rows | known
         values |= {
-            f"auroc{suffix}": auroc(score[judged], rows[judged]),
+            f"auroc{suffix}": float(roc_auc_score(rows[judged], score[judged])),
             f"unknown{suffix}": float(np.mean(answers[rows] == UNKNOWN)),
             f"named_active{suffix}": float(active[rows].mean()),
             f"confidently_active{suffix}": float((active & (confidence >= CONFIDENT))[rows].mean()),
@@ -122,18 +109,3 @@ def measure_other(
         values["false_active_min_per_h"] = 60 * float(active[desk].mean())
         values["desk_h"] = float(desk.sum()) / 180
     return {name: round(value, 4) for name, value in values.items() if not np.isnan(value)}
-
-
-def answers_by_name(
-    samples: Samples, probabilities: Floats, classes: Sequence[str], abstain_below: float
-) -> dict[str, dict[str, float]]:
-    """The source's own name of what is none of the ten -> share of each answer, the most frequent first."""
-    answers = decide_all(probabilities, classes, abstain_below)
-    found: dict[str, dict[str, float]] = {}
-    foreign = np.isin(samples.activity, ["", OTHER]) | np.isin(samples.detail, DESK)
-    for name in np.unique(samples.detail[foreign & (samples.detail != "")]).tolist():
-        rows = samples.detail == name
-        named, counts = np.unique(answers[rows], return_counts=True)
-        order = np.argsort(-counts)
-        found[name] = {str(named[i]): round(float(counts[i] / rows.sum()), 4) for i in order}
-    return found
