@@ -1,8 +1,8 @@
 """The shadow in its queue: what it computes when, and what it counts. tests/integration has it on a real broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,12 @@ class RecordingShadow(Shadow):
     def __init__(self) -> None:
         super().__init__(InferenceSettings(), lambda: 0)
         self.written: list[ShadowMessage] = []
+        self.at_first_write: Callable[[], object] = lambda: None
         self._producer.write = self._keep  # type: ignore[method-assign]
 
     async def _keep(self, messages: Sequence[ShadowMessage]) -> list[bool]:
+        if not self.written:
+            self.at_first_write()
         self.written += messages
         return [True] * len(messages)
 
@@ -100,15 +103,17 @@ async def test_no_part_begins_while_the_live_path_works(other):
 async def test_a_pause_in_the_middle_waits_for_one_part_at_most(other):
     shadow = RecordingShadow()
     shadow.switch_to(other)
-    async with running(shadow):
-        shadow.add(published(3 * PART))
-        await until(lambda: shadow.written)
-        with shadow.pause():
-            begun = len(shadow.written) + PART
+    with ExitStack() as paused:
+        # The live path wants to compute while the shadow is at its first part.
+        shadow.at_first_write = lambda: paused.enter_context(shadow.pause())
+        async with running(shadow):
+            shadow.add(published(3 * PART))
+            await until(lambda: shadow.written)
             await asyncio.get_running_loop().run_in_executor(other._thread, int)
             await settle()
-            assert len(shadow.written) <= begun < 3 * PART
-        await until(lambda: len(shadow.written) == 3 * PART)
+            assert len(shadow.written) == PART
+            paused.close()
+            await until(lambda: len(shadow.written) == 3 * PART)
 
 
 async def test_what_waits_when_the_shadow_is_replaced_is_skipped(classifier, other):
