@@ -229,7 +229,7 @@ def summary(samples: Samples, predicted: NDArray[np.int64], classes: tuple[str, 
         "people": float(len(np.unique(samples.person))),
         "windows": float(len(samples)),
         "uar": uar(truth, predicted, n),
-        "cell_uar": dataset_balanced_uar(truth, predicted, samples.dataset, n),
+        "dataset_balanced_uar": dataset_balanced_uar(truth, predicted, samples.dataset, n),
         "uar_mean_over_people": float(np.mean(list(by_person.values()))),
         "uar_mean_over_datasets": float(np.mean(by_dataset)),
     }

@@ -45,8 +45,7 @@ def measure_free_living(recordings: Iterable[Recording], model: LoadedModel) -> 
     """Classify whole recordings, one at a time; raises ValueError if none has a window."""
     answers, confidences, deviations_g = [], [], []
     for recording in recordings:
-        windows = [window for window in offline_windows([recording]) if window.raw.window_start_ms % WINDOW_MS == 0]
-        records = [window.record for window in windows]
+        records = [window.record for window in offline_windows([recording], hop_ms=WINDOW_MS)]
         probabilities = model.probabilities(
             [record.features for record in records],
             [record.mask for record in records],

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.contracts.labels import UNKNOWN
 from shared.model.bundle import LoadedModel, load_bundle
 from shared.model.decision import decide_all
 from training.datasets import iter_dataset
@@ -144,7 +145,8 @@ class Movement:
     """Change of the probabilities, over the windows that have the modality when untouched.
 
     ``distance``: total variation, 0 to 1, mean and 95th percentile. ``changed``: share with another activity.
-    ``confident``: share with another activity at a confidence of 0.8. ``kept``: share that keeps the modality.
+    ``confident``: share with another activity, besides "unknown", at a confidence of 0.8. ``kept``: share that keeps
+    the modality.
     """
 
     name: str
@@ -192,7 +194,8 @@ def movements(
             continue
         before, after = (np.stack([pair[side] for pair in pairs]) for side in (0, 1))
         distance = np.abs(before - after).sum(axis=1) / 2
-        other = _activities(before, model) != _activities(after, model)
+        answers = _activities(after, model)
+        other = answers != _activities(before, model)
         found.append(
             Movement(
                 name,
@@ -200,7 +203,7 @@ def movements(
                 float(distance.mean()),
                 float(np.percentile(distance, 95)),
                 float(other.mean()),
-                float((other & (after.max(axis=1) >= CONFIDENT)).mean()),
+                float((other & (answers != UNKNOWN) & (after.max(axis=1) >= CONFIDENT)).mean()),
                 float(np.mean([pair[2] for pair in pairs])),
             )
         )

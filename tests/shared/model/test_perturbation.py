@@ -12,6 +12,9 @@ PROJECT = Path(__file__).resolve().parents[3]
 PEOPLE = ("e4-S03", "garmin-1", "selfback-041")
 """Of each kind of watch one: with heart rate and emulated steps, with counted ones, with a heart rate donated to it."""
 
+IMPACT = {"0.3 s of 16 g on one axis": (0.65, 0.0)}
+"""An impact is none of the activities: for 110 of the 120 windows whose answer changes it becomes "unknown"."""
+
 
 @pytest.fixture(scope="module")
 def moved() -> dict[str, Movement]:
@@ -24,7 +27,7 @@ def moved() -> dict[str, Movement]:
 def test_wrong_samples_hardly_move_an_answer_and_make_nothing_certain(name: str, moved: dict[str, Movement]) -> None:
     row = moved[name]
     assert row.windows > 150
-    distance, confident = (0.2, 0.05) if SINGLE[name][0] == "accelerometer" else (0.06, 0.0)
+    distance, confident = IMPACT.get(name, (0.25, 0.05) if SINGLE[name][0] == "accelerometer" else (0.06, 0.0))
     assert row.distance < distance
     assert row.confident <= confident
 
