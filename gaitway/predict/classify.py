@@ -98,13 +98,13 @@ class Score:
         }
 
     def table(self) -> Table:
-        """The confusion matrix; rows are the truth, zeros are left empty."""
+        """The confusion matrix; rows are the truth. Zeros, and classes that do not occur, are left out."""
         title = "Windows by what was true (rows) and what the model said (columns)"
         table = Table(title=title, **PLAIN_TABLE | {"padding": (0, 1, 0, 0)})
         table.add_column("")
         shown = [*self.classes, UNKNOWN]
         confusion = self.confusion
-        used = [index for index in range(len(shown)) if index < len(self.classes) or confusion[:, index].any()]
+        used = np.flatnonzero(confusion.any(axis=0) | np.append(confusion.any(axis=1), False)).tolist()
         for index in used:
             table.add_column(shown[index], justify="right")
         table.add_column("recall", justify="right")
