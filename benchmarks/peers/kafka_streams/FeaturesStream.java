@@ -1,4 +1,5 @@
 import java.util.Properties;
+import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsConfig;
@@ -16,6 +17,7 @@ import org.apache.kafka.streams.state.Stores;
  */
 public final class FeaturesStream {
     private static final int COMMIT_MS = 5_000;
+    private static final int BATCH_BYTES = 512 << 10; // the default, 16 KB, holds one window
     private static final long CACHE_BYTES = 64L << 20; // the default, 10 MB, holds 2,000 users
 
     public static void main(String[] arguments) {
@@ -26,6 +28,7 @@ public final class FeaturesStream {
         settings.put(StreamsConfig.STATE_DIR_CONFIG, "state");
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, COMMIT_MS);
         settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, CACHE_BYTES);
+        settings.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), BATCH_BYTES);
         KafkaStreams streams = new KafkaStreams(topology(inputPrefix, System.getenv("PEER_OUTPUT")), settings);
         streams.setStateListener((now, before) -> System.out.println("state: " + now));
         Runtime.getRuntime().addShutdownHook(new Thread(streams::close));

@@ -16,14 +16,16 @@ record GridSignal(double[][] values, double coverage, boolean passes) {
         double[][] readings = new double[modality.channels][most];
         int count = 0;
         for (Upload upload : uploads) {
+            double[][] samples = upload.values();
+            double stepMs = upload.stepMs();
             for (int index = 0; index < upload.n(); index++) {
-                double offsetMs = upload.t0Ms() + index * upload.stepMs() - startMs;
-                if (offsetMs < 0 || offsetMs >= UserWindows.WINDOW_MS || !upload.isReading(index)) {
+                double offsetMs = upload.t0Ms() + index * stepMs - startMs;
+                if (offsetMs < 0 || offsetMs >= UserWindows.WINDOW_MS || !modality.isReading(samples, index)) {
                     continue;
                 }
                 offsetsMs[count] = offsetMs;
                 for (int channel = 0; channel < modality.channels; channel++) {
-                    readings[channel][count] = upload.sample(channel, index);
+                    readings[channel][count] = samples[channel][index];
                 }
                 count++;
             }

@@ -32,4 +32,13 @@ enum Modality {
     int gridN() {
         return (int) UserWindows.WINDOW_MS / 1000 * rateHz;
     }
+
+    /** False where the watch sent null, or zeros for a missing sample. */
+    boolean isReading(double[][] samples, int index) {
+        return switch (this) {
+            case ACCELEROMETER -> samples[0][index] != 0 || samples[1][index] != 0 || samples[2][index] != 0;
+            case HEART_RATE -> samples[0][index] != 0;
+            case STEPS -> samples[0][index] != -1;
+        };
+    }
 }

@@ -68,22 +68,29 @@ record Upload(Modality modality, String device, long t0Ms, double rateHz, long r
         return t0Ms + n * 1000.0 / rateHz;
     }
 
-    int sample(int channel, int index) {
-        int at = channel * n + index;
-        return switch (modality) {
-            case ACCELEROMETER -> samples.getShort(2 * at);
-            case HEART_RATE -> samples.get(at) & 0xFF;
-            case STEPS -> samples.getInt(4 * at);
-        };
-    }
-
-    /** False where the watch sent null, or zeros for a missing sample. */
-    boolean isReading(int index) {
-        return switch (modality) {
-            case ACCELEROMETER -> sample(0, index) != 0 || sample(1, index) != 0 || sample(2, index) != 0;
-            case HEART_RATE -> sample(0, index) != 0;
-            case STEPS -> sample(0, index) != -1;
-        };
+    /** (channels, n) samples. */
+    double[][] values() {
+        double[][] values = new double[modality.channels][n];
+        switch (modality) {
+            case ACCELEROMETER -> {
+                short[] mg = new short[3 * n];
+                samples.asShortBuffer().get(mg);
+                for (int i = 0; i < mg.length; i++) {
+                    values[i / n][i % n] = mg[i];
+                }
+            }
+            case HEART_RATE -> {
+                for (int i = 0; i < n; i++) {
+                    values[0][i] = samples.get(i) & 0xFF;
+                }
+            }
+            case STEPS -> {
+                for (int i = 0; i < n; i++) {
+                    values[0][i] = samples.getInt(Integer.BYTES * i);
+                }
+            }
+        }
+        return values;
     }
 
     private static final Modality[] MODALITIES = Modality.values();

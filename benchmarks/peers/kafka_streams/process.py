@@ -1,6 +1,6 @@
 """The Java classes of this folder as a process: compiled by a JDK of this machine, with jars from Maven.
 
-    python -m benchmarks.peers.kafka_streams.process    (resolves the jars again and rewrites their lock)
+python -m benchmarks.peers.kafka_streams.process    (resolves the jars again and rewrites their lock)
 """
 
 import os
