@@ -58,9 +58,9 @@ async def delete_topics(kafka: str, prefix: str) -> None:
 
 
 async def measure_until(
-    kafka: str, topic: str, process: ServerProcess, count: int
+    kafka: str, topic: str, process: ServerProcess, count: int, warm_share: float = WARM_SHARE
 ) -> tuple[Round, list[ConsumerRecord]]:
-    """Read ``count`` records of a topic; returns the process's cost of those after the first tenth.
+    """Read ``count`` records of a topic; returns the process's cost of those after the first ``warm_share``.
 
     A service publishes in batches, so its cost is measured when a batch appears and the next has just begun.
     """
@@ -78,7 +78,7 @@ async def measure_until(
                 last_s = time.monotonic()
 
     try:
-        await read_until(max(1, round(count * WARM_SHARE)))
+        await read_until(max(1, round(count * warm_share)))
         warm = len(found)
         if warm >= count:
             raise OutputMissing(f"{process.name}: all {count} records came at once; the log is too short to measure")

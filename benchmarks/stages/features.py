@@ -1,10 +1,11 @@
-"""Features, from Kafka to Kafka: the service, Quix Streams, Faust record by record, and the pure function alone.
+"""Features, from Kafka to Kafka: the service, four stream-processing libraries, and the pure function alone.
 
     python -m benchmarks.stages.features --rounds 3
 
 A watch-second is one second of one watch's data, all three modalities. Topics are filled first. A contestant's first
 tenth of windows is the warm-up; then CPU and time are measured until every window that the offline pipeline computes
-from the same log is in the output topic. The peers get fewer watches, but run long enough to include their commits.
+from the same log is in the output topic. The slower peers get fewer watches, but run long enough to include their
+commits. Kafka Streams needs a JDK, and is left out where there is none.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from itertools import cycle, islice
 from aiokafka import ConsumerRecord
 from rich.console import Console
 
-from benchmarks.bus import PARTITIONS, make_prefix, measure_until, temporary_topics
+from benchmarks.bus import PARTITIONS, WARM_SHARE, make_prefix, measure_until, temporary_topics
 from benchmarks.command import run_alone
 from benchmarks.features_check import check, find_closed
 from benchmarks.features_log import FeaturesLog, make_features_log
@@ -24,9 +25,11 @@ from benchmarks.features_topics import JSON_WINDOWS, write_json_topics, write_wa
 from benchmarks.measure import Measurement, Round, Stage, watch
 from benchmarks.peers.features_job import HOP_MS
 from benchmarks.peers.features_settings import PeerSettings
+from benchmarks.peers.kafka_streams.process import MIN_JAVA, KafkaStreamsProcess, find_jdk
 from benchmarks.peers.process import PeerProcess
 from gaitway.demo.processes import ServiceProcess
 from gaitway.embedded import KafkaBroker, ValkeyServer
+from gaitway.embedded.process import ServerProcess
 from shared.contracts.topics import WINDOWS
 from shared.contracts.window import WindowRecord, decode_window
 from shared.kafka.admin import ensure_topics
@@ -36,13 +39,17 @@ from shared.windows.featurise import window_features
 UNIT = "watch-seconds"
 HOP_S = HOP_MS / 1000
 BATCH_WINDOWS = 256
-QUIX, FAUST = "Quix Streams", "Faust, per record, JSON"
-PEERS = {
+STREAMS_WARM_SHARE = 0.5
+"""The Java virtual machine compiles for the first 10 s of CPU, which is nothing in the life of a service."""
+QUIX, FAUST, BYTEWAX = "Quix Streams", "Faust, per record, JSON", "Bytewax"
+STREAMS = "Kafka Streams, in Java"
+PYTHON_PEERS = {
     QUIX: (("benchmarks.peers.quix_features",), "now processing incoming messages"),
     FAUST: (
         ("benchmarks.peers.faust_features", "--loop", "uvloop", "worker", "--without-web", "--loglevel", "info"),
         "[^Worker]: Ready",
     ),
+    BYTEWAX: (("benchmarks.peers.bytewax_features",), "the dataflow starts"),
 }
 """Module and arguments of each peer, and the log text that shows that it reads."""
 
@@ -54,6 +61,8 @@ class Size:
     watches: int = 800
     quix_watches: int = 400
     faust_watches: int = 160
+    bytewax_watches: int = 400
+    streams_watches: int = 2_400
     seconds: int = 360
     limit_windows: int = 50_000
 
@@ -66,17 +75,24 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
         StackError: a part cannot start.
     """
     size = size or Size()
-    log = make_features_log(size.watches, size.seconds, system_clock())
-    peer_logs = {QUIX: log.first(size.quix_watches), FAUST: log.first(size.faust_watches)}
-    stage = Stage("features", UNIT, peers={name: Measurement() for name in PEERS}, limit=Measurement())
+    watches = {QUIX: size.quix_watches, FAUST: size.faust_watches, BYTEWAX: size.bytewax_watches}
+    if find_jdk() is None:
+        console.print(f"features: without {STREAMS}: there is no JDK {MIN_JAVA} or newer on this machine")
+    else:
+        watches[STREAMS] = size.streams_watches
+    longest = make_features_log(max(size.watches, *watches.values()), size.seconds, system_clock())
+    log = longest.first(size.watches)
+    peer_logs = {name: longest.first(count) for name, count in watches.items()}
+    stage = Stage("features", UNIT, peers={name: Measurement() for name in watches}, limit=Measurement())
     assert stage.limit is not None
     # A new topic has a leader only after a moment; the producer retries.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     with KafkaBroker() as broker, ValkeyServer() as redis:
         kafka = broker.bootstrap_servers
-        inputs = {name: make_prefix() for name in PEERS}
+        inputs = {name: make_prefix() for name in watches}
         for name, input_prefix in inputs.items():
-            asyncio.run(write_json_topics(kafka, input_prefix, peer_logs[name]))
+            write = write_watch_topics if name == STREAMS else write_json_topics
+            asyncio.run(write(kafka, input_prefix, peer_logs[name]))
         for number in range(1, rounds + 1):
             stage.ours.rounds.append(_ours(kafka, redis.url, log))
             for name, peer in stage.peers.items():
@@ -113,15 +129,22 @@ def features_service(kafka: str, redis: str, prefix: str, **settings: object) ->
 
 
 def _peer(name: str, kafka: str, input_prefix: str, log: FeaturesLog) -> Round:
-    command, ready_line = PEERS[name]
     expected = find_closed(log) if name == QUIX else log.expected
     with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1, (JSON_WINDOWS,)))
         settings = PeerSettings(kafka, input_prefix, prefix + JSON_WINDOWS.name, f"{prefix}peer")
-        with PeerProcess(name, command, settings.environment(), ready_line) as peer:
-            done, records = asyncio.run(measure_until(kafka, settings.output, peer, len(expected)))
+        with _peer_process(name, settings) as peer:
+            warm_share = STREAMS_WARM_SHARE if name == STREAMS else WARM_SHARE
+            done, records = asyncio.run(measure_until(kafka, settings.output, peer, len(expected), warm_share))
     check(log, expected, _windows(records), own_baseline=True)
     return _in_watch_seconds(done)
+
+
+def _peer_process(name: str, settings: PeerSettings) -> ServerProcess:
+    if name == STREAMS:
+        return KafkaStreamsProcess(settings)
+    command, ready_line = PYTHON_PEERS[name]
+    return PeerProcess(name, command, settings.environment(), ready_line)
 
 
 def _windows(records: list[ConsumerRecord]) -> list[tuple[str, WindowRecord]]:

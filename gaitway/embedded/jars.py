@@ -27,19 +27,19 @@ def jar_folder() -> Path:
     return Path(cache) / "gaitway" / f"kafka-{KAFKA_VERSION}"
 
 
-def kafka_jars() -> list[Path]:
-    """Return the paths of all locked jars, each verified; what is missing is fetched (44 MB).
+def kafka_jars(lock: Path = LOCK_PATH) -> list[Path]:
+    """Return the paths of all locked jars, each verified; what is missing is fetched (the broker's are 44 MB).
 
     StackError: a jar differs from the lock or cannot be fetched, jgo is missing. Safe for concurrent processes.
     """
-    folder, jars = jar_folder(), read_lock()
+    folder, jars = jar_folder(), read_lock(lock)
     try:
         if _missing(jars, folder):
             folder.mkdir(parents=True, exist_ok=True)
             with _exclusive(folder / ".lock"):
-                _fetch(_missing(jars, folder), folder)
+                _fetch(_missing(jars, folder), folder, lock)
         for jar in jars:
-            _verify(folder / jar.file_name, jar)
+            _verify(folder / jar.file_name, jar, lock)
     except OSError as error:
         raise StackError(f"the jars of Apache Kafka in {folder}: {error}") from error
     return [folder / jar.file_name for jar in jars]
@@ -49,7 +49,7 @@ def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
     return [jar for jar in jars if not (folder / jar.file_name).exists()]
 
 
-def _fetch(jars: list[Jar], folder: Path) -> None:
+def _fetch(jars: list[Jar], folder: Path, lock: Path) -> None:
     if not jars:  # another process was faster
         return
     try:
@@ -67,7 +67,7 @@ def _fetch(jars: list[Jar], folder: Path) -> None:
 
     def fetch(jar: Jar) -> None:
         file = _download(jar, context)
-        _verify(file, jar)
+        _verify(file, jar, lock)
         file.replace(folder / jar.file_name)  # atomic: a file with this name is complete and verified
 
     try:
@@ -91,9 +91,9 @@ def _download(jar: Jar, context: "MavenContext") -> Path:
     raise AssertionError
 
 
-def _verify(file: Path, jar: Jar) -> None:
+def _verify(file: Path, jar: Jar, lock: Path) -> None:
     if sha512(file) != jar.sha512:
-        raise StackError(f"{file} is not the jar in {LOCK_PATH.name} (SHA-512 differs): delete it to fetch it again")
+        raise StackError(f"{file} is not the jar in {lock.name} (SHA-512 differs): delete it to fetch it again")
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +60,15 @@ def read_lock(path: Path = LOCK_PATH) -> list[Jar]:
     return jars
 
 
-def write_lock(path: Path = LOCK_PATH) -> None:
-    """Resolve ROOTS with all their dependencies, fetch every jar into the Maven cache and write the lock."""
+def write_lock(path: Path = LOCK_PATH, roots: Sequence[str] = ROOTS) -> None:
+    """Resolve roots with all their dependencies, fetch every jar into the Maven cache and write the lock."""
     import jgo
 
-    artifacts = jgo.resolve("+".join(ROOTS))
+    artifacts = jgo.resolve("+".join(roots))
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         files = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
     jars = [Jar(a.groupId, a.artifactId, a.version, sha512(file)) for a, file in zip(artifacts, files, strict=True)]
-    header = "# Written by `python -m gaitway.embedded --lock`: everything that Apache Kafka needs to run.\n"
+    header = f"# All that these need to run, as `write_lock` has found it: {', '.join(roots)}.\n"
     path.write_text(header + "".join(f"{jar}\n" for jar in sorted(jars, key=str)), encoding="utf-8")
 
 
