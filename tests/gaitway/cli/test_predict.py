@@ -38,7 +38,7 @@ def test_minutes_and_windows_of_recordings_without_labels(bundle: Path, tmp_path
     expected = [
         (person, found)
         for person in ("ann", "bob")
-        for found in predict([read_recording(tmp_path / "in" / person)], model)
+        for found in predict([read_recording(tmp_path / "in" / person)], model, person)
     ]
     assert len(rows) == len(expected)
     for row, (person, found) in zip(rows, expected, strict=True):

@@ -145,7 +145,7 @@ def test_samples_that_cannot_be_read(changes: dict[str, Any], text: str) -> None
         ({"heart_rate": b""}, "heart_rate has 0 bytes, not 120"),
         ({"mask": {"accelerometer": True}}, "mask and coverage need"),
         ({"coverage": dict.fromkeys(MODALITY_NAMES, 1.1)}, "coverage is outside 0 to 1"),
-        ({"window_start_ms": BASE_MS + 1}, "not on the grid"),
+        ({"window_start_ms": BASE_MS + 500}, "not on the grid"),
         ({"hop_ms": 5_000}, "not on the grid"),
         ({"steps": np.full(40, np.inf, dtype="<f2").tobytes()}, "steps holds a number that is not finite"),
         ({"baseline": {}}, "baseline"),
