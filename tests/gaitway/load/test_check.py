@@ -29,10 +29,10 @@ def test_every_window_once():
 
 
 def test_every_window_on_its_users_grid_once():
-    # u0 has the phase 8 s, u1 2 s.
-    own = verdict({8: 1, 18: 1}, {2: 1, 12: 1}, phase_per_user=True)
+    # u0 has the phase 8 s, u1 2 s; u1 begins 2.5 s later.
+    own = verdict({8: 1, 18: 1}, {12: 1, 22: 1}, phase_per_user=True)
     assert (own.expected, own.missing, own.partial, own.unexpected) == (4, 0, 0, 0)
-    others = verdict({2: 1, 12: 1}, {8: 1, 18: 1}, phase_per_user=True)
+    others = verdict({12: 1, 22: 1}, {8: 1, 18: 1}, phase_per_user=True)
     assert (others.expected, others.missing, others.partial) == (4, 4, 4)
 
 
