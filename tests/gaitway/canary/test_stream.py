@@ -58,11 +58,11 @@ def test_a_window_holds_the_same_part_of_the_recording_in_every_cycle_and_run(cy
 
 def test_another_user_sends_the_same_later_by_the_difference_of_their_phases(cycle):
     first = Stream(cycle, 10_000, 0, begin_after(BASE_MS, 10_000, 0))
-    other = Stream(cycle, 10_000, 4_000, begin_after(BASE_MS, 10_000, 4_000))
-    later = (other.begin_ms - 4_000 - first.begin_ms) // PERIOD_MS
+    other = Stream(cycle, 10_000, 7_000, begin_after(BASE_MS, 10_000, 7_000))
+    later = (other.begin_ms - 7_000 - first.begin_ms) // PERIOD_MS
     for step in range(3):
         assert replaced(other.body(step)) == replaced(first.body(step + later))
-        assert other.end_ms(step) == first.end_ms(step + later) + 4_000
+        assert other.end_ms(step) == first.end_ms(step + later) + 7_000
 
 
 def replaced(body: bytes) -> list[object]:
