@@ -246,9 +246,9 @@ async def test_a_restart_begins_at_the_committed_log_time(kafka, bus, redis_url,
     starts: list[dict] = []
 
     class Spying(consumer_module.PartitionTask):
-        def __init__(self, number, hop_ms, grace_ms, start):
+        def __init__(self, number, hop_ms, grace_ms, start, **more):
             starts.append({number: list(start)})
-            super().__init__(number, hop_ms, grace_ms, start)
+            super().__init__(number, hop_ms, grace_ms, start, **more)
 
     async with watches(kafka, bus) as fleet:
         async with FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():

@@ -101,11 +101,12 @@ def test_each_user_has_an_own_phase_whatever_the_other_does() -> None:
         assert final.last_before(BASE_MS + HOUR_MS + phase_s * 1000) == BASE_MS + (50 + phase_s) * 1000
 
 
-def test_a_gap_over_empty_slots_begins_and_ends_on_the_grid_of_the_user() -> None:
+@pytest.mark.parametrize("next_ms", [30_000, 130_000], ids=["after an open window", "after a final window"])
+def test_a_gap_over_empty_slots_begins_and_ends_on_the_grid_of_the_user(next_ms: int) -> None:
     """Across the end of an hour, where its first slot is found by the bits of the hour before."""
     spans = [(0, 20_000), (100_000, 130_000)]
     uploads = [wearer(1, seconds=140).upload(begin, end, seq) for seq, (begin, end) in enumerate(spans)]
-    log = moved(delivered(uploads, [20_000, 130_000], [(0, 0, 0)] * 2, users=["b"] * 2), TO_THE_HOUR_MS - 60_000)
+    log = moved(delivered(uploads, [20_000, next_ms], [(0, 0, 0)] * 2, users=["b"] * 2), TO_THE_HOUR_MS - 60_000)
     closed = fold(log, assembler=Assembler(HOP_MS, GRACE_MS, phase_per_user=True))
     base_ms = BASE_MS + TO_THE_HOUR_MS - 60_000
     found = [
