@@ -1,11 +1,13 @@
 """The windows that a replayed recording must yield, computed from the contract alone.
 
 The demo and the tests compare the pipeline with it, so it shares no code with the pipeline: standard library and numpy
-only. It has two rules: how a replayed watch samples (a dropout splits the signal, an uneven part is resampled to 25
-Hz), and when a window's accelerometer passes (coverage at least 0.9, no dropout over 1 s).
+only. It has three rules: how a replayed watch samples (a dropout splits the signal, an uneven part is resampled to 25
+Hz), where a user's windows start, and when a window's accelerometer passes (coverage at least 0.9, no dropout over 1
+s).
 """
 
 import gzip
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +29,12 @@ _WHOLE_RATE_HZ = 1e-3
 _RATE_HZ = (10, 200)
 
 
-def expected_windows(folder: Path, *, hop_ms: int = 10_000, shift_ms: int = 0) -> list[int]:
+def expected_windows(folder: Path, *, user: str | None = None, hop_ms: int = 10_000, shift_ms: int = 0) -> list[int]:
     """Starts (ms since the Unix epoch, ascending) of the windows that a recording must yield when a watch replays it.
 
     ``folder``: a recording in the generic format, of which only ``accelerometer.csv[.gz]`` (t_ms,x,y,z) is read.
-    ``shift_ms`` is added to every time, as the replay does.
+    ``user``: whose watch it is; None: of a pipeline with GAITWAY_PHASE_PER_USER=false. ``shift_ms`` is added to every
+    time, as the replay does.
 
     Raises:
         FileNotFoundError: the folder has no accelerometer file.
@@ -40,9 +43,16 @@ def expected_windows(folder: Path, *, hop_ms: int = 10_000, shift_ms: int = 0) -
     sent_ms = sent_stamps(read_stamps(folder)) + shift_ms
     if not len(sent_ms):
         return []
-    first = int((sent_ms[0] - WINDOW_MS) // hop_ms)
-    last = int(sent_ms[-1] // hop_ms)
-    return [slot * hop_ms for slot in range(first, last + 1) if passes(sent_ms, slot * hop_ms)]
+    begin_ms = 0 if user is None else phase_ms(user, hop_ms)
+    first = int((sent_ms[0] - begin_ms - WINDOW_MS) // hop_ms)
+    last = int((sent_ms[-1] - begin_ms) // hop_ms)
+    starts = (begin_ms + slot * hop_ms for slot in range(first, last + 1))
+    return [start for start in starts if passes(sent_ms, start)]
+
+
+def phase_ms(user: str, hop_ms: int) -> int:
+    """Where in each hop the windows of a user start: whole seconds."""
+    return int(hashlib.sha256(user.encode()).hexdigest()[:16], 16) % (hop_ms // 1000) * 1000
 
 
 def read_stamps(folder: Path) -> Stamps:

@@ -1,4 +1,8 @@
-"""The live pipeline without Kafka: recordings in, windows out. Log time equals event time."""
+"""The live pipeline without Kafka: recordings in, windows out. Log time equals event time.
+
+``user``: whose phase of the window grid and, in the log, whose records; None: the person, with windows that start at
+multiples of the hop, as training needs them.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +37,9 @@ class OfflineWindow:
     detail: str | None
 
 
-def to_log(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) -> Iterator[LogRecord]:
+def to_log(
+    recording: Recording, *, shift_ms: int = 0, first_offset: int = 0, user: str | None = None
+) -> Iterator[LogRecord]:
     """The merged log of one recording, as if its uploads arrived without delay."""
     offsets = [first_offset for _ in MODALITIES]
     topics = {modality.name: index for index, modality in enumerate(MODALITIES)}
@@ -42,16 +48,18 @@ def to_log(recording: Recording, *, shift_ms: int = 0, first_offset: int = 0) ->
         log_ms = max(log_ms, upload.sent_at_ms)
         for samples in to_records(upload, upload.sent_at_ms):
             topic = topics[samples.modality.name]
-            yield LogRecord(log_ms, topic, offsets[topic], recording.person, samples)
+            yield LogRecord(log_ms, topic, offsets[topic], user or recording.person, samples)
             offsets[topic] += 1
 
 
-def assemble(recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRACE_MS) -> AssemblyResult:
+def assemble(
+    recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRACE_MS, user: str | None = None
+) -> AssemblyResult:
     """All windows and gaps of one recording, in the order in which they close."""
-    assembler = Assembler(hop_ms, grace_ms)
+    assembler = Assembler(hop_ms, grace_ms, phase_per_user=user is not None)
     whole = AssemblyResult()
     log_ms = 0
-    for record in to_log(recording):
+    for record in to_log(recording, user=user):
         log_ms = record.log_ms
         whole.extend(assembler.fold(record))
     # The end of the log: close the windows that are still open.
@@ -60,19 +68,23 @@ def assemble(recording: Recording, *, hop_ms: int = HOP_MS, grace_ms: int = GRAC
 
 
 def offline_windows(
-    recordings: Iterable[Recording], *, hop_ms: int = HOP_MS, baselines: Baselines | None = None
+    recordings: Iterable[Recording],
+    *,
+    hop_ms: int = HOP_MS,
+    baselines: Baselines | None = None,
+    user: str | None = None,
 ) -> Iterator[OfflineWindow]:
     """Windows of recordings; a person's recordings share one causal baseline, in the order given."""
     baselines = baselines or MemoryBaselines()
     for recording in recordings:
-        for raw, record in featurise(assemble(recording, hop_ms=hop_ms).windows, baselines).windows:
+        for raw, record in featurise(assemble(recording, hop_ms=hop_ms, user=user).windows, baselines).windows:
             activity, detail = (_label_at(kind, raw.window_start_ms) for kind in (recording.labels, recording.details))
             yield OfflineWindow(recording.person, raw, record, activity, detail)
 
 
-def find_gaps(recording: Recording, *, hop_ms: int = HOP_MS) -> list[Gap]:
+def find_gaps(recording: Recording, *, hop_ms: int = HOP_MS, user: str | None = None) -> list[Gap]:
     """Gap records of one recording."""
-    closed = assemble(recording, hop_ms=hop_ms)
+    closed = assemble(recording, hop_ms=hop_ms, user=user)
     return [*closed.gaps, *featurise(closed.windows, MemoryBaselines()).gaps]
 
 

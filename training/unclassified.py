@@ -16,8 +16,8 @@ _WORDS: dict[GapReason, str] = {
 }
 
 
-def explain_no_window(recording: Recording) -> str:
-    """Say why :func:`training.offline.offline_windows` yields nothing for a recording."""
+def explain_no_window(recording: Recording, user: str | None = None) -> str:
+    """Say why :func:`training.offline.offline_windows` yields nothing for a recording, on the grid of this user."""
     t_ms = recording.accelerometer_t_ms[recording.accelerometer_mg.any(axis=1)]
     if not len(t_ms):
         return _WORDS["zero_filled"]
@@ -31,10 +31,10 @@ def explain_no_window(recording: Recording) -> str:
     if longest_s < (WINDOW_MS + HOP_MS) / 1000:
         return (
             f"too short: {longest_s:.1f} s of acceleration with no dropout over "
-            f"{ACCELEROMETER.max_dropout_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s and begins at a multiple "
-            f"of {HOP_MS // 1000} s"
+            f"{ACCELEROMETER.max_dropout_ms / 1000:g} s; a window takes {WINDOW_MS // 1000} s, and one begins every "
+            f"{HOP_MS // 1000} s"
         )
-    reasons = Counter(gap.reason for gap in find_gaps(recording) if gap.modality == ACCELEROMETER.name)
+    reasons = Counter(gap.reason for gap in find_gaps(recording, user=user) if gap.modality == ACCELEROMETER.name)
     reason = next((name for name, _ in reasons.most_common() if name in _WORDS), None)
     return _WORDS[reason] if reason else "too few samples: no window has 90 % of its acceleration"
 

@@ -81,21 +81,31 @@ def run(
     minutes: float = 1.5,
     features_workers: int = 1,
     ramp_s: float = RAMP_S,
+    *,
+    phase_per_user: bool = True,
 ) -> list[Fleet]:
     """Run every fleet on its own stack."""
     found = []
     for watches in fleets:
         console.print(f"{watches} watches for {minutes:g} min", soft_wrap=True)
         with running_stack(
-            EMBEDDED, EMBEDDED, model=DEFAULT_MODEL, grace_s=60.0, features_workers=features_workers
+            EMBEDDED,
+            EMBEDDED,
+            model=DEFAULT_MODEL,
+            grace_s=60.0,
+            features_workers=features_workers,
+            phase_per_user=phase_per_user,
         ) as stack:
-            found.append(_run_fleet(stack, watches, minutes, ramp_s, console))
+            options = make_load_options(stack, watches, minutes, ramp_s, phase_per_user=phase_per_user)
+            found.append(_run_fleet(stack, options, console))
         last = found[-1]
         console.print(f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload", soft_wrap=True)
     return found
 
 
-def make_load_options(stack: Stack, watches: int, minutes: float, ramp_s: float) -> LoadOptions:
+def make_load_options(
+    stack: Stack, watches: int, minutes: float, ramp_s: float, *, phase_per_user: bool = True
+) -> LoadOptions:
     """Make the options of `gaitway load` for a stack."""
     return LoadOptions(
         url=stack.url,
@@ -107,10 +117,11 @@ def make_load_options(stack: Stack, watches: int, minutes: float, ramp_s: float)
         connections=256,
         recordings=RECORDINGS,
         ramp_s=ramp_s,
+        phase_per_user=phase_per_user,
     )
 
 
-def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, console: Console) -> Fleet:
+def _run_fleet(stack: Stack, options: LoadOptions, console: Console) -> Fleet:
     pids = stack.pids | {"load": psutil.Process().pid}
     taken: list[_Snapshot] = []
     max_lag_s = dict.fromkeys(CONSUMERS, 0.0)
@@ -118,9 +129,9 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
 
     def take_snapshot() -> None:
         # Windows are filled 20 s after the last watch has joined; the first one leaves after ``minutes``.
-        over.wait(ramp_s + 25)
+        over.wait(options.ramp_s + 25)
         taken.append(_Snapshot.of(stack, pids))
-        end_s = time.perf_counter() + minutes * 60 - ramp_s - 26
+        end_s = time.perf_counter() + options.minutes * 60 - options.ramp_s - 26
         while not over.wait(min(LOOK_S, max(0.0, end_s - time.perf_counter()))):
             taken[1:] = [_Snapshot.of(stack, pids)]
             for name in CONSUMERS:
@@ -132,13 +143,13 @@ def _run_fleet(stack: Stack, watches: int, minutes: float, ramp_s: float, consol
     looking = threading.Thread(target=take_snapshot)
     looking.start()
     try:
-        summary = run_load(make_load_options(stack, watches, minutes, ramp_s), console)
+        summary = run_load(options, console)
     finally:
         over.set()
         looking.join()
     begin, end = taken
     cores = {name: (end.cpu_s[name] - begin.cpu_s[name]) / (end.at_s - begin.at_s) for name in pids}
-    return Fleet(watches, cores, end.rss_mb, _latency_by_stage(begin, end), max_lag_s, summary)
+    return Fleet(options.watches, cores, end.rss_mb, _latency_by_stage(begin, end), max_lag_s, summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +213,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.5)
     parser.add_argument("--features-workers", type=int, default=1)
     parser.add_argument("--ramp-s", type=float, default=RAMP_S, help="over which the watches join")
+    parser.add_argument("--phase-per-user", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     console = Console(width=160)
     watches = [int(n) for n in options.watches.split(",")]
-    fleets = run(console, watches, options.minutes, options.features_workers, options.ramp_s)
+    fleets = run(
+        console,
+        watches,
+        options.minutes,
+        options.features_workers,
+        options.ramp_s,
+        phase_per_user=options.phase_per_user,
+    )
     console.print(table(fleets))
 
 

@@ -5,7 +5,8 @@
 A watch-second is one second of one watch's data, all three modalities. Topics are filled first. A contestant's first
 tenth of windows is the warm-up; then CPU and time are measured until every window that the offline pipeline computes
 from the same log is in the output topic. The slower peers get fewer watches, but run long enough to include their
-commits. Kafka Streams needs a JDK, and is left out where there is none.
+commits. Kafka Streams needs a JDK, and is left out where there is none. Windows of all contestants start at multiples
+of the hop, because a hopping window of the peers has no phase per user.
 """
 
 import asyncio
@@ -123,8 +124,9 @@ def _ours(kafka: str, redis: str, log: FeaturesLog) -> Round:
 
 
 def features_service(kafka: str, redis: str, prefix: str, **settings: object) -> ServiceProcess:
-    """`gaitway serve features` on the topics of a prefix."""
-    environment = {"kafka": kafka, "redis": redis, "topic_prefix": prefix, "redis_prefix": prefix}
+    """`gaitway serve features` on the topics of a prefix, with the windows of a ``FeaturesLog``."""
+    names = {"topic_prefix": prefix, "redis_prefix": prefix}
+    environment: dict[str, object] = {"kafka": kafka, "redis": redis, "phase_per_user": False, **names}
     return ServiceProcess("features", {**environment, "partitions": PARTITIONS, **settings})
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from gaitway.canary.reference import FILE, HOP_MS
 from gaitway.canary.settings import RECORDING
-from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
+from gaitway.canary.stream import AFTER_GRID_MS, Stream, cycle_of
 from gaitway.load.templates import PERIOD_MS
 from gaitway.paths import DEFAULT_MODEL
 from shared.contracts.labels import decide
@@ -34,7 +34,7 @@ def make_reference(bundle: LoadedModel, recording: Path = RECORDING) -> dict[str
     length = len(templates) * PERIOD_MS // HOP_MS
     answers: dict[int, set[str | None]] = {}
     for begin in (0, length // 3, 2 * length // 3):
-        stream = Stream(templates, HOP_MS, begin * HOP_MS + PHASE_MS)
+        stream = Stream(templates, HOP_MS, phase_ms=0, begin_ms=begin * HOP_MS + AFTER_GRID_MS)
         windows = list(make_window_records(stream, CYCLES * len(templates)))
         for window, activity in zip(windows, _classify(bundle, windows), strict=True):
             answers.setdefault(window.window_start_ms // HOP_MS % length, set()).add(activity)

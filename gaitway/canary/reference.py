@@ -13,18 +13,22 @@ HOP_MS = 10_000
 class Reference:
     """``activities``: one per 10 s of the cycle, None where the answer is too close to call.
 
-    A window's start alone decides its content (stream.py), so the answers are the same for every canary.
+    The start of a window, counted from the phase of its grid, decides its content (stream.py), so the answers are the
+    same for every canary.
     """
 
     recording: str
     model: str
     activities: tuple[str | None, ...]
 
-    def activity(self, model: str, window_start_ms: int) -> str | None:
-        """The activity that this bundle must give for the window that starts there; None if unknown."""
+    def activity(self, model: str, since_phase_ms: int) -> str | None:
+        """The activity that this bundle must give for the window that starts so long after its grid's phase.
+
+        None if unknown.
+        """
         if model != self.model:
             return None
-        return self.activities[window_start_ms // HOP_MS % len(self.activities)]
+        return self.activities[since_phase_ms // HOP_MS % len(self.activities)]
 
     @classmethod
     def of(cls, recording: Path) -> Self | None:

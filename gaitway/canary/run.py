@@ -19,6 +19,7 @@ from gaitway.canary.verification import EventData, EventVerifier, Verdict
 from gaitway.events import TOPIC
 from gaitway.replay import ANSWER_WITHIN_S, FIRST_RETRY_S, LAST_RETRY_S
 from shared.contracts.errors import SettingsError
+from shared.contracts.grid import grid_phase_ms
 from shared.contracts.token import make_token
 from shared.contracts.users import partition_of
 from shared.kafka.admin import open_admin
@@ -68,9 +69,11 @@ class Canary:
         """Wait for Kafka, then begin at the next start that the window grid allows; returns only by cancellation."""
         consumer = await self._connect()
         try:
-            begin_ms = begin_after(self._clock(), self._settings.hop_ms)
+            hop_ms = self._settings.hop_ms
+            phase_ms = grid_phase_ms(self.user, hop_ms) if self._settings.phase_per_user else 0
+            begin_ms = begin_after(self._clock(), hop_ms, phase_ms)
             verifier = EventVerifier(
-                Stream(self._cycle, self._settings.hop_ms, begin_ms),
+                Stream(self._cycle, hop_ms, phase_ms, begin_ms),
                 Reference.of(self._settings.recording),
                 self._settings.late_after_s,
                 self._settings.missing_after_s,

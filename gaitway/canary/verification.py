@@ -106,7 +106,8 @@ class EventVerifier:
             return f"modalities {', '.join(data.modalities) or 'none'} with coverage {data.coverage}"
         if abs(sum(data.probabilities.values()) - 1.0) > 1e-3:
             return f"probabilities {data.probabilities}"
-        known = self.reference.activity(data.model, data.window_start_ms) if self.reference else None
+        since_phase_ms = data.window_start_ms - self.stream.phase_ms
+        known = self.reference.activity(data.model, since_phase_ms) if self.reference else None
         if known is not None and known != data.activity:
             return f"{data.activity} where {data.model} is known to say {known}"
         return ""

@@ -48,6 +48,10 @@ SpeedText = Annotated[str, typer.Option(help="1 is real time, 20 is twenty times
 Summary = Annotated[
     Path | None, typer.Option(help="Write the summary as JSON to this file.", callback=options.output_file)
 ]
+PhasePerUser = Annotated[
+    bool,
+    typer.Option(help="Whether each user's windows have their own phase of the hop.", envvar="GAITWAY_PHASE_PER_USER"),
+]
 JwtKey = Annotated[str, typer.Option(help="HS256 key that signs the gateway's tokens.", envvar="GAITWAY_JWT_KEY")]
 
 
@@ -192,6 +196,7 @@ def load(
     connections: Annotated[
         int, typer.Option(help="Number of keep-alive connections to the gateway.", callback=between(1, 65_535))
     ] = 256,
+    phase_per_user: PhasePerUser = True,
     recordings: Annotated[Path, typer.Option(help="Folder of recordings.")] = RECORDINGS,
     model: Model = DEFAULT_MODEL,
     summary: Summary = None,
@@ -205,14 +210,31 @@ def load(
 
     def run_on(url: str, jwt_key: str, kafka: str | None) -> dict[str, Any]:
         chosen = LoadOptions(
-            url, jwt_key, kafka, topic_prefix, watches, minutes, connections, recordings, ramp_s, summary
+            url,
+            jwt_key,
+            kafka,
+            topic_prefix,
+            watches,
+            minutes,
+            connections,
+            recordings,
+            ramp_s,
+            summary,
+            phase_per_user,
         )
         return run_load(chosen, console)
 
     if url is not None:
         result = run_on(url, jwt_key, kafka)
     else:
-        with running_stack(EMBEDDED, EMBEDDED, model=model, grace_s=60.0, features_workers=features_workers) as stack:
+        with running_stack(
+            EMBEDDED,
+            EMBEDDED,
+            model=model,
+            grace_s=60.0,
+            features_workers=features_workers,
+            phase_per_user=phase_per_user,
+        ) as stack:
             result = run_on(stack.url, stack.jwt_key, stack.kafka)
     typer.echo(json.dumps(result, indent=2))
     if not passed(result):
@@ -268,6 +290,7 @@ def predict(
     windows: Annotated[
         Path | None, typer.Option(help="Write one line per window to this CSV file.", callback=options.output_file)
     ] = None,
+    phase_per_user: PhasePerUser = True,
 ) -> None:
     """Classify recordings offline: minutes per activity and person; UAR and a confusion matrix where labels exist.
 
@@ -277,7 +300,13 @@ def predict(
 
     console = Console(markup=False, emoji=False, highlight=False)
     if not run_predict(
-        console, dataset=dataset, model=model, people=split_names(people), summary=summary, windows=windows
+        console,
+        dataset=dataset,
+        model=model,
+        people=split_names(people),
+        summary=summary,
+        windows=windows,
+        phase_per_user=phase_per_user,
     ):
         raise typer.Exit(1)
 

@@ -55,7 +55,8 @@ def count_wrong(watches: Iterable[Watch], seen: Iterable[ReceivedEvent], model: 
 
 
 def _count_wrong_of(watch: Watch, events: list[dict[str, Any]], model: LoadedModel) -> int:
-    windows = {raw.window_start_ms + watch.shift_ms: raw for raw in assemble(watch.recording).windows}
+    closed = assemble(watch.recording, user=watch.name)
+    windows = {raw.window_start_ms + watch.shift_ms: raw for raw in closed.windows}
     known = [data for data in events if data["window_start_ms"] in windows]
     if not known:
         return len(events)

@@ -120,7 +120,7 @@ def _find_expected(root: Path, names: list[str], watches: list[Watch]) -> set[Wi
     return {
         (watch.name, start)
         for folder, watch in zip(folders, watches, strict=True)
-        for start in expected_windows(folder, shift_ms=watch.shift_ms)
+        for start in expected_windows(folder, user=watch.name, shift_ms=watch.shift_ms)
     }
 
 

@@ -32,7 +32,13 @@ class Stack:
 
 @contextlib.contextmanager
 def running_stack(
-    broker: str, redis: str, *, model: Path, grace_s: float, features_workers: int = 1
+    broker: str,
+    redis: str,
+    *,
+    model: Path,
+    grace_s: float,
+    features_workers: int = 1,
+    phase_per_user: bool = True,
 ) -> Iterator[Stack]:
     """Start the embedded servers, then the services on free ports; stop them in reverse order.
 
@@ -52,7 +58,7 @@ def running_stack(
             valkey = parts.enter_context(ValkeyServer())
             redis_url, pids["redis"] = valkey.url, valkey.pid
         jwt_key = secrets.token_urlsafe(32)
-        common = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS}
+        common = {"kafka": kafka, "topic_prefix": prefix, "partitions": PARTITIONS, "phase_per_user": phase_per_user}
         redis_prefix = f"{prefix}gaitway:"
         services = [
             ServiceProcess("ingest", {**common, "jwt_key": jwt_key, "tick_ms": TICK_MS}),

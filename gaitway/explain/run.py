@@ -49,7 +49,8 @@ class _Entry(NamedTuple):
 class Recomputation:
     """Folds the event's partition as features does, until the event's window closes; does no I/O.
 
-    A user's windows do not depend on other users' data: their records only advance the log time.
+    A user's windows do not depend on other users' data: their records only advance the log time. The event says by its
+    start whether the grid has phases.
     """
 
     def __init__(self, recorded: ActivityEvent, partition: int, grace_ms: int) -> None:
@@ -60,7 +61,13 @@ class Recomputation:
         self.baseline: Baseline | None = None
         self.failed_checks: dict[str, str] = {}
         self._recorded = recorded
-        self._partition = PartitionTask(partition, recorded.hop_ms, grace_ms, [None] * len(TOPICS))
+        self._partition = PartitionTask(
+            partition,
+            recorded.hop_ms,
+            grace_ms,
+            [None] * len(TOPICS),
+            phase_per_user=recorded.window_start_ms % recorded.hop_ms != 0,
+        )
         self._baselines = MemoryBaselines()
         self._stamps: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MODALITY_NAMES}
 

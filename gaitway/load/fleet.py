@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gaitway.load.templates import PERIOD_MS
+from shared.contracts.grid import grid_phase_ms
 from shared.contracts.modality import WINDOW_MS
 
 
@@ -23,7 +24,7 @@ class Fleet:
 
     Watch i begins at template ``i * len(templates) / n`` and repeats all templates in order, so its stream has no gap.
     ``begin_ms``: Unix time of the first upload. The watches join in turn over ``ramp_steps`` periods: if they joined
-    at once, the service would get an hour's new users in 5 s.
+    at once, the service would get an hour's new users in 5 s. ``phase_per_user``: the setting of features.
     """
 
     users: list[str]
@@ -31,6 +32,7 @@ class Fleet:
     templates: list[bytes]
     begin_ms: int
     ramp_steps: int = 1
+    phase_per_user: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
@@ -60,7 +62,8 @@ class Fleet:
     def expected(self, watch: int, steps: int, hop_ms: int) -> range:
         """Starts of the windows that ``steps`` uploads fill."""
         begin_ms = self.end_ms(watch, 0) - PERIOD_MS
-        first = -(-begin_ms // hop_ms) * hop_ms
+        phase_ms = grid_phase_ms(self.users[watch], hop_ms) if self.phase_per_user else 0
+        first = begin_ms + (phase_ms - begin_ms) % hop_ms
         return range(first, self.end_ms(watch, steps - 1) - WINDOW_MS + 1, hop_ms)
 
 

@@ -45,6 +45,7 @@ class LoadOptions:
     recordings: Path
     ramp_s: float = 0.0
     summary: Path | None = None
+    phase_per_user: bool = True
 
     @property
     def steps(self) -> int:
@@ -109,7 +110,7 @@ def _prepare(options: LoadOptions, run: str) -> Callable[[int], Fleet]:
     host, port = _parse_url(options.url)
     users = [f"load-{run}-{number}" for number in range(options.watches)]
     request_heads = [request_head(host, port, make_token(options.jwt_key, user)) for user in users]
-    return lambda begin_ms: Fleet(users, request_heads, templates, begin_ms, options.ramp_steps)
+    return lambda begin_ms: Fleet(users, request_heads, templates, begin_ms, options.ramp_steps, options.phase_per_user)
 
 
 def _parse_url(url: str) -> tuple[str, int]:

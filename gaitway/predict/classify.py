@@ -25,10 +25,13 @@ class Prediction:
     activity: str
 
 
-def predict(recordings: Iterable[Recording], model: LoadedModel) -> list[Prediction]:
-    """Classify the windows of one person's recordings, which share a baseline, in time order."""
+def predict(recordings: Iterable[Recording], model: LoadedModel, user: str | None) -> list[Prediction]:
+    """Classify the windows of one person's recordings, which share a baseline, in time order.
+
+    ``user``: whose phase the windows have; None: they start at multiples of the hop.
+    """
     ordered = sorted(recordings, key=lambda recording: float(recording.accelerometer_t_ms[0]))
-    windows = list(offline_windows(ordered))
+    windows = list(offline_windows(ordered, user=user))
     records = [window.record for window in windows]
     probabilities = model.probabilities(
         [record.features for record in records],

@@ -11,12 +11,22 @@ from gaitway.predict.window_table import make_row, write_windows
 from shared.model.bundle import load_bundle
 from training.datasets import find_sources
 from training.unclassified import explain_no_window
+from training.upload_simulator import as_name
 
 
 def run_predict(
-    console: Console, *, dataset: str, model: Path, people: list[str] | None, summary: Path | None, windows: Path | None
+    console: Console,
+    *,
+    dataset: str,
+    model: Path,
+    people: list[str] | None,
+    summary: Path | None,
+    windows: Path | None,
+    phase_per_user: bool,
 ) -> bool:
     """Classify recordings, print the tables and write the files; False when there was no window.
+
+    With ``phase_per_user`` a person's windows are those that the user of `gaitway replay` has in the live stream.
 
     Raises:
         DatasetError, BundleError: a file cannot be read.
@@ -26,13 +36,18 @@ def run_predict(
     rows: list[list[str]] = []
     for recordings in read_by_person(find_sources(dataset, people)):
         person = recordings[0].person
-        predictions = predict(recordings, bundle)
+        user = as_name(person) if phase_per_user else None
+        predictions = predict(recordings, bundle, user)
         for prediction in predictions:
             score.add(person, prediction.window.activity, prediction.activity)
         minutes.add(person, recordings, predictions)
         if windows is not None:
             rows += sorted(map(make_row, predictions), key=lambda cells: int(cells[1]))
-        reasons = "" if predictions else ": " + "; ".join(dict.fromkeys(map(explain_no_window, recordings)))
+        reasons = (
+            ""
+            if predictions
+            else ": " + "; ".join(dict.fromkeys(explain_no_window(recording, user) for recording in recordings))
+        )
         console.print(f"{person}: {len(predictions)} windows{reasons}", soft_wrap=True)
     # Not as the table's title, which is folded to the width of the table.
     console.print(TITLE)

@@ -87,7 +87,9 @@ class BaselineCache:
         hop_ms = self._assembler.hop_ms
         final: dict[str, FinalWindows] = {}
         for (device, hour), bits in stored.hours.items():
-            final.setdefault(device, FinalWindows(hop_ms)).hours[hour] = bits
+            if device not in final:
+                final[device] = self._assembler.make_final(name)
+            final[device].hours[hour] = bits
         histories = {device: h for device, h in stored.histories.items() if h.hop_ms == hop_ms}
         user = self._users[name]
         user.seq, user.state, user.is_known = stored.seq, UserState(stored.baseline, histories), True

@@ -45,9 +45,17 @@ class PartitionTask:
     ``start``: per topic the committed (offset, log time), or None without a commit.
     """
 
-    def __init__(self, number: int, hop_ms: int, grace_ms: int, start: Sequence[Position | None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        hop_ms: int,
+        grace_ms: int,
+        start: Sequence[Position | None],
+        *,
+        phase_per_user: bool,
+    ) -> None:
         self.number = number
-        self.assembler = Assembler(hop_ms, grace_ms)
+        self.assembler = Assembler(hop_ms, grace_ms, phase_per_user=phase_per_user)
         self.users = BaselineCache(self.assembler)
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))

@@ -128,7 +128,7 @@ class Processor:
         """Make the task of a record; None if it is a repeat or unreadable."""
         try:
             user = user_of(record.key)
-            window = decode_window(record.value or b"")
+            window = decode_window(record.value or b"", user)
             if window.window_start_ms > record.timestamp + WINDOW_FUTURE_MS:
                 detail = f"window start {window.window_start_ms} is too far ahead of record time {record.timestamp}"
                 raise InvalidRecord(detail, fault="time")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.contracts.decoding import DECODE_ERRORS, Device
 from shared.contracts.errors import InvalidRecord
+from shared.contracts.grid import grid_phase_ms
 from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 
 VERSION = 1
@@ -96,8 +97,16 @@ class WindowRecord:
         )
 
 
-def decode_window(value: bytes) -> WindowRecord:
-    """Read one record of activity.windows.
+def _is_on_grid(wire: _Wire, user: str | None) -> bool:
+    """Whether the window has its user's phase, or phase 0, which GAITWAY_PHASE_PER_USER=false gives all users."""
+    phase_ms = wire.window_start_ms % wire.hop_ms
+    if user is None:
+        return phase_ms % 1000 == 0
+    return phase_ms in (0, grid_phase_ms(user, wire.hop_ms))
+
+
+def decode_window(value: bytes, user: str | None = None) -> WindowRecord:
+    """Read one record of activity.windows. ``user``, from its key, must have this grid, if given.
 
     Raises:
         InvalidRecord: not MessagePack, an unknown version, off the grid, or arrays that break the contract.
@@ -108,7 +117,7 @@ def decode_window(value: bytes) -> WindowRecord:
         raise InvalidRecord(f"window record: {error}") from error
     if wire.v != VERSION:
         raise InvalidRecord(f"window record: version {wire.v}, this reader needs {VERSION}", fault="version")
-    if wire.hop_ms not in HOPS_MS or wire.window_start_ms % wire.hop_ms:
+    if wire.hop_ms not in HOPS_MS or not _is_on_grid(wire, user):
         raise InvalidRecord(f"window record: start {wire.window_start_ms} is not on the grid of hop {wire.hop_ms} ms")
     if set(wire.mask) != set(MODALITY_NAMES) or set(wire.coverage) != set(MODALITY_NAMES):
         raise InvalidRecord(f"window record: mask and coverage need {', '.join(MODALITY_NAMES)} and nothing else")

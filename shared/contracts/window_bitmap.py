@@ -1,4 +1,4 @@
-"""Windows as bits: one bitmap per hour, with one bit per window start on the grid of the hop."""
+"""Windows as bits: one bitmap per hour, with one bit per slot of the hop; a slot has one start per grid phase."""
 
 from shared.contracts.time_limits import HOUR_MS
 

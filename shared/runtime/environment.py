@@ -43,6 +43,7 @@ SETTINGS = frozenset(
         "MISSING_AFTER_S",
         "MODEL",
         "PARTITIONS",
+        "PHASE_PER_USER",
         "PORT",
         "PUBLISH_TIMEOUT_MS",
         "RECORDING",

@@ -32,6 +32,9 @@ class ServiceSettings(BaseSettings):
     partitions: int = Field(12, ge=1, le=1000, description="partition count of every topic")
     replication_factor: int = Field(1, ge=1, le=9, description="replicas of the topics that a service creates at start")
     hop_ms: int = Field(10_000, description="distance of two window starts: 10000 (50 % overlap) or 20000 (none)")
+    phase_per_user: bool = Field(
+        True, description="each user's windows have their own phase of the hop; false: all start at multiples of it"
+    )
     health_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
     instance: str = Field("0", pattern=r"^[a-zA-Z0-9._-]+$", description="stable name of this worker in its group")
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level that is logged")

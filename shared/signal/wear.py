@@ -51,7 +51,7 @@ class DeviceHistory:
 
     hop_ms: int
     newest: int = -1
-    """Number of the newest hop: its start in hops since the Unix epoch."""
+    """Number of the newest hop: its start in whole hops since the Unix epoch."""
     known: int = 0
     same_mg: int = 0
     """No accelerometer sample differs from its neighbour."""
@@ -103,11 +103,6 @@ class DeviceHistory:
     def still_s(self, start_ms: int) -> int:
         """Length of the still period that ends with this hop, at most half an hour."""
         return self._measure_run_s(start_ms, self.still)
-
-    @property
-    def newest_start_ms(self) -> int:
-        """Start of the newest hop."""
-        return self.newest * self.hop_ms
 
     def to_bytes(self) -> bytes:
         """Version, hop in s, newest hop, bpm and five bitmaps, little-endian: 126 bytes."""

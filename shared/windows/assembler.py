@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from shared.contracts.gap import Gap, GapReason
+from shared.contracts.grid import grid_phase_ms
 from shared.contracts.modality import WINDOW_MS
 from shared.contracts.samples import SampleRecord
 from shared.signal.plausibility import Fault
@@ -27,10 +28,11 @@ PART_WINDOWS = 256
 """Windows that one piece of a fold opens or closes at most: some ten milliseconds."""
 
 
-def starts_of(samples: SampleRecord, hop_ms: int) -> range:
+def starts_of(samples: SampleRecord, hop_ms: int, phase_ms: int) -> range:
     """The starts of the windows that have one of these samples."""
     last_stamp_ms = samples.t0_ms + (samples.n - 1) * 1000.0 / samples.rate_hz
-    return range(((samples.t0_ms - WINDOW_MS) // hop_ms + 1) * hop_ms, int(last_stamp_ms) + 1, hop_ms)
+    first_slot = (samples.t0_ms - phase_ms - WINDOW_MS) // hop_ms + 1
+    return range(phase_ms + first_slot * hop_ms, int(last_stamp_ms) + 1, hop_ms)
 
 
 @dataclass(slots=True)
@@ -68,16 +70,23 @@ def _add(counts: dict[Name, int], more: Mapping[Name, int]) -> None:
 class Assembler:
     """The windows of one partition of the log.
 
-    ``hop_ms`` is the grid; ``grace_ms`` of log time after its last contribution an incomplete window closes.
+    ``grace_ms`` of log time after its last contribution an incomplete window closes. The grid has the ``hop_ms`` and,
+    with ``phase_per_user``, each user's own phase.
     """
 
-    def __init__(self, hop_ms: int, grace_ms: int) -> None:
+    def __init__(self, hop_ms: int, grace_ms: int, *, phase_per_user: bool = False) -> None:
         self.hop_ms = hop_ms
         self.grace_ms = grace_ms
+        self._phase_per_user = phase_per_user
         self._users: dict[str, dict[str, DeviceState]] = {}
         self._due: list[tuple[int, str, str, int, bool]] = []
         self._retained = RetainedOffsets()
         self._log_ms = 0
+
+    def make_final(self, user: str) -> FinalWindows:
+        """Make an empty set of final windows on the user's grid."""
+        phase_ms = grid_phase_ms(user, self.hop_ms) if self._phase_per_user else 0
+        return FinalWindows(self.hop_ms, phase_ms=phase_ms)
 
     def restore_final(self, user: str, device: str, final: FinalWindows) -> None:
         """Add windows of a (user, device) that were final before this object; ``final`` may become its own."""
@@ -119,9 +128,9 @@ class Assembler:
         device_state = self._users.setdefault(record.user, {}).get(samples.device)
         if device_state is None:
             device_state = self._users[record.user][samples.device] = DeviceState(
-                FinalWindows(self.hop_ms), self._retained
+                self.make_final(record.user), self._retained
             )
-        starts = starts_of(samples, self.hop_ms)
+        starts = starts_of(samples, self.hop_ms, device_state.final.phase_ms)
         self._notice_gap(key, device_state, starts[0], record, samples)
         device_state.record_upload(record.log_ms, samples)
         upload = device_state.upload_of(samples, record.log_ms - self.grace_ms)

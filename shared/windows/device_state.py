@@ -43,7 +43,7 @@ class DeviceState:
     """Log time of the last search for expired uploads."""
 
     def __post_init__(self) -> None:
-        self.open_slots = FinalWindows(self.final.hop_ms)
+        self.open_slots = FinalWindows(self.final.hop_ms, phase_ms=self.final.phase_ms)
 
     def open_window(self, user: str, device: str, window_start_ms: int) -> OpenWindow:
         """Create a window that waits for data."""

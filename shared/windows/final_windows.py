@@ -5,10 +5,14 @@ from shared.contracts.window_bitmap import window_place
 
 
 class FinalWindows:
-    """The windows of one (user, device) that have been closed; a window, once closed, is never opened again."""
+    """The windows of one (user, device) that have been closed; a window, once closed, is never opened again.
 
-    def __init__(self, hop_ms: int, hours: dict[int, int] | None = None) -> None:
+    All starts have the same ``phase_ms``. It is not in the bits: when the phase changes, the slot of a bit stays final.
+    """
+
+    def __init__(self, hop_ms: int, hours: dict[int, int] | None = None, *, phase_ms: int = 0) -> None:
         self.hop_ms = hop_ms
+        self.phase_ms = phase_ms
         self.hours = dict(hours or {})
 
     def __contains__(self, window_start_ms: int) -> bool:
@@ -49,7 +53,7 @@ class FinalWindows:
             earlier = self.hours.get(hour, 0)
             if not earlier or hour * HOUR_MS >= window_start_ms:
                 return None
-        start = hour * HOUR_MS + (earlier.bit_length() - 1) * self.hop_ms
+        start = hour * HOUR_MS + self.phase_ms + (earlier.bit_length() - 1) * self.hop_ms
         return start if start < window_start_ms else None
 
     def forget_old(self) -> list[int]:

@@ -4,6 +4,7 @@ Standard library and numpy; nothing of the pipeline. What the chaos run holds ag
 contradict the services, so it shares no line with them.
 """
 
+import hashlib
 import itertools
 from dataclasses import dataclass
 
@@ -42,6 +43,14 @@ class Signal:
     covered: NDArray[np.bool_]
     coverage: float
     passes: bool
+
+
+def window_phase_ms(user: str, hop_ms: int) -> int:
+    """Where in each hop the windows of a user start (section 4): SHA-256's first 8 bytes, modulo the hop's seconds."""
+    number = 0
+    for byte in hashlib.sha256(user.encode()).digest()[:8]:
+        number = number * 256 + byte
+    return number % (hop_ms // 1000) * 1000
 
 
 def on_grid(kind: Kind, start_ms: int, t_ms: Floats, values: Floats) -> Signal:

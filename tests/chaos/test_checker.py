@@ -24,7 +24,8 @@ from tests.chaos.windows import Window, windows_of
 RULES = Rules(hop_ms=10_000, grace_ms=30_000)
 CELL_MS = 5_000
 CELLS = 12
-START_MS = 1_700_000_000_000
+START_MS = 1_700_000_002_000
+"""A window of u1 starts here: the phase is 2 s."""
 
 Line = dict[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.chaos.contract import KINDS, WINDOW_MS, Kind, Signal, on_grid
+from tests.chaos.contract import KINDS, WINDOW_MS, Kind, Signal, on_grid, window_phase_ms
 from tests.chaos.history import Sent
 
 GRACE_MARGIN_MS = 1_000
@@ -52,8 +52,9 @@ def windows_of(uploads: Collection[Sent], hop_ms: int, grace_ms: float) -> Itera
     """All windows with data, per stream in the order of their start."""
     members: dict[Key, set[Sent]] = defaultdict(set)
     for upload in uploads:
+        phase_ms = window_phase_ms(upload.user, hop_ms)
         for part in upload.parts.values():
-            first = int((part.t_ms[0] - WINDOW_MS) // hop_ms + 1) * hop_ms
+            first = int((part.t_ms[0] - phase_ms - WINDOW_MS) // hop_ms + 1) * hop_ms + phase_ms
             for start in range(first, int(part.t_ms[-1]) + 1, hop_ms):
                 members[upload.user, upload.device, start].add(upload)
     for key in sorted(members):

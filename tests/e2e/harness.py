@@ -72,7 +72,7 @@ class TwoParts:
             (watch.name, start)
             for watch in self.early
             for folder in self.folders[watch.name]
-            for start in expected_windows(folder, shift_ms=watch.shift_ms)
+            for start in expected_windows(folder, user=watch.name, shift_ms=watch.shift_ms)
         }
 
     @property
@@ -81,7 +81,7 @@ class TwoParts:
         return {
             (early.name, window.raw.window_start_ms + early.shift_ms): window
             for early, late in zip(self.early, self.late, strict=True)
-            for window in offline_windows([early.recording, late.recording])
+            for window in offline_windows([early.recording, late.recording], user=early.name)
         }
 
 
@@ -296,7 +296,7 @@ def expected(folders: dict[str, Path], watches: Iterable[Watch]) -> set[WindowKe
     return {
         (watch.name, start)
         for watch in watches
-        for start in expected_windows(folders[watch.name], shift_ms=watch.shift_ms)
+        for start in expected_windows(folders[watch.name], user=watch.name, shift_ms=watch.shift_ms)
     }
 
 
@@ -305,7 +305,7 @@ def offline(watches: Iterable[Watch]) -> dict[WindowKey, OfflineWindow]:
     return {
         (watch.name, window.raw.window_start_ms + watch.shift_ms): window
         for watch in watches
-        for window in offline_windows([watch.recording])
+        for window in offline_windows([watch.recording], user=watch.name)
     }
 
 

@@ -202,6 +202,7 @@ async def test_topic_far_ahead_leaves_memory_of_features_bounded(
         "redis_prefix": redis_prefix,
         "grace_s": 1,
         "commit_interval_ms": 200,
+        "phase_per_user": False,
         "max_buffered_records": MAX_WAITING,
         "max_poll_records": MAX_POLL,
     }

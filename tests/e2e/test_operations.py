@@ -34,7 +34,7 @@ def baselines_by_person(pairs: list[tuple[Watch, Watch]]) -> dict:
     """The windows of the offline path, a person's two halves on one baseline."""
     found = {}
     for first, second in pairs:
-        windows = harness.offline_windows([first.recording, second.recording])
+        windows = harness.offline_windows([first.recording, second.recording], user=first.name)
         found |= {(first.name, window.raw.window_start_ms + first.shift_ms): window for window in windows}
     return found
 

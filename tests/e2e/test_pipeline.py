@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from gaitway.expected import phase_ms
 from gaitway.predict.classify import predict
 from gaitway.replay import Watch
 from shared.contracts import topics
@@ -117,7 +118,7 @@ async def test_events_are_the_windows_of_the_offline_path(
     assert await gaps(pipeline) == {
         (watch.name, gap.modality, gap.start_ms + watch.shift_ms, gap.end_ms + watch.shift_ms, gap.reason)
         for watch in watches
-        for gap in find_gaps(watch.recording)
+        for gap in find_gaps(watch.recording, user=watch.name)
     }
     # Both paths close the windows of a recording without gaps in the same order; with gaps, a window that waits for
     # the rest of its data closes earlier or later among the others when the replay is faster than life.
@@ -125,7 +126,7 @@ async def test_events_are_the_windows_of_the_offline_path(
     truth = {
         (watch.name, p.window.raw.window_start_ms + watch.shift_ms): p
         for watch in watches
-        for p in predict([watch.recording], load_bundle(bundle))
+        for p in predict([watch.recording], load_bundle(bundle), watch.name)
     }
     for event in even:
         assert event.data["baseline"] == as_json(truth[event.window].window)
@@ -162,7 +163,7 @@ def assert_contract(event: Event) -> None:
     assert data.keys() == FIELDS
     assert event.key == data["user"]
     assert data["window_end_ms"] - data["window_start_ms"] == WINDOW_MS
-    assert data["window_start_ms"] % data["hop_ms"] == 0
+    assert data["window_start_ms"] % data["hop_ms"] == phase_ms(data["user"], data["hop_ms"])
     assert data["label_set"] == "har7"
     assert data["model"] == MODEL
     assert tuple(data["probabilities"]) == HAR7

@@ -138,7 +138,7 @@ def polls(draw: st.DrawFn) -> list[tuple[int, list[Any]]]:
 @settings(max_examples=150, deadline=None)
 @given(polls())
 def test_a_partition_folds_whatever_is_delivered(delivered):
-    partition = PartitionTask(0, HOP_MS, GRACE_MS, (None, None, None))
+    partition = PartitionTask(0, HOP_MS, GRACE_MS, (None, None, None), phase_per_user=False)
     baselines = MemoryBaselines()
     rejected, released = [], []
     for topic, records in delivered:
@@ -168,7 +168,7 @@ def test_a_rejected_record_changes_nothing_for_the_others(poison):
     """The windows and gaps of a user are the same with and without another user's spoilt records before theirs."""
 
     def fold(extra: list[bytes]) -> list[tuple[int, bool]]:
-        partition = PartitionTask(0, HOP_MS, GRACE_MS, (None, None, None))
+        partition = PartitionTask(0, HOP_MS, GRACE_MS, (None, None, None), phase_per_user=False)
         closed = []
         for topic in range(3):
             own = [kafka_record(topic, 0, BASE_MS + 10_000, v, b"other") for v in extra] if topic == 1 else []

@@ -91,7 +91,7 @@ def test_a_history_that_is_read_can_be_used_and_written(data):
         return
     single = SingleUser()
     single.state.histories["watch"] = history
-    for start_ms in (HOP.start_ms, HOP.start_ms + HOP.hop_ms, history.newest_start_ms):
+    for start_ms in (HOP.start_ms, HOP.start_ms + HOP.hop_ms, history.newest * history.hop_ms):
         single.update(replace(HOP, start_ms=start_ms))
     assert len(history.to_bytes()) == len(HISTORY)
 

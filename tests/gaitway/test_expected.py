@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gaitway.expected import expected_windows, passes, sent_stamps
+from gaitway.expected import expected_windows, passes, phase_ms, sent_stamps
+from shared.contracts.grid import grid_phase_ms
 from training.datasets.folder import read_recording
 from training.offline import assemble
 
@@ -41,6 +44,14 @@ def without(t_ms: np.ndarray, begin_s: float, end_s: float) -> np.ndarray:
 def test_minute_without_gap_has_all_windows(tmp_path: Path) -> None:
     assert found(tmp_path, seconds(0, 60)) == [0, 10, 20, 30, 40]
     assert found(tmp_path, seconds(0, 60), hop_ms=20_000) == [0, 20, 40]
+
+
+def test_a_user_has_windows_at_a_phase_of_its_own(tmp_path: Path) -> None:
+    folder = write(tmp_path, seconds(0, 60))
+    # b has the phase 6 s, u 5 s of a hop of 10 s and 15 s of one of 20 s.
+    for user, hop_ms, begins in (("b", 10_000, [6, 16, 26, 36]), ("u", 20_000, [15, 35])):
+        starts = expected_windows(folder, user=user, hop_ms=hop_ms)
+        assert [(start - START_MS) / 1000 for start in starts] == begins
 
 
 def test_plain_and_gzipped_are_the_same_and_the_shift_is_added(tmp_path: Path) -> None:
@@ -114,12 +125,17 @@ def test_a_recording_without_accelerometer(tmp_path: Path) -> None:
         expected_windows(tmp_path)
 
 
-@pytest.mark.parametrize("hop_ms", [10_000, 20_000])
+@pytest.mark.parametrize(("hop_ms", "user"), [(10_000, None), (20_000, None), (10_000, "b"), (20_000, "u")])
 @pytest.mark.parametrize("folder", RECORDINGS, ids=lambda folder: folder.name)
-def test_the_pipeline_yields_exactly_these(folder: Path, hop_ms: int) -> None:
-    closed = assemble(read_recording(folder), hop_ms=hop_ms)
+def test_the_pipeline_yields_exactly_these(folder: Path, hop_ms: int, user: str | None) -> None:
+    closed = assemble(read_recording(folder), hop_ms=hop_ms, user=user)
     starts = [window.window_start_ms for window in closed.windows]
-    assert sorted(starts) == expected_windows(folder, hop_ms=hop_ms)
+    assert sorted(starts) == expected_windows(folder, hop_ms=hop_ms, user=user)
+
+
+@given(st.text(min_size=1, max_size=64), st.sampled_from([10_000, 20_000]))
+def test_the_phase_is_that_of_the_pipeline(user: str, hop_ms: int) -> None:
+    assert phase_ms(user, hop_ms) == grid_phase_ms(user, hop_ms)
 
 
 def test_example_recordings_are_found() -> None:

@@ -41,9 +41,9 @@ EVENT = ActivityEvent(
 )
 
 
-def recomputed(uploads, arrivals_ms, users) -> Recomputation:
+def recomputed(uploads, arrivals_ms, users, recorded: ActivityEvent = EVENT) -> Recomputation:
     log = delivered(uploads, arrivals_ms, [(0, 0, 0)] * len(uploads), users=users)
-    found = Recomputation(EVENT, 3, GRACE_MS)
+    found = Recomputation(recorded, 3, GRACE_MS)
     for record in log:
         found.deliver(record.topic, [as_kafka(record)])
     for topic in range(3):
@@ -78,6 +78,17 @@ def test_sources_are_the_records_that_made_the_window():
         assert np.array_equal(found.window.signals[name].values, signal.values)
     assert found.baseline is not None
     assert found.baseline.accelerometer.state == "cold"
+
+
+def test_the_event_says_whether_its_window_has_the_phase_of_its_user():
+    """u has the phase 5 s."""
+    uploads, arrivals_ms = [PERSON.upload(0, 15_000, 1), PERSON.upload(15_000, 40_000, 2)], [15_000, 40_000]
+    for start_ms in (START_MS, START_MS + 5_000):
+        recorded = msgspec.structs.replace(EVENT, window_start_ms=start_ms, window_end_ms=start_ms + 20_000)
+        found = recomputed(uploads, arrivals_ms, ["u", "u"], recorded)
+        assert found.window is not None
+        assert found.window.window_start_ms == start_ms
+        assert found.count_samples("accelerometer") == 500
 
 
 def test_record_after_the_grace_period_is_no_source():

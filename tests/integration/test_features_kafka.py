@@ -68,6 +68,7 @@ class FeaturesWorker:
             "grace_s": 60.0,  # nothing here waits for it: a busy machine is late with the rest of a window
             "session_timeout_ms": 6_000,
             "commit_interval_ms": 50,
+            "phase_per_user": False,  # so that uploads of whole hops are whole windows of every person
         }
         settings = FeaturesSettings(**values | changes)
         names = [prefix + spec.name for spec in SAMPLE_TOPICS.values()]
@@ -131,6 +132,11 @@ class Watches:
     def windows(self, person: int, from_ms: int, to_ms: int) -> set[tuple[str, int]]:
         """Those that a span without gaps fills."""
         return {(f"u{person}", self.base_ms + start) for start in range(from_ms, to_ms - 20_000 + 1, HOP_MS)}
+
+    async def stream(self, person: int, from_ms: int, to_ms: int) -> None:
+        """Uploads of 5 s."""
+        for begin_ms in range(from_ms, to_ms, 5_000):
+            await self.upload(person, begin_ms, begin_ms + 5_000)
 
 
 @asynccontextmanager
@@ -240,9 +246,9 @@ async def test_a_restart_begins_at_the_committed_log_time(kafka, bus, redis_url,
     starts: list[dict] = []
 
     class Spying(consumer_module.PartitionTask):
-        def __init__(self, number, hop_ms, grace_ms, start):
+        def __init__(self, number, hop_ms, grace_ms, start, **more):
             starts.append({number: list(start)})
-            super().__init__(number, hop_ms, grace_ms, start)
+            super().__init__(number, hop_ms, grace_ms, start, **more)
 
     async with watches(kafka, bus) as fleet:
         async with FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
@@ -301,6 +307,19 @@ async def test_a_second_worker_joins_and_leaves_and_nothing_is_lost(kafka, bus, 
     await store.close()
     counts = {user: int(state.baseline.accelerometer[0].sum()) for user, state in stored.items()}
     assert set(counts.values()) == {(len(expected) // len(people)) * HOP_MS * 25 // 1000}
+
+
+async def test_switch_of_the_phases_between_two_runs(kafka, bus, redis_url, redis_prefix):
+    """u5 has the phase 6 s. The window at 40 s is final when the phases come, so its slot has no window at 46 s."""
+    async with watches(kafka, bus) as fleet:
+        async with FeaturesWorker(kafka, bus, redis_url, redis_prefix).running():
+            await fleet.stream(5, 0, 60_000)
+            expected = fleet.windows(5, 0, 60_000)
+            await windows_until(kafka, bus, expected)
+        async with FeaturesWorker(kafka, bus, redis_url, redis_prefix, phase_per_user=True).running():
+            await fleet.stream(5, 60_000, 120_000)
+            expected |= fleet.windows(5, 56_000, 120_000)
+            assert (await windows_until(kafka, bus, expected)).keys() == expected
 
 
 async def test_worker_that_finds_another_writer_restarts_at_the_last_commit(

@@ -5,7 +5,7 @@ import json
 from gaitway.canary.make_reference import make_reference, make_window_records
 from gaitway.canary.reference import FILE, Reference
 from gaitway.canary.settings import RECORDING
-from gaitway.canary.stream import PHASE_MS, Stream, cycle_of
+from gaitway.canary.stream import AFTER_GRID_MS, Stream, cycle_of
 from gaitway.paths import DEFAULT_MODEL
 from shared.model.bundle import load_bundle
 
@@ -24,7 +24,7 @@ def test_most_answers_are_known_and_more_than_one_is_given():
 
 def test_every_window_is_whole_over_the_seam_too():
     cycle = cycle_of(RECORDING, "canary-1")
-    windows = list(make_window_records(Stream(cycle, 10_000, PHASE_MS), 2 * len(cycle)))
+    windows = list(make_window_records(Stream(cycle, 10_000, 0, AFTER_GRID_MS), 2 * len(cycle)))
     assert len(windows) == len(cycle) - 2  # One per two uploads, but for those that the beginning cuts.
     for window in windows:
         assert all(window.mask.values())

@@ -9,16 +9,17 @@ from shared.contracts.modality import MODALITY_NAMES
 from tests.shared.windows.signals import BASE_MS
 
 HOP_MS = 10_000
-BEGIN_MS = BASE_MS + 2_000
-START_MS = BASE_MS + HOP_MS
+PHASE_MS = 7_000
+BEGIN_MS = BASE_MS + PHASE_MS + 2_000
+START_MS = BASE_MS + PHASE_MS + HOP_MS
 STEP = 5
-"""The upload that ends at BASE_MS + 32 s, and with it the first whole window."""
+"""The upload that ends 32 s after the phase, and with it the first whole window."""
 
 
 @pytest.fixture
 def verifier() -> EventVerifier:
     reference = Reference("r", "m@1", ("sitting", "walking", None))
-    return EventVerifier(Stream([b""], HOP_MS, BEGIN_MS), reference, late_after_s=5, missing_after_s=60)
+    return EventVerifier(Stream([b""], HOP_MS, PHASE_MS, BEGIN_MS), reference, late_after_s=5, missing_after_s=60)
 
 
 def event(**changes) -> EventData:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gaitway.expected import phase_ms
 from gaitway.predict.classify import predict
 from shared.model.bundle import load_bundle
 from tests.bundles import random_bundle
@@ -14,6 +15,7 @@ from tests.gaitway.cli.command import failure, gaitway_here
 from tests.recordings import cut, wrist
 from training.datasets import read_recording
 from training.datasets.recording import G
+from training.upload_simulator import as_name
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def test_minutes_and_windows_of_recordings_without_labels(bundle: Path, tmp_path
     expected = [
         (person, found)
         for person in ("ann", "bob")
-        for found in predict([read_recording(tmp_path / "in" / person)], model)
+        for found in predict([read_recording(tmp_path / "in" / person)], model, person)
     ]
     assert len(rows) == len(expected)
     for row, (person, found) in zip(rows, expected, strict=True):
@@ -62,6 +64,24 @@ def test_minutes_and_windows_of_recordings_without_labels(bundle: Path, tmp_path
     table = done.stdout.partition("Minutes by person")[2].splitlines()[1:]
     assert [line.split()[0] for line in table[:4]] == ["person", "ann", "bob", "total"]
     assert "none of them labelled" in done.stdout
+
+
+def test_windows_have_the_phase_of_the_user_that_replay_sends_or_none(bundle: Path, tmp_path: Path) -> None:
+    # A name that no user may have: replay sends another.
+    wrist(tmp_path / "in", "b", seconds=120, person="Person 1")
+    windows = tmp_path / "windows.csv"
+    command = ["predict", "--model", bundle, "--dataset", f"recordings={tmp_path / 'in'}", "--windows", windows]
+    user = as_name("Person 1")
+    phases_ms = {}
+    for options in ([], ["--no-phase-per-user"]):
+        done = gaitway_here(*command, *options)
+        assert done.returncode == 0, done.stderr
+        phases_ms[tuple(options)] = {int(row["window_start_ms"]) % 10_000 for row in rows_of(windows)}
+    assert phase_ms(user, 10_000) != 0
+    assert phases_ms == {(): {phase_ms(user, 10_000)}, ("--no-phase-per-user",): {0}}
+    done = gaitway_here(*command, phase_per_user="false")
+    assert done.returncode == 0, done.stderr
+    assert {int(row["window_start_ms"]) % 10_000 for row in rows_of(windows)} == {0}
 
 
 def test_windows_of_labelled_recordings_have_a_label_of_the_ten(bundle: Path, tmp_path: Path) -> None:

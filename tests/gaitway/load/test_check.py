@@ -13,9 +13,10 @@ from tests.integration.kafka_io import producer
 from tests.shared.windows.signals import BASE_MS
 
 
-def verdict(*counts: dict[int, int]):
+def verdict(*counts: dict[int, int], phase_per_user: bool = False):
     users = [f"u{n}" for n in range(len(counts))]
-    check = EventCheck(Fleet(users, [b""] * len(counts), [b""], BASE_MS + 5_000), "nowhere", "")
+    fleet = Fleet(users, [b""] * len(counts), [b""], BASE_MS + 5_000, phase_per_user=phase_per_user)
+    check = EventCheck(fleet, "nowhere", "")
     check.seen.hop_ms = 10_000
     for own, seen in zip(check.seen.counts, counts, strict=True):
         own |= {BASE_MS + second * 1000: count for second, count in seen.items()}
@@ -27,13 +28,21 @@ def test_every_window_once():
     assert (whole.expected, whole.missing, whole.twice, whole.partial, whole.unexpected) == (3, 0, 0, 0, 0)
 
 
+def test_every_window_on_its_users_grid_once():
+    # u0 has the phase 8 s, u1 2 s; u1 begins 2.5 s later.
+    own = verdict({8: 1, 18: 1}, {12: 1, 22: 1}, phase_per_user=True)
+    assert (own.expected, own.missing, own.partial, own.unexpected) == (4, 0, 0, 0)
+    others = verdict({12: 1, 22: 1}, {8: 1, 18: 1}, phase_per_user=True)
+    assert (others.expected, others.missing, others.partial) == (4, 4, 4)
+
+
 def test_missing_repeated_cut_and_foreign_windows_are_counted():
     found = verdict({0: 1, 20: 3, -10: 1, 90: 1})
     assert (found.missing, found.twice, found.partial, found.unexpected) == (1, 2, 1, 1)
 
 
 def test_without_an_event_all_are_missing():
-    check = EventCheck(Fleet(["u"], [b""], [b""], BASE_MS + 5_000), "nowhere", "")
+    check = EventCheck(Fleet(["u"], [b""], [b""], BASE_MS + 5_000, phase_per_user=False), "nowhere", "")
     assert check.verdict(8).missing == check.verdict(8).expected == 3
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from gaitway.expected import phase_ms
 from gaitway.load.fleet import Fleet, request_head
 from gaitway.load.templates import PERIOD_MS, make_templates
 from services.ingest.validation import decode_upload
@@ -20,9 +21,11 @@ def templates() -> list[bytes]:
     return make_templates((source.read() for source in sources), session="s1")
 
 
-def fleet(templates: list[bytes], watches: int = 7, begin_ms: int = BASE_MS) -> Fleet:
+def fleet(templates: list[bytes], watches: int = 7, begin_ms: int = BASE_MS, *, phase_per_user: bool = True) -> Fleet:
     users = [f"u{n}" for n in range(watches)]
-    return Fleet(users, [request_head("h", 80, user) for user in users], templates, begin_ms)
+    return Fleet(
+        users, [request_head("h", 80, user) for user in users], templates, begin_ms, phase_per_user=phase_per_user
+    )
 
 
 def body_of(request: bytes) -> bytes:
@@ -61,10 +64,12 @@ def test_the_library_goes_round(templates):
 
 
 @pytest.mark.parametrize("begin_ms", [BASE_MS, BASE_MS + 1, BASE_MS + 9_999])
-def test_the_windows_that_a_stream_fills(templates, begin_ms):
-    watch = fleet(templates, watches=1, begin_ms=begin_ms)
+@pytest.mark.parametrize("phase_per_user", [True, False])
+def test_the_windows_that_a_stream_fills(templates, begin_ms, phase_per_user):
+    watch = fleet(templates, watches=1, begin_ms=begin_ms, phase_per_user=phase_per_user)
     begin, end = begin_ms - PERIOD_MS, begin_ms + 11 * PERIOD_MS
-    filled = [s for s in range(BASE_MS - 50_000, BASE_MS + 100_000, 10_000) if begin <= s and s + 20_000 <= end]
+    grid_ms = BASE_MS - 50_000 + (phase_ms("u0", 10_000) if phase_per_user else 0)
+    filled = [s for s in range(grid_ms, BASE_MS + 100_000, 10_000) if begin <= s and s + 20_000 <= end]
     assert list(watch.expected(0, 12, 10_000)) == filled
 
 

@@ -21,7 +21,7 @@ def recording(tmp_path: Path) -> Recording:
 
 def test_each_window_has_its_own_baseline(recording: Recording, tmp_path: Path) -> None:
     model = load_bundle(random_bundle(tmp_path / "bundle"))
-    predictions = predict([recording], model)
+    predictions = predict([recording], model, None)
     assert len({p.window.record.baseline.accelerometer.mg for p in predictions}) > 10
     for found in predictions:
         record = found.window.record
@@ -30,11 +30,11 @@ def test_each_window_has_its_own_baseline(recording: Recording, tmp_path: Path) 
 
 
 def test_what_the_bundle_is_not_sure_of_is_unknown(recording: Recording, tmp_path: Path) -> None:
-    sure = predict([recording], load_bundle(random_bundle(tmp_path / "sure")))
+    sure = predict([recording], load_bundle(random_bundle(tmp_path / "sure")), None)
     confidence = np.array([found.probabilities.max() for found in sure])
     assert [found.activity for found in sure] == [HAR7[found.probabilities.argmax()] for found in sure]
     threshold = float(np.median(confidence))
-    shy = predict([recording], load_bundle(random_bundle(tmp_path / "shy", abstain_below=threshold)))
+    shy = predict([recording], load_bundle(random_bundle(tmp_path / "shy", abstain_below=threshold)), None)
     assert [found.activity for found in shy] == [
         found.activity if found.probabilities.max() >= threshold else UNKNOWN for found in sure
     ]

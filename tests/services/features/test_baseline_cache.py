@@ -11,6 +11,7 @@ from services.features.baseline_store import BaselineStore
 from services.features.baseline_sync import BaselineSync
 from services.features.stored_user import UserWrite
 from shared.contracts.errors import LostOwnership, RetryLater
+from shared.contracts.grid import grid_phase_ms
 from shared.contracts.time_limits import FINAL_KEPT_MS, HOUR_MS
 from shared.windows.assembler import Assembler
 from shared.windows.featurise import MemoryBaselines
@@ -112,6 +113,19 @@ async def test_what_was_not_saved_is_computed_again_with_the_same_numbers(store)
     first = [worker.publish("u", 1, index) for index in (5, 6)]
     again = await reloaded(store, "u")
     assert [again.publish("u", 1, index) for index in (4, 5, 6)] == [None, *first]
+
+
+async def test_final_windows_come_back_on_the_grid_of_their_user(store):
+    worker = await reloaded(store, "u")
+    worker.publish("u", 1, 0)
+    await worker.save()
+    again = BaselineCache(Assembler(HOP_MS, GRACE_MS, phase_per_user=True))
+    again.add("u")
+    await BaselineSync(store).load([again])
+    final = again._assembler.final_windows("u")[DEVICE]
+    start = window_start_ms(0) + grid_phase_ms("u", HOP_MS)
+    assert start in final
+    assert final.last_before(start + HOP_MS) == start
 
 
 async def test_only_what_has_changed_is_written(store):

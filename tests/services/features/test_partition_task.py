@@ -13,7 +13,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def partition(start=(None, None, None)) -> PartitionTask:
-    return PartitionTask(0, HOP_MS, GRACE_MS, start)
+    return PartitionTask(0, HOP_MS, GRACE_MS, start, phase_per_user=False)
 
 
 def samples(**changes) -> bytes:

@@ -74,7 +74,7 @@ class Worker:
         self.processor = Processor(store, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share, self.clock)
         self.committed = committed or {}
         start = [self.position(topic) for topic in range(3)]
-        self.processor.assign({0: PartitionTask(0, HOP_MS, GRACE_MS, start)})
+        self.processor.assign({0: PartitionTask(0, HOP_MS, GRACE_MS, start, phase_per_user=False)})
 
     def clock(self) -> int:
         return self.now_ms

@@ -252,6 +252,8 @@ POISON = {
     "NaN": (b"u1", altered(GOOD, accelerometer=NAN), "finite"),
     "a hop of nothing": (b"u1", altered(GOOD, hop_ms=0), "grid"),
     "off the grid": (b"u1", altered(GOOD, window_start_ms=BASE_MS + 1), "grid"),
+    # u1 has the phase 2 s.
+    "off the user's grid": (b"u1", altered(GOOD, window_start_ms=BASE_MS + 3_000), "grid"),
     "a mask without steps": (b"u1", altered(GOOD, mask={"accelerometer": True, "heart_rate": True}), "mask"),
     "a coverage that is no number": (
         b"u1",

@@ -13,7 +13,14 @@ from shared.contracts.errors import InvalidRecord
 from shared.contracts.gap import Gap, decode_gap
 from shared.contracts.modality import MODALITIES, MODALITY_BY_NAME, MODALITY_NAMES, Modality
 from shared.contracts.samples import SampleRecord, decode_samples
-from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline, WindowRecord, decode_window
+from shared.contracts.window import (
+    HOPS_MS,
+    AccelerometerBaseline,
+    Baseline,
+    HeartRateBaseline,
+    WindowRecord,
+    decode_window,
+)
 from tests.shared.windows.signals import BASE_MS
 
 DATA = Path(__file__).parents[2] / "data"
@@ -145,7 +152,7 @@ def test_samples_that_cannot_be_read(changes: dict[str, Any], text: str) -> None
         ({"heart_rate": b""}, "heart_rate has 0 bytes, not 120"),
         ({"mask": {"accelerometer": True}}, "mask and coverage need"),
         ({"coverage": dict.fromkeys(MODALITY_NAMES, 1.1)}, "coverage is outside 0 to 1"),
-        ({"window_start_ms": BASE_MS + 1}, "not on the grid"),
+        ({"window_start_ms": BASE_MS + 500}, "not on the grid"),
         ({"hop_ms": 5_000}, "not on the grid"),
         ({"steps": np.full(40, np.inf, dtype="<f2").tobytes()}, "steps holds a number that is not finite"),
         ({"baseline": {}}, "baseline"),
@@ -155,6 +162,20 @@ def test_windows_that_cannot_be_read(changes: dict[str, Any], text: str) -> None
     wire = msgspec.msgpack.decode((DATA / "window_v1.msgpack").read_bytes())
     with pytest.raises(InvalidRecord, match=text):
         decode_window(msgspec.msgpack.encode(wire | changes))
+
+
+def test_a_window_starts_at_the_phase_of_its_user_or_at_a_multiple_of_the_hop() -> None:
+    """u1 has the phase 2 s of a hop of 10 s and of 20 s."""
+    wire = msgspec.msgpack.decode((DATA / "window_v1.msgpack").read_bytes())
+    for hop_ms in HOPS_MS:
+        read = []
+        for after_ms in range(0, 20_000, 500):
+            value = msgspec.msgpack.encode(wire | {"window_start_ms": BASE_MS + after_ms, "hop_ms": hop_ms})
+            try:
+                read.append(decode_window(value, "u1").window_start_ms - BASE_MS)
+            except InvalidRecord:
+                continue
+        assert read == [start + phase for start in range(0, 20_000, hop_ms) for phase in (0, 2_000)]
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"{}", b"\x90"])

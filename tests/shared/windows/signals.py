@@ -139,7 +139,7 @@ def pieces(edges_ms: Sequence[int], lost: frozenset[int] = frozenset()) -> Itera
 
 
 @st.composite
-def edges_ms(draw: st.DrawFn, *, seconds: int = 70) -> list[int]:
+def edges_ms(draw: st.DrawFn, *, seconds: int = 70, phase_ms: int = 0) -> list[int]:
     """Where a stream is cut into uploads of 2 to 12 s, on any 10 ms but close to a window's edge.
 
     Rule (a) bridges 250 ms: an upload of which less lies in a window is not waited for, by contract. So that a gap
@@ -148,7 +148,7 @@ def edges_ms(draw: st.DrawFn, *, seconds: int = 70) -> list[int]:
     edges = [0]
     while True:
         edge = edges[-1] + 10 * draw(st.integers(220, 1_200))
-        within = edge % HOP_MS
+        within = (edge - phase_ms) % HOP_MS
         if 0 < within < 450:
             edge += 450 - within
         elif within > HOP_MS - 450:

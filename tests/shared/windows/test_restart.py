@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.contracts.gap import Gap, GapReason
+from shared.contracts.grid import grid_phase_ms
 from shared.contracts.window import Baseline
 from shared.signal.baseline import Hop, UserBaseline
 from shared.signal.user_state import UserState
 from shared.signal.wear import DeviceHistory
 from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import featurise
-from shared.windows.final_windows import FinalWindows
 from shared.windows.merge import TOPICS, LogRecord
 from tests.shared.windows.signals import (
     DEVICE,
@@ -50,7 +50,7 @@ class Worker:
     def __init__(self, state: State) -> None:
         self.published: dict[Window, bytes] = {}
         self.gaps: set[Gap] = set()
-        self._assembler = Assembler(HOP_MS, GRACE_MS)
+        self._assembler = Assembler(HOP_MS, GRACE_MS, phase_per_user=True)
         self._users = {
             user: UserState(
                 UserBaseline.from_bytes(data),
@@ -60,7 +60,9 @@ class Worker:
         }
         self._released = list(state.positions)
         for user, hours in state.final.items():
-            self._assembler.restore_final(user, DEVICE, FinalWindows(HOP_MS, hours))
+            final = self._assembler.make_final(user)
+            final.hours |= hours
+            self._assembler.restore_final(user, DEVICE, final)
 
     def read(self, record: LogRecord) -> None:
         self._released[record.topic] = record.offset + 1
@@ -105,7 +107,8 @@ def identity(gap: Gap) -> tuple[str, str, str, int, int]:
     return (gap.user, gap.device, gap.modality, gap.start_ms, gap.end_ms)
 
 
-USERS = ("a", "b")
+USERS = ("b", "u")
+"""Of the phases 6 s and 5 s."""
 
 
 @st.composite
@@ -113,7 +116,7 @@ def logs(draw: st.DrawFn) -> list[LogRecord]:
     """Two wearers whose uploads come late, out of order, twice or never, with the ticks between them."""
     sent = []
     for user in USERS:
-        person, edges = draw(wearers()), draw(edges_ms())
+        person, edges = draw(wearers()), draw(edges_ms(phase_ms=grid_phase_ms(user, HOP_MS)))
         lost = draw(st.frozensets(st.integers(0, len(edges) - 2), max_size=2))
         for seq, (begin, end) in enumerate(pieces(edges, lost)):
             # Mostly in order: what is 60 s of log time late finds its window closed.
