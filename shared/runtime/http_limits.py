@@ -194,7 +194,7 @@ class LimitedProtocol(CoalescingHttpProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise Refused(429, "pipelined", f"{MAX_PIPELINED} requests wait on this connection already")
         super().on_headers_complete()
-        self.scope["extensions"] = {EXTENSION: WholeMessages(self.cycle)}
+        self.scope["extensions"] = cast("dict[str, dict[object, object]]", {EXTENSION: WholeMessages(self.cycle)})
         if self._is_excess:
             self.cycle.keep_alive = False
 
