@@ -14,7 +14,6 @@ _EXTRA_OF = {
     "redis": "features",
     "torch": "inference",
     "safetensors": "inference",
-    "cloudevents": "inference",
     "matplotlib": "training",
     "sklearn": "training",
     "httpx": "client",

@@ -6,7 +6,7 @@ paused worker, because aiokafka sends offsets without the group's generation.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.structs import TopicPartition
 
-from services.inference.cloud_events import Headers
 from services.inference.ledger import Ledger
 from shared.contracts import topics
 from shared.contracts.errors import LostOwnership
-from shared.contracts.ledger import encode_ledger
+from shared.contracts.ledger import LedgerKey, encode_ledger
+from shared.kafka.batches import Record, send_records
 from shared.kafka.producer import close_producer, create_producer
 from shared.runtime import fault_injection, metrics
 
@@ -31,9 +31,9 @@ RESTORE_RECORDS = 5_000
 class TransactionBatch:
     """The content of one transaction besides the ledger."""
 
-    events: list[tuple[bytes, Headers, bytes]] = field(default_factory=list)
-    """(user key, headers, value)."""
-    rejected: list[tuple[bytes | None, Headers, bytes | None]] = field(default_factory=list)
+    events: list[Record] = field(default_factory=list)
+    """With the user as key."""
+    rejected: list[Record] = field(default_factory=list)
     next_offset: int = 0
 
 
@@ -57,13 +57,11 @@ class TransactionalProducer:
         began_s = time.perf_counter()
         try:
             async with self._producer.transaction():
-                sent = [await self._send(topics.EVENTS, value, key, headers) for key, headers, value in out.events]
+                sent = await self._send(topics.EVENTS, out.events)
                 if fault_injection.is_injected("no-transaction"):
                     await fault_injection.commit_early(self._producer)
-                for ledger_key, bits in self.ledger.staged.items():
-                    key, value = encode_ledger(ledger_key, bits)
-                    sent.append(await self._send(topics.LEDGER, value, key, []))
-                sent += [await self._send(topics.REJECTED, value, key, headers) for key, headers, value in out.rejected]
+                sent += await self._send(topics.LEDGER, _ledger_records(self.ledger.staged))
+                sent += await self._send(topics.REJECTED, out.rejected)
                 for outcome in await asyncio.gather(*sent, return_exceptions=True):
                     if isinstance(outcome, BaseException):
                         raise outcome
@@ -80,24 +78,24 @@ class TransactionalProducer:
         """Write the records of a deleted topic's ledger that the new topic lacks; raises KafkaError."""
         lost = list(ledger.missing_in(self.ledger).items())
         for start in range(0, len(lost), RESTORE_RECORDS):
-            some = lost[start : start + RESTORE_RECORDS]
+            some = dict(lost[start : start + RESTORE_RECORDS])
             async with self._producer.transaction():
-                sent = []
-                for ledger_key, bits in some:
-                    key, value = encode_ledger(ledger_key, bits)
-                    sent.append(await self._send(topics.LEDGER, value, key, []))
-                await asyncio.gather(*sent)
-            for ledger_key, bits in some:
+                await asyncio.gather(*await self._send(topics.LEDGER, _ledger_records(some)))
+            for ledger_key, bits in some.items():
                 self.ledger.load(ledger_key, bits)
 
-    async def _send(self, topic: topics.TopicSpec, value: bytes | None, key: bytes | None, headers: Headers) -> Any:
-        return await self._producer.send(
-            self._prefix + topic.name, value, key=key, partition=self._partition, headers=headers
-        )
+    async def _send(self, topic: topics.TopicSpec, records: Iterable[Record]) -> "list[asyncio.Future[Any]]":
+        return await send_records(self._producer, self._prefix + topic.name, self._partition, records)
 
     async def close(self) -> None:
         """Close the producer; an open transaction is aborted by the next owner."""
         await close_producer(self._producer)
+
+
+def _ledger_records(changes: Mapping[LedgerKey, int]) -> Iterator[Record]:
+    for ledger_key, bits in changes.items():
+        key, value = encode_ledger(ledger_key, bits)
+        yield key, [], value
 
 
 async def open_producer(

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from services.inference.cloud_events import Headers
 from services.inference.settings import InferenceSettings
 from shared.contracts import topics
 from shared.kafka.admin import ensure_topics
+from shared.kafka.batches import Headers
 from shared.kafka.producer import abort_producer, close_producer, create_producer
 from shared.runtime.logging import ThrottledLogger
 

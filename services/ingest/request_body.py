@@ -6,6 +6,7 @@ from starlette.types import Receive
 
 from services.ingest.validation import gunzip, too_large
 from shared.contracts.errors import InvalidUpload
+from shared.runtime.whole_messages import WholeMessages
 
 JSON = "application/json"
 
@@ -18,8 +19,8 @@ def text(headers: Headers, name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1")
 
 
-async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
-    """Read the body and unpack it.
+async def read_body(headers: Headers, receive: Receive, max_bytes: int, whole: WholeMessages | None = None) -> bytes:
+    """Read the body, from ``whole`` if it has arrived, and unpack it.
 
     Raises:
         InvalidUpload: 415 if it is not JSON or is compressed other than with gzip, 413 over ``max_bytes``, 400 if it
@@ -32,10 +33,14 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
     # RFC 9110, section 8.4.1.3: x-gzip is gzip.
     if coding not in ("gzip", "x-gzip", "identity"):
         raise InvalidUpload("", f"content encoding {coding!r} is neither gzip nor identity", status=415)
-    declared = text(headers, b"content-length")
-    if declared.isdecimal() and float(declared) > max_bytes:
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and float(declared) > max_bytes:
         raise too_large(max_bytes)
-    body = await _received(receive, max_bytes)
+    body = whole.take_body() if whole is not None else None
+    if body is None:
+        body = await _received(receive, max_bytes)
+    elif len(body) > max_bytes:
+        raise too_large(max_bytes)
     return body if coding == "identity" else gunzip(body, max_bytes)
 
 

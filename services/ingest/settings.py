@@ -23,7 +23,7 @@ class IngestSettings(ServiceSettings):
     max_connections: int = Field(20_000, ge=1, description="open connections; further ones are answered 503")
     max_in_flight_per_user: int = Field(64, ge=1, description="concurrent uploads of one user, at most")
     tick_ms: int = Field(1_000, ge=20, le=60_000, description="time between two ticks in every partition")
-    linger_ms: int = Field(20, ge=0, le=1_000, description="time to collect records for a batch")
+    linger_ms: int = Field(50, ge=0, le=1_000, description="time to collect records for a batch")
     publish_timeout_ms: int = Field(3_000, ge=100, description="time limit of an answer; watches give up after 4 s")
     buffer_bytes: int = Field(32 * 1024**2, ge=1024**2, description="unacknowledged bytes of records, at most")
 

@@ -21,11 +21,14 @@ from shared.contracts.upload import to_records
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.logging import RateLimitedLogger, trace_extra
+from shared.runtime.whole_messages import WholeMessages, whole_messages
 
 # Kept, because the lookup by labels costs more than the count.
 _ACCEPTED = metrics.UPLOADS.labels("202")
 _SAMPLES = {name: metrics.SAMPLES_ACCEPTED.labels(name) for name in MODALITY_NAMES}
 _DEVICE_TO_GATEWAY = metrics.EVENT_LATENCY_SECONDS.labels("device_to_gateway")
+
+_TRACEPARENT, _ANSWER_HEADER = TRACEPARENT.encode(), ANSWER_HEADER.encode()
 
 log = logging.getLogger("gaitway.ingest.uploads")
 _refusals = RateLimitedLogger(log)
@@ -54,9 +57,10 @@ class UploadEndpoint:
         began_s = time.perf_counter()
         # Reversed, so that the first one of a repeated header counts.
         headers = dict(reversed(scope["headers"]))
-        trace = traceparent(text(headers, TRACEPARENT.encode()))
+        trace = traceparent(text(headers, _TRACEPARENT))
+        whole = whole_messages(scope)
         try:
-            accepted = await self._accept(headers, receive, trace)
+            accepted = await self._accept(headers, receive, trace, whole)
         except (InvalidMessage, RetryLater) as error:
             response = error_response(error)
             response.headers[ANSWER_HEADER] = trace.decode()
@@ -80,12 +84,12 @@ class UploadEndpoint:
             metrics.UPLOAD_SECONDS.observe(time.perf_counter() - began_s)
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%d samples accepted", accepted, extra=trace_extra(trace))
-            await _answer(accepted, trace, send)
+            await _answer(accepted, trace, send, whole)
 
-    async def _accept(self, headers: Headers, receive: Receive, trace: bytes) -> int:
+    async def _accept(self, headers: Headers, receive: Receive, trace: bytes, whole: WholeMessages | None) -> int:
         """Publish an upload and return the number of samples; cheap checks come first."""
         user = self._verifier.user(text(headers, b"authorization"))
-        body = await read_body(headers, receive, self._max_body_bytes)
+        body = await read_body(headers, receive, self._max_body_bytes, whole)
         received_at_ms = self._clock()
         waiting = self._waiting.get(user, 0)
         if waiting >= self._max_waiting_per_user:
@@ -103,9 +107,12 @@ class UploadEndpoint:
         # With a device clock that is ahead, the network time is unknown.
         if since_sent_s >= 0:
             _DEVICE_TO_GATEWAY.observe(since_sent_s)
+        accepted = 0
         for record in records:
-            _SAMPLES[record.modality.name].inc(record.n)
-        return sum(record.n for record in records)
+            n = record.n
+            _SAMPLES[record.modality.name].inc(n)
+            accepted += n
+        return accepted
 
 
 def _log_refusal(error: InvalidMessage | RetryLater, status: int, trace: bytes) -> None:
@@ -114,12 +121,11 @@ def _log_refusal(error: InvalidMessage | RetryLater, status: int, trace: bytes) 
     _refusals.log(level, "%d, %s: %r", status, rejection_labels(error)[1], str(error), extra=trace_extra(trace))
 
 
-async def _answer(accepted: int, trace: bytes, send: Send) -> None:
+async def _answer(accepted: int, trace: bytes, send: Send, whole: WholeMessages | None) -> None:
     body = b'{"accepted":%d}' % accepted
-    headers = [
-        (b"content-length", b"%d" % len(body)),
-        (b"content-type", b"application/json"),
-        (ANSWER_HEADER.encode(), trace),
-    ]
+    headers = [(b"content-type", b"application/json"), (_ANSWER_HEADER, trace)]
+    if whole is not None and whole.answer(202, headers, body):
+        return
+    headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 202, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,7 @@
 """Label sets of the paper's three tasks (Mallol-Ragolta et al. 2022, section 3), and the decision of a model."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal, get_args
 
 ContextActivity = Literal[
@@ -52,7 +53,7 @@ UNKNOWN = "unknown"
 
 def decide(probabilities: Mapping[str, float], abstain_below: float) -> tuple[str, float]:
     """Return the most probable class, or ``UNKNOWN`` for ``OTHER`` and below ``abstain_below``, and its probability."""
-    activity = max(probabilities, key=lambda name: probabilities[name])
+    activity = max(probabilities, key=probabilities.__getitem__)
     confidence = probabilities[activity]
     return (activity if activity != OTHER and confidence >= abstain_below else UNKNOWN), confidence
 
@@ -64,7 +65,7 @@ def answers_of(classes: Sequence[str]) -> tuple[str, ...]:
 
 def find_nearest(probabilities: Mapping[str, float]) -> str:
     """Return the most probable class besides ``OTHER``."""
-    return max((name for name in probabilities if name != OTHER), key=lambda name: probabilities[name])
+    return max((name for name in probabilities if name != OTHER), key=probabilities.__getitem__)
 
 
 def project(probabilities: Mapping[str, float], label_set: str) -> dict[str, float]:
@@ -75,9 +76,14 @@ def project(probabilities: Mapping[str, float], label_set: str) -> dict[str, flo
     """
     sums = dict.fromkeys(HAR2, 0.0) if label_set == "har2" else {}
     for name, probability in probabilities.items():
-        within = class_of(label_set, name) or OTHER
+        within = _group_of(label_set, name)
         sums[within] = sums.get(within, 0.0) + probability
     return sums
+
+
+@cache
+def _group_of(label_set: str, name: str) -> str:
+    return class_of(label_set, name) or OTHER
 
 
 def class_of(label_set: str, activity: str) -> str | None:

@@ -17,6 +17,7 @@ from shared.runtime import metrics
 from shared.runtime.coalescing_transport import CoalescingHttpProtocol
 from shared.runtime.logging import RateLimitedLogger
 from shared.runtime.metrics import HttpReason
+from shared.runtime.whole_messages import EXTENSION, WholeMessages
 
 log = logging.getLogger("gaitway.http")
 _refusal_log = RateLimitedLogger(log)
@@ -193,6 +194,7 @@ class LimitedProtocol(CoalescingHttpProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise Refused(429, "pipelined", f"{MAX_PIPELINED} requests wait on this connection already")
         super().on_headers_complete()
+        self.scope["extensions"] = cast("dict[str, dict[object, object]]", {EXTENSION: WholeMessages(self.cycle)})
         if self._is_excess:
             self.cycle.keep_alive = False
 

@@ -25,6 +25,7 @@ from shared.contracts.errors import RecordFault, UploadFault
 from shared.contracts.gap import GAP_REASONS
 from shared.contracts.modality import MODALITY_NAMES
 from shared.contracts.window import ACCELEROMETER_STATES, HEART_RATE_STATES
+from shared.runtime.buffered_metrics import BufferedCounter, BufferedHistogram
 from shared.signal import plausibility
 
 # These would be a second series per metric, and Prometheus does not use them.
@@ -60,7 +61,7 @@ def _of(*services: str) -> None:
 
 
 def _counter(name: str, unit: str, meaning: str, action: str, *labels: str) -> Counter:
-    return _listed(Counter(name, meaning, labels), name, "counter", unit, labels, meaning, action)
+    return _listed(BufferedCounter(name, meaning, labels), name, "counter", unit, labels, meaning, action)
 
 
 def _gauge(name: str, unit: str, meaning: str, action: str, *labels: str) -> Gauge:
@@ -70,7 +71,7 @@ def _gauge(name: str, unit: str, meaning: str, action: str, *labels: str) -> Gau
 def _histogram(
     name: str, unit: str, meaning: str, action: str, *labels: str, buckets: Sequence[float] | None = None
 ) -> Histogram:
-    collector = Histogram(name, meaning, labels, buckets=buckets or LATENCY_BUCKETS_S)
+    collector = BufferedHistogram(name, meaning, labels, buckets=buckets or LATENCY_BUCKETS_S)
     return _listed(collector, name, "histogram", unit, labels, meaning, action)
 
 

@@ -13,10 +13,13 @@ from prometheus_client import REGISTRY
 
 from services.ingest.app import create_app
 from services.ingest.auth import TokenVerifier
+from services.ingest.request_body import read_body
+from shared.contracts.errors import InvalidUpload
 from shared.contracts.token import make_token
 from shared.runtime.health import Health
 from shared.runtime.http_limits import MAX_PIPELINED, PIECE_BYTES, RESERVED_CONNECTIONS, HttpLimits
 from shared.runtime.http_server import EmbeddedServer, bind, server
+from shared.runtime.whole_messages import WholeMessages
 from tests.services.ingest.memory_producer import MemoryProducer
 from tests.services.ingest.uploads import KEY, NOW_MS, upload
 
@@ -400,3 +403,49 @@ async def test_a_large_body_comes_whole_in_pieces(start: Start) -> None:
     gateway = await start()
     body = b" " * (4 * PIECE_BYTES) + BODY
     assert (await exchange(gateway, framed(body)))[0] == 202
+
+
+# Requests and responses in one piece
+
+
+async def test_an_answer_in_one_piece_has_the_servers_headers(start: Start) -> None:
+    status, content, headers = await exchange(await start(), framed(BODY))
+    assert (status, content) == (202, {"accepted": 11})
+    assert {"date", "server", "content-type", "content-length", "traceresponse"} == set(headers)
+
+
+async def test_a_client_that_wants_the_connection_closed_is_told_and_closed(start: Start) -> None:
+    gateway = await start()
+    async with gateway.connected() as (reader, writer):
+        writer.write(framed(BODY, "Connection: close"))
+        status, _, headers = await answer(reader)
+        assert (status, headers["connection"]) == (202, "close")
+        assert await reader.read() == b""
+
+
+async def test_a_body_that_has_arrived_whole_is_limited_too() -> None:
+    class Arrived(WholeMessages):
+        def __init__(self) -> None:
+            pass
+
+        def take_body(self) -> bytes:
+            return b"x" * 11
+
+    async def receive() -> Any:
+        raise AssertionError("there is no more to receive")
+
+    headers = {b"content-type": b"application/json"}
+    assert await read_body(headers, receive, 11, Arrived()) == b"x" * 11
+    with pytest.raises(InvalidUpload, match="larger than 10 bytes"):
+        await read_body(headers, receive, 10, Arrived())
+
+
+async def test_a_client_that_waits_for_100_continue_gets_it_once(start: Start) -> None:
+    gateway = await start()
+    async with gateway.connected() as (reader, writer):
+        writer.write(
+            framed(b"", "Expect: 100-continue").replace(b"Content-Length: 0", b"Content-Length: %d" % len(BODY))
+        )
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(BODY)
+        assert (await answer(reader))[0] == 202
