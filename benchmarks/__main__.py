@@ -86,6 +86,8 @@ def summary(stages: list[Stage], fleets: list[end_to_end.Fleet]) -> dict[str, An
             {
                 "watches": fleet.watches,
                 "us_per_upload": fleet.us_per_upload,
+                "yardstick_us": fleet.yardstick_us,
+                "yardsticks_per_upload": fleet.yardsticks_per_upload,
                 "cpu_s_per_1000_watch_hours": fleet.cpu_s_per_1000_watch_hours,
                 "rss_mb": fleet.rss_mb,
                 "latency_by_stage_s": fleet.latency_by_stage_s,

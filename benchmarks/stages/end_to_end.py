@@ -3,7 +3,8 @@
     python -m benchmarks.stages.end_to_end --watches 1000,5000,10000 --minutes 1.5
 
 Broker, Redis, the three services and the load generator share this machine. CPU is measured while all
-watches send and fill windows.
+watches send and fill windows. Machines differ, so the CPU of an upload is also given in yardsticks: one yardstick is
+what decoding and producing an upload takes without HTTP, measured on the same broker after the load.
 """
 
 import argparse
@@ -18,7 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import scrape
+from benchmarks.ingest_load import templates
 from benchmarks.measure import cpu_seconds
+from benchmarks.stages import ingest
 from gaitway.demo.stack import EMBEDDED, Stack, running_stack
 from gaitway.load.run import LoadOptions, passed, run_load
 from gaitway.load.templates import PERIOD_MS
@@ -43,7 +46,8 @@ class Fleet:
     """One fleet's run. ``cores`` and ``rss_mb``: by process; ``summary``: that of `gaitway load`.
 
     ``latency_by_stage_s``: quantiles by stage of gaitway_event_latency_seconds, at the resolution of its buckets;
-    ``max_lag_s``: the largest value of any partition, sampled every 5 s.
+    ``max_lag_s``: the largest value of any partition, sampled every 5 s. ``yardstick_us``: CPU of decoding and
+    producing one upload.
     """
 
     watches: int
@@ -52,6 +56,12 @@ class Fleet:
     latency_by_stage_s: dict[str, dict[str, float]]
     max_lag_s: dict[str, float]
     summary: dict[str, Any]
+    yardstick_us: float
+
+    @property
+    def yardsticks_per_upload(self) -> float:
+        """CPU of all processes together for one upload."""
+        return sum(self.us_per_upload.values()) / self.yardstick_us
 
     @property
     def us_per_upload(self) -> dict[str, float]:
@@ -99,7 +109,11 @@ def run(
             options = make_load_options(stack, watches, minutes, ramp_s, phase_per_user=phase_per_user)
             found.append(_run_fleet(stack, options, console))
         last = found[-1]
-        console.print(f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload", soft_wrap=True)
+        console.print(
+            f"p99 {last.p99_s:.2f} s, {sum(last.us_per_upload.values()):.0f} us an upload, "
+            f"{last.yardsticks_per_upload:.1f} yardsticks of {last.yardstick_us:.0f} us",
+            soft_wrap=True,
+        )
     return found
 
 
@@ -149,7 +163,10 @@ def _run_fleet(stack: Stack, options: LoadOptions, console: Console) -> Fleet:
         looking.join()
     begin, end = taken
     cores = {name: (end.cpu_s[name] - begin.cpu_s[name]) / (end.at_s - begin.at_s) for name in pids}
-    return Fleet(options.watches, cores, end.rss_mb, _latency_by_stage(begin, end), max_lag_s, summary)
+    size = ingest.Size()
+    limit = ingest.measure_limit(stack.kafka, templates(), size.high_rate, size.steps)
+    latencies = _latency_by_stage(begin, end)
+    return Fleet(options.watches, cores, end.rss_mb, latencies, max_lag_s, summary, 1e6 / limit.per_core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +207,15 @@ def table(fleets: Sequence[Fleet]) -> Table:
     """One line per fleet."""
     names = list(fleets[0].cores)
     shown = Table(
-        "watches", "uploads/s", *(f"{name}, us" for name in names), "in all, us", "p50", "p99", "lost", "twice"
+        "watches",
+        "uploads/s",
+        *(f"{name}, us" for name in names),
+        "in all, us",
+        "yardsticks",
+        "p50",
+        "p99",
+        "lost",
+        "twice",
     )
     for fleet in fleets:
         costs, latency = fleet.us_per_upload, fleet.summary.get("event_latency_s", {})
@@ -199,6 +224,7 @@ def table(fleets: Sequence[Fleet]) -> Table:
             f"{fleet.summary['accepted_per_s']:.0f}",
             *(f"{costs[name]:.0f}" for name in names),
             f"{sum(costs.values()):.0f}",
+            f"{fleet.yardsticks_per_upload:.1f}",
             *(f"{latency.get(name, float('nan')):.2f} s" for name in ("p50", "p99")),
             str(fleet.summary["missing"]),
             str(fleet.summary["twice"]),

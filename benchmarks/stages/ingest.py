@@ -74,7 +74,7 @@ def run(rounds: int, console: Console, size: Size | None = None) -> Stage:
                 _print_round(
                     console, number, name, loads[-1].round, f"p50 {loads[-1].p50_s:.3f} s p99 {loads[-1].p99_s:.3f} s"
                 )
-            stage.limit.rounds.append(_limit(kafka, library, size.high_rate, size.steps))
+            stage.limit.rounds.append(measure_limit(kafka, library, size.high_rate, size.steps))
             _print_round(console, number, "limit", stage.limit.rounds[-1], "")
     for name, measured in (("gaitway", stage.ours), (FASTAPI, stage.peers[FASTAPI])):
         measured.rounds = [each.round for each in answers[name]]
@@ -124,7 +124,7 @@ def _peer(kafka: str, prefix: str, jwt_key: str) -> tuple[ServerProcess, int]:
     return PeerProcess(FASTAPI, command, settings.environment(), "Application startup complete"), port
 
 
-def _limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
+def measure_limit(kafka: str, library: list[bytes], rate: int, steps: int) -> Round:
     """Decoding, packing and producing in this process, as fast as possible."""
     with temporary_topics(kafka) as prefix:
         asyncio.run(ensure_topics(kafka, prefix, PARTITIONS, 1))
