@@ -23,9 +23,9 @@ from shared.contracts.window import Baseline
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from shared.model.bundle import LoadedModel
 from shared.windows.assembler import AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import MemoryBaselines, window_features
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import ClosedWindow
 
 TOLERANCE = 1e-5
 """Probabilities of different batch sizes differ in the last bits (docs/guarantees.md, promise 3)."""

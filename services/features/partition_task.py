@@ -13,8 +13,8 @@ from shared.contracts.time_limits import SAMPLES_FUTURE_MS, SAMPLES_PAST_MS
 from shared.contracts.window import WindowRecord
 from shared.runtime import fault_injection
 from shared.windows.assembler import Assembler, AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.merge import TOPICS, LogRecord, Merge
-from shared.windows.open_window import ClosedWindow
 from shared.windows.retention import Position
 
 
@@ -52,6 +52,7 @@ class PartitionTask:
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))
         self._released: list[Position | None] = list(start)
+        self._closed = AssemblyResult()
 
     def deliver(self, topic: int, records: Iterable[Any]) -> list[Rejected]:
         """Take the next records of one topic; returns unreadable ones, which act as ticks in the merge."""
@@ -83,19 +84,27 @@ class PartitionTask:
         return released
 
     def fold(self, record: LogRecord) -> AssemblyResult:
-        """Fold one released record."""
-        out = AssemblyResult()
-        for closed in self.fold_in_parts(record):
-            out.extend(closed)
-        return out
+        """Fold one released record; returns what it and those since the last call have closed."""
+        for _ in self.fold_in_parts(record):
+            pass
+        return self.take_closed()
 
-    def fold_in_parts(self, record: LogRecord) -> Iterator[AssemblyResult]:
+    def fold_in_parts(self, record: LogRecord) -> Iterator[None]:
         """Fold in parts, for a caller with other work in between; take all parts before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
-        for closed in self.assembler.fold_in_parts(record):
-            self.users.mark_final(closed.final)
-            yield closed
+        return self.assembler.fold_in_parts(record, self._closed)
+
+    @property
+    def closed(self) -> int:
+        """Number of windows and gaps that ``take_closed`` returns."""
+        return len(self._closed.closed)
+
+    def take_closed(self) -> AssemblyResult:
+        """Return what has closed since the last call, and note its windows as final."""
+        closed = self._closed.take()
+        self.users.mark_final(closed.final)
+        return closed
 
     def forget_idle(self, idle_ms: int) -> None:
         """Drop users without data for ``idle_ms`` of log time; all their data must be saved."""

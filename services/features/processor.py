@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -20,9 +19,7 @@ from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.logging import ThrottledLogger
-from shared.windows.assembler import AssemblyResult
-from shared.windows.featurise import Baselines, Featurised, featurise
-from shared.windows.open_window import ClosedWindow
+from shared.windows.featurise import featurise
 
 log = logging.getLogger("gaitway.features")
 
@@ -33,20 +30,8 @@ RETRY_S = 0.5
 FEATURISE_WINDOWS = 256
 YIELD_RECORDS = 200
 STEP_WINDOWS = 2_000
-"""Limit of windows and gaps that are published together: a poll may contain days of a user's data."""
+"""Closed windows that are published together, at most: a poll may contain days of a user's data."""
 SLOW_S = 5.0
-
-
-@dataclass(slots=True)
-class _Step:
-    """The windows and gaps since the last publication; a large batch has several steps."""
-
-    windows: dict[int, list[ClosedWindow]] = field(default_factory=dict)
-    """By partition, in order of closing."""
-    gaps: list[tuple[int, Gap]] = field(default_factory=list)
-    gap_ms: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rejected: list[Rejected] = field(default_factory=list)
-    size: int = 0
 
 
 class WindowProducer(Protocol):
@@ -56,17 +41,6 @@ class WindowProducer(Protocol):
         self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
         """Publish and wait for all acknowledgements; raises RetryLater."""
-
-
-async def featurise_in_parts(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
-    """Run ``featurise`` in parts and let other tasks run in between."""
-    out = Featurised()
-    for start in range(0, len(windows), FEATURISE_WINDOWS):
-        done = featurise(windows[start : start + FEATURISE_WINDOWS], baselines)
-        out.windows += done.windows
-        out.gaps += done.gaps
-        await asyncio.sleep(0)
-    return out
 
 
 async def _no_checkpoint() -> None:
@@ -123,60 +97,58 @@ class Processor:
             rejected += self.partitions[tp.partition].deliver(self._topic_names.index(tp.topic), records)
         released = [(partition, partition.release()) for partition in self.partitions.values()]
         await self._baselines.load(self._caches())
-        step = _Step(rejected=rejected)
+        unpublished = rejected
+        closed = 0
         for partition, log_records in released:
             for count, record in enumerate(log_records, 1):
                 is_long = False
-                for part, closed in enumerate(partition.fold_in_parts(record)):
-                    self._collect(step, partition, closed)
-                    if step.size >= STEP_WINDOWS:
+                for _ in partition.fold_in_parts(record):
+                    if closed + partition.closed >= STEP_WINDOWS:
                         is_long = True
-                        await self._publish_and_save(step)
-                        step = _Step()
-                    if part:
-                        await asyncio.sleep(0)
+                        await self._publish_and_save(unpublished)
+                        unpublished, closed = [], 0
+                    await asyncio.sleep(0)
+                if is_long or closed + partition.closed >= STEP_WINDOWS:
+                    await self._publish_and_save(unpublished)
+                    unpublished, closed = [], 0
                 if is_long:
                     # The rest of the batch may take long, so a restart should not repeat this part.
-                    await self._publish_and_save(step)
-                    step = _Step()
                     await checkpoint()
                 if count % YIELD_RECORDS == 0:
                     await asyncio.sleep(0)
+            closed += partition.closed
             window_metrics.count_records(log_records)
-        await self._publish_and_save(step)
+        await self._publish_and_save(unpublished)
         # Ticks do not count as records.
         filled = sum(bool(record.value) for records in batch.values() for record in records)
         self._dead_letter_limit.count(filled, len(rejected))
 
-    def _collect(self, step: "_Step", partition: PartitionTask, closed: AssemblyResult) -> None:
-        """Add the windows and gaps of one part of a record to the step."""
-        if closed.windows:
-            step.windows.setdefault(partition.number, []).extend(closed.windows)
-        step.gaps += [(partition.number, gap) for gap in closed.gaps]
-        step.gap_ms.update(closed.gap_ms)
-        step.size += len(closed.final) + len(closed.gaps)
-        window_metrics.count_assembled(closed)
-
-    async def _publish_and_save(self, step: "_Step") -> None:
-        """Compute and publish the windows of a step, then save the updated baselines."""
+    async def _publish_and_save(self, rejected: Sequence[Rejected]) -> None:
+        """Compute and publish the windows that have closed since the last call, then save the updated baselines."""
         self._is_saved = False
         windows: list[WindowToPublish] = []
-        gaps, gap_ms = step.gaps, step.gap_ms
-        for number, raw in step.windows.items():
-            partition = self.partitions[number]
-            done = await featurise_in_parts(raw, partition.users)
-            windows += [WindowToPublish(number, window, record) for window, record in done.windows]
-            gaps += [(number, gap) for gap in done.gaps]
-            for gap in done.gaps:
-                gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
-        if windows or gaps or step.rejected:
-            await self._publish(windows, gaps, step.rejected)
+        gaps: list[tuple[int, Gap]] = []
+        gap_ms: Counter[tuple[str, str]] = Counter()
+        for partition in self.partitions.values():
+            number, closed = partition.number, partition.take_closed()
+            window_metrics.count_late(closed.late_samples)
+            for part in closed.in_parts(FEATURISE_WINDOWS):
+                done = featurise(part.windows, partition.users)
+                windows += [WindowToPublish(number, window, record) for window, record in done.windows]
+                gaps += [(number, gap) for gap in (*part.gaps, *done.gaps)]
+                gap_ms.update(part.gap_ms)
+                for gap in done.gaps:
+                    gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
+                window_metrics.count_unused(part)
+                await asyncio.sleep(0)
+        if windows or gaps or rejected:
+            await self._publish(windows, gaps, rejected)
             window_metrics.count_published(windows, gaps, gap_ms, self._clock())
         await self._save()
         self._health.heartbeat()
 
     async def _publish(
-        self, windows: list[WindowToPublish], gaps: list[tuple[int, Gap]], rejected: list[Rejected]
+        self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
         while True:
             publishing = asyncio.ensure_future(self._output.publish(windows, gaps, rejected))

@@ -36,10 +36,14 @@ def count_records(records: Iterable[LogRecord]) -> None:
         _RECORDS[name].inc(n)
 
 
-def count_assembled(closed: AssemblyResult) -> None:
-    """Count samples that no window has used."""
-    for name, n in closed.late_samples.items():
+def count_late(samples: Mapping[str, int]) -> None:
+    """Count samples that came after their windows, by modality."""
+    for name, n in samples.items():
         metrics.SAMPLES_LATE.labels(name).inc(n)
+
+
+def count_unused(closed: AssemblyResult) -> None:
+    """Count samples that their windows have not used."""
     for name, n in closed.repeated_samples.items():
         metrics.SAMPLES_REPEATED.labels(name).inc(n)
     for (name, fault), n in closed.implausible_samples.items():

@@ -13,7 +13,7 @@ from shared.contracts.window import Baseline, FeatureArrays, WindowRecord
 from shared.signal.baseline import Hop, compute_statistics
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.user_state import UserState
-from shared.windows.open_window import ClosedWindow
+from shared.windows.closed_window import ClosedWindow
 
 
 class Baselines(Protocol):

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import SampleRecord
@@ -10,8 +11,7 @@ from shared.contracts.samples import SampleRecord
 TOPICS = range(len(MODALITIES))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LogRecord:
+class LogRecord(msgspec.Struct, frozen=True, eq=False):
     """One record of the merged log: its place (``log_ms``, ``topic``, ``offset``) and its content.
 
     ``topic`` is the index in MODALITIES. ``samples`` is None for a tick and for a record that cannot be decoded: both

@@ -12,7 +12,6 @@ from prometheus_client import REGISTRY
 
 from services.features import processor as processor_module
 from services.features.baseline_store import BaselineStore
-from services.features.baseline_sync import BaselineSync
 from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
 from services.features.processor import Processor
 from shared.contracts.errors import LostOwnership, RetryLater, Stop
@@ -376,26 +375,22 @@ async def test_a_new_assignment_starts_with_nothing_in_memory(store):
 
 
 async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
+    loop, seen = Loop(), []
+
+    def featurise_seen(windows, baselines):
+        seen.append(loop.turns)
+        return featurise(windows, baselines)
+
     monkeypatch.setattr(processor_module, "FEATURISE_WINDOWS", 2)
-    turns = 0
-
-    async def heartbeat() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    worker = Worker(store, MemoryOutput())
-    users = worker.processor.partitions[0].users
-    closed = fold(LOG).windows
-    for user in ("u0", "u1"):
-        users.add(user)
-    await BaselineSync(store).load([users])
-    beat = asyncio.create_task(heartbeat())
-    done = await processor_module.featurise_in_parts(closed, users)
-    beat.cancel()
-    assert [record.encode() for _, record in done.windows] == list(OFFLINE_WINDOWS.values())
-    assert turns >= len(closed) // 2
+    monkeypatch.setattr(processor_module, "featurise", featurise_seen)
+    output = MemoryOutput()
+    worker = Worker(store, output)
+    turning = asyncio.create_task(loop.run())
+    await worker.process(RECORDS)
+    turning.cancel()
+    assert {key: [value] for key, value in OFFLINE_WINDOWS.items()} == output.windows
+    assert len(seen) >= len(OFFLINE_WINDOWS) // 2
+    assert len(set(seen)) == len(seen)
 
 
 async def test_too_much_rejected_stops_with_the_dead_letters_out_and_the_commit_behind_them(store):
@@ -461,7 +456,7 @@ async def test_a_day_in_one_record_is_done_piece_by_piece(store, monkeypatch):
     await worker.processor.process(poll_of([*batch, *ticks]), checkpoint)
     turning.cancel()
     assert loop.turns > 2 * 86_400 // 10 // PART_WINDOWS
-    assert max(sizes) < processor_module.STEP_WINDOWS + 3 * PART_WINDOWS
     # Each window lacks an accelerometer and a heart rate.
+    assert max(sizes) < 2 * (processor_module.STEP_WINDOWS + PART_WINDOWS)
     assert sum(sizes) == 2 * 2 * (86_400 // 10 + 1)
     assert [commit.offset for commit in checkpoints] == [1, 2]
