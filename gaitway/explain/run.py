@@ -114,7 +114,7 @@ class Recomputation:
             if (window.device, window.window_start_ms) == (recorded.device, recorded.window_start_ms):
                 self.window = window
                 self.failed_checks = dict(self._baselines.check(window.user, window.device, hop))
-                self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
+                self.baseline = self._baselines.get([window.user], [window.signals["accelerometer"].values])[0]
                 return
             self._baselines.check(window.user, window.device, hop)
             self._baselines.update(window.user, window.device, hop)

@@ -1,7 +1,7 @@
 """The users of one partition in memory: the baselines for their windows, and the updates that Redis lacks."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from shared.contracts.modality import WINDOW_MS
 from shared.contracts.time_limits import HOUR_MS
 from shared.contracts.window import Baseline
 from shared.runtime import fault_injection
-from shared.signal.baseline import Hop
+from shared.signal.baseline import Hop, get_baselines
 from shared.signal.user_state import UserState
 from shared.windows.assembler import Assembler
 from shared.windows.final_windows import FinalWindows
@@ -108,12 +108,15 @@ class BaselineCache:
         user.is_known, user.checked = False, set()
         self._unknown.add(name)
 
-    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
-        """Return the baseline (see Baselines)."""
-        cached = self._users[user]
-        baseline = cached.state.baseline.get(window_mg, available=cached.is_known)
-        cached.states = (baseline.accelerometer.state, baseline.heart_rate.state)
-        return baseline
+    def get(self, users: Sequence[str], windows_mg: Sequence[NDArray[np.float64]]) -> list[Baseline]:
+        """Return the baselines (see Baselines)."""
+        cached = [self._users[user] for user in users]
+        baselines = get_baselines(
+            [user.state.baseline for user in cached], windows_mg, [user.is_known for user in cached]
+        )
+        for user, baseline in zip(cached, baselines, strict=True):
+            user.states = (baseline.accelerometer.state, baseline.heart_rate.state)
+        return baselines
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """Check a hop (see Baselines); an unknown user's window passes."""

@@ -77,7 +77,7 @@ class PartitionTask:
 
     def release(self) -> list[LogRecord]:
         """Return the records whose order is final, and add their users to ``users``."""
-        released = list(self._merge.pop())
+        released = self._merge.pop()
         for record in released:
             if record.samples is not None:
                 self.users.add(record.user)

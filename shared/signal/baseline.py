@@ -6,6 +6,7 @@ It counts in histograms, so the state is small (7 KB), exact, and independent of
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,20 +128,8 @@ class UserBaseline:
             _count(self.still, hop.readings_bpm)
 
     def get(self, window_mg: NDArray[np.float64], *, available: bool = True) -> Baseline:
-        """The baseline for a window with these samples (3, t) in mg.
-
-        Before the first update it is the window's own median, which at least is of this wrist. ``available`` False
-        means that the user's state could not be read; the numbers are then those of a new user.
-        """
-        count = int(self.accelerometer[0].sum())
-        medians = _histogram_medians(self.accelerometer) if count else np.median(window_mg, axis=1)
-        x, y, z = (int(value) for value in np.rint(medians))
-        if not available:
-            return Baseline(
-                AccelerometerBaseline("unavailable", (x, y, z)), HeartRateBaseline("unavailable", DEFAULT_BPM)
-            )
-        state = "cold" if count < COLD_BELOW_S * ACCELEROMETER.rate_hz else "stable"
-        return Baseline(AccelerometerBaseline(state, (x, y, z)), self._heart_rate())  # type: ignore[arg-type]
+        """The baseline for a window; see `get_baselines`."""
+        return get_baselines([self], [window_mg], [available])[0]
 
     def _heart_rate(self) -> HeartRateBaseline:
         if self.resting.sum() >= MIN_READINGS:
@@ -169,6 +158,35 @@ class UserBaseline:
         return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:])
 
 
+def get_baselines(
+    users: Sequence[UserBaseline], windows_mg: Sequence[NDArray[np.float64]], available: Sequence[bool]
+) -> list[Baseline]:
+    """The baselines of users, each for a window with these samples (3, t) in mg.
+
+    Before a user's first update it is the window's own median, which at least is of this wrist. ``available`` False
+    means that the user's state could not be read; the numbers are then those of a new user.
+    """
+    if not users:
+        return []
+    cumulative = np.stack([user.accelerometer for user in users]).cumsum(axis=2)  # (users, 3, BINS)
+    medians = np.rint(_histogram_medians(cumulative)).tolist()
+    baselines = []
+    for user, window_mg, is_available, count, median in zip(
+        users, windows_mg, available, cumulative[:, 0, -1].tolist(), medians, strict=True
+    ):
+        if not count:
+            median = np.rint(np.median(window_mg, axis=1)).tolist()
+        x, y, z = map(int, median)
+        if is_available:
+            state: Literal["cold", "stable"] = "cold" if count < COLD_BELOW_S * ACCELEROMETER.rate_hz else "stable"
+            baselines.append(Baseline(AccelerometerBaseline(state, (x, y, z)), user._heart_rate()))
+        else:
+            baselines.append(
+                Baseline(AccelerometerBaseline("unavailable", (x, y, z)), HeartRateBaseline("unavailable", DEFAULT_BPM))
+            )
+    return baselines
+
+
 def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:
     if bpm.size:
         bins = np.clip(np.rint(bpm).astype(np.int64), 0, HEART_RATE_BINS - 1)
@@ -182,16 +200,18 @@ def _decay(histogram: NDArray[np.int64], total: int, above: int) -> None:
         histogram //= 2
 
 
-def _histogram_medians(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Median per row, interpolated linearly inside its bin, in mg."""
-    cumulative = np.cumsum(counts, axis=1)
-    half = cumulative[:, -1] / 2.0
-    index = np.argmax(cumulative >= half[:, np.newaxis], axis=1)
-    rows = np.arange(len(counts))
-    in_bin = counts[rows, index]
-    below = cumulative[rows, index] - in_bin
+def _histogram_medians(cumulative: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(..., BINS) counts up to each bin to (...): medians, interpolated linearly inside their bins, in mg.
+
+    Without any count the result means nothing.
+    """
+    half = cumulative[..., -1:] / 2.0
+    # The number of bins before the median's: those whose count is still below half.
+    index = np.count_nonzero(cumulative < half, axis=-1, keepdims=True)
+    below = np.where(index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0), axis=-1), 0)
+    in_bin = np.maximum(np.take_along_axis(cumulative, index, axis=-1) - below, 1)
     medians: NDArray[np.float64] = (index - BINS // 2 + (half - below) / in_bin) * BIN_MG
-    return medians
+    return medians[..., 0]
 
 
 def _count_median(counts: NDArray[np.int64]) -> int:
