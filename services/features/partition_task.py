@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from services.features.baseline_cache import BaselineCache
 from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord, RecordFault
@@ -27,8 +29,7 @@ class Rejected:
     fault: RecordFault
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowToPublish:
+class WindowToPublish(msgspec.Struct, frozen=True, eq=False):
     """A window to publish into the partition of its input."""
 
     partition: int

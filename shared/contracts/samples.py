@@ -59,7 +59,8 @@ class SampleRecord(msgspec.Struct, frozen=True, eq=False):
     @property
     def n(self) -> int:
         """Number of samples per channel."""
-        return int(self.samples.shape[1])
+        n: int = self.samples.shape[1]
+        return n
 
     @property
     def end_ms(self) -> float:

@@ -6,7 +6,7 @@ It counts in histograms, so the state is small (7 KB), exact, and independent of
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,18 @@ _HEADER_BYTES = {1: 16, 2: 40, 3: 4}
 _COUNTS_BYTES = 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HopStatistics:
-    """Statistics of a hop's acceleration for an update; ``counts``: (3, BINS) covered samples per bin.
+class HopStatistics(NamedTuple):
+    """Statistics of a hop for an update; ``counts``: (3, BINS) covered samples per bin.
 
-    ``sd_mg`` and ``range_mg``: (3,) per axis; infinite where a sample is missing, so such a hop is neither still
-    nor frozen.
+    ``sd_mg``: the largest standard deviation of an axis. Where a sample is missing it is infinite and ``is_constant``
+    False, so such a hop is neither still nor frozen. ``bpm``: the whole bpm that all readings have, or 0.
     """
 
-    counts: NDArray[np.int64]
-    sd_mg: NDArray[np.float64]
-    range_mg: NDArray[np.float64]
+    counts: NDArray[np.uint32]
+    sd_mg: float
+    is_constant: bool
+    has_readings: bool
+    bpm: int
 
 
 @dataclass(slots=True, eq=False)
@@ -87,16 +88,22 @@ def compute_statistics(hops: Sequence[Hop]) -> None:
     bins += (np.arange(len(hops) * 3) * BINS).reshape(-1, 3, 1)
     whole: NDArray[np.bool_] = np.asarray(covered.all(axis=1))
     kept = bins.ravel() if whole.all() else bins[np.broadcast_to(covered[:, np.newaxis], bins.shape)]
-    counts = np.bincount(kept, minlength=len(hops) * 3 * BINS).reshape(-1, 3, BINS)
-    is_whole = whole[:, np.newaxis]
-    sd_mg = np.where(is_whole, mg.std(axis=2), np.inf)
-    range_mg = np.where(is_whole, mg.max(axis=2) - mg.min(axis=2), np.inf)
-    for hop, *statistics in zip(hops, counts, sd_mg, range_mg, strict=True):
+    counts = np.bincount(kept, minlength=len(hops) * 3 * BINS).astype(np.uint32).reshape(-1, 3, BINS)
+    sd_mg = np.where(whole, mg.std(axis=2).max(axis=1), np.inf)
+    is_constant = whole & (mg.max(axis=2) == mg.min(axis=2)).all(axis=1)
+    bpm = np.stack([hop.bpm for hop in hops])
+    read = np.stack([hop.bpm_covered for hop in hops]) & (bpm > 0)
+    has_readings = read.any(axis=1)
+    low = np.rint(np.where(read, bpm, np.inf).min(axis=1))
+    high = np.rint(np.where(read, bpm, 0.0).max(axis=1))
+    same = np.where(low == high, high, 0.0).astype(np.int64)
+    columns = [np.asarray(column).tolist() for column in (sd_mg, is_constant, has_readings, same)]
+    for hop, *statistics in zip(hops, counts, *columns, strict=True):
         hop._statistics = HopStatistics(*statistics)
 
 
-def _zeros(*shape: int) -> NDArray[np.int64]:
-    return np.zeros(shape, dtype=np.int64)
+def _zeros(*shape: int) -> NDArray[np.uint32]:
+    return np.zeros(shape, dtype=np.uint32)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,9 +115,9 @@ class UserBaseline:
     AccelerometerBaseline(state='cold', mg=(100, 100, 100))
     """
 
-    accelerometer: NDArray[np.int64] = field(default_factory=lambda: _zeros(3, BINS))
-    resting: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
-    still: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
+    accelerometer: NDArray[np.uint32] = field(default_factory=lambda: _zeros(3, BINS))
+    resting: NDArray[np.uint32] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
+    still: NDArray[np.uint32] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
 
     def update(self, hop: Hop, history: DeviceHistory) -> None:
         """Add one hop of a closed window; data that fail a check in the device's history are left out.
@@ -141,7 +148,7 @@ class UserBaseline:
     def to_bytes(self) -> bytes:
         """Header, uint32 accelerometer counts, uint16 heart-rate counts, little-endian: 7,172 bytes."""
         heart = np.concatenate([self.resting, self.still]).astype("<u2")
-        return _HEADER.pack(_LAYOUT_VERSION) + self.accelerometer.astype("<u4").tobytes() + heart.tobytes()
+        return _HEADER.pack(_LAYOUT_VERSION) + self.accelerometer.astype("<u4", copy=False).tobytes() + heart.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "UserBaseline":
@@ -150,8 +157,8 @@ class UserBaseline:
         begin = _HEADER_BYTES.get(version)
         if begin is None or len(data) != begin + _COUNTS_BYTES:
             raise InvalidRecord(f"a baseline of {len(data)} bytes and version {version} is none that this reader knows")
-        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.int64)
-        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.int64)
+        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.uint32)
+        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.uint32)
         counted = accelerometer.any(axis=1)
         if counted.any() != counted.all():
             raise InvalidRecord("a baseline in which some axes were counted and others were not")
@@ -168,7 +175,7 @@ def get_baselines(
     """
     if not users:
         return []
-    cumulative = np.stack([user.accelerometer for user in users]).cumsum(axis=2)  # (users, 3, BINS)
+    cumulative = np.stack([user.accelerometer for user in users]).cumsum(axis=2, dtype=np.int64)  # (users, 3, BINS)
     medians = np.rint(_histogram_medians(cumulative)).tolist()
     baselines = []
     for user, window_mg, is_available, count, median in zip(
@@ -187,14 +194,14 @@ def get_baselines(
     return baselines
 
 
-def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:
+def _count(histogram: NDArray[np.uint32], bpm: NDArray[np.float64]) -> None:
     if bpm.size:
         bins = np.clip(np.rint(bpm).astype(np.int64), 0, HEART_RATE_BINS - 1)
-        histogram += np.bincount(bins, minlength=HEART_RATE_BINS)
+        histogram += np.bincount(bins, minlength=HEART_RATE_BINS).astype(np.uint32)
         _decay(histogram, int(histogram.sum()), HALVE_ABOVE_S * HEART_RATE.rate_hz)
 
 
-def _decay(histogram: NDArray[np.int64], total: int, above: int) -> None:
+def _decay(histogram: NDArray[np.uint32], total: int, above: int) -> None:
     """Halve old counts, so that the past never weighs more than six hours and changes take effect."""
     if total > above:
         histogram //= 2
@@ -214,7 +221,7 @@ def _histogram_medians(cumulative: NDArray[np.int64]) -> NDArray[np.float64]:
     return medians[..., 0]
 
 
-def _count_median(counts: NDArray[np.int64]) -> int:
+def _count_median(counts: NDArray[np.uint32]) -> int:
     """Lower median of 1 bpm bins."""
-    cumulative = np.cumsum(counts)
+    cumulative = np.cumsum(counts, dtype=np.int64)
     return int(np.searchsorted(cumulative, (int(cumulative[-1]) + 1) // 2))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from shared.contracts.modality import ACCELEROMETER, MODALITY_BY_NAME, WINDOW_MS
+from shared.contracts.modality import ACCELEROMETER, MODALITY_BY_NAME, WINDOW_MS, Modality
 from shared.contracts.samples import SampleRecord
 from shared.windows.merge import LogRecord
 from shared.windows.spans import Spans
@@ -45,7 +45,7 @@ class OpenWindow:
     """The records with samples in [start, start + 20 s), and the uploads that they are parts of.
 
     Every upload adds to two or three windows but completes at most one of them, so adding only appends; what the
-    records say is computed when the window may be complete, and when it closes.
+    records say is collected when the window may be complete, and when it closes.
     """
 
     user: str
@@ -59,10 +59,14 @@ class OpenWindow:
     """Number of uploads that are not complete."""
     reach_ms: float = 0.0
     """The largest of the complete uploads."""
+    _collected: int = 0
+    """Number of parts in what follows."""
+    _records: dict[str, list[SampleRecord]] = field(default_factory=dict)
+    _announced: set[tuple[str, ...]] = field(default_factory=set)
+    _source_received_at_ms: int = 0
+    _utc_offset_min: int | None = None
+    _traceparent: str | None = None
     _spans: dict[str, Spans] = field(default_factory=dict)
-    _announced: set[str] = field(default_factory=set)
-    _counted: int = 0
-    """Number of parts in ``_spans`` and ``_announced``."""
 
     @property
     def last_contribution_ms(self) -> int:
@@ -77,6 +81,18 @@ class OpenWindow:
             self.uploads.append(upload)
             self.incomplete += bool(upload.missing)
 
+    def _collect(self) -> None:
+        for record in self.parts[self._collected :]:
+            samples = record.samples
+            assert samples is not None
+            self._records.setdefault(samples.modality.name, []).append(samples)
+            self._announced.add(samples.modalities)
+            self._source_received_at_ms = max(self._source_received_at_ms, samples.received_at_ms)
+            if samples.utc_offset_min is not None:
+                self._utc_offset_min = samples.utc_offset_min
+            self._traceparent = record.traceparent or self._traceparent
+        self._collected = len(self.parts)
+
     def is_complete(self) -> bool:
         """Whether all that the uploads announced has arrived: rule (a) of architecture.md, section 4.
 
@@ -88,50 +104,32 @@ class OpenWindow:
         """
         if self.incomplete or self.reach_ms < self.window_start_ms + WINDOW_MS:
             return False
-        self._count_parts()
-        announced = [MODALITY_BY_NAME[name] for name in self._announced]
+        self._collect()
+        announced = [MODALITY_BY_NAME[name] for name in frozenset[str]().union(*self._announced)]
         continuous = [modality for modality in announced if modality.is_continuous]
-        return all(self._spans_cover(modality.name) for modality in continuous or announced)
+        return all(self._spans_cover(modality) for modality in continuous or announced)
 
-    def _count_parts(self) -> None:
-        for record in self.parts[self._counted :]:
-            samples = record.samples
-            assert samples is not None
-            self._announced.update(samples.modalities)
-            spans = self._spans.get(samples.modality.name)
-            if spans is None:
-                spans = self._spans[samples.modality.name] = Spans(samples.modality.max_step_ms)
+    def _spans_cover(self, modality: Modality) -> bool:
+        spans = self._spans.get(modality.name)
+        if spans is None:
+            spans = self._spans[modality.name] = Spans(modality.max_step_ms)
+        records = self._records.get(modality.name, [])
+        for samples in records[spans.added :]:
             spans.add(samples.t0_ms, samples.end_ms)
-        self._counted = len(self.parts)
-
-    def _spans_cover(self, name: str) -> bool:
-        spans = self._spans.get(name)
-        return spans is not None and spans.cover(self.window_start_ms, self.window_start_ms + WINDOW_MS)
+        return spans.cover(self.window_start_ms, self.window_start_ms + WINDOW_MS)
 
     def close(self, closed_by: str) -> WindowSamples:
         """Close the window with what has arrived."""
-        records: dict[str, list[SampleRecord]] = {}
-        announced: set[str] = set()
-        source_received_at_ms = 0
-        utc_offset_min = traceparent = None
-        for record in self.parts:
-            samples = record.samples
-            assert samples is not None
-            records.setdefault(samples.modality.name, []).append(samples)
-            announced.update(samples.modalities)
-            source_received_at_ms = max(source_received_at_ms, samples.received_at_ms)
-            if samples.utc_offset_min is not None:
-                utc_offset_min = samples.utc_offset_min
-            traceparent = record.traceparent or traceparent
+        self._collect()
         return WindowSamples(
             self.user,
             self.device,
             self.window_start_ms,
             self.hop_ms,
             closed_by,
-            records,
-            frozenset(announced),
-            source_received_at_ms,
-            utc_offset_min,
-            traceparent,
+            self._records,
+            frozenset[str]().union(*self._announced),
+            self._source_received_at_ms,
+            self._utc_offset_min,
+            self._traceparent,
         )

@@ -14,15 +14,18 @@ class Spans:
     An accelerometer has at most 80 of them in a window, so the cost of adding one is bounded.
     """
 
-    __slots__ = ("_begins", "_bridge_ms", "_ends")
+    __slots__ = ("_begins", "_bridge_ms", "_ends", "added")
 
     def __init__(self, bridge_ms: float) -> None:
+        self.added = 0
+        """Number of spans that were added."""
         self._bridge_ms = bridge_ms
         self._begins: list[float] = []
         self._ends: list[float] = []
 
     def add(self, begin_ms: float, end_ms: float) -> None:
         """Add a span and join it with those that it touches."""
+        self.added += 1
         begins, ends = self._begins, self._ends
         if not ends or begin_ms > ends[-1] + self._bridge_ms:
             begins.append(begin_ms)

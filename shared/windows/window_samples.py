@@ -122,21 +122,24 @@ def _copy_even(modality: Modality, window: WindowSamples, to: NDArray[Any]) -> i
     records = window.records.get(modality.name)
     if not records:
         return None
-    step_ms = 1000 // modality.rate_hz
+    rate_hz, grid_n = modality.rate_hz, modality.grid_n
+    step_ms = 1000 // rate_hz
     first_ms = next_ms = records[0].t0_ms
-    for record in records:
-        if record.t0_ms != next_ms or record.rate_hz != modality.rate_hz:
-            return None
-        next_ms += record.n * step_ms
     skipped = (window.window_start_ms - first_ms + step_ms - 1) // step_ms
-    if skipped < 0 or first_ms + (skipped + modality.grid_n) * step_ms > next_ms:
-        return None
     at = -skipped
+    parts = []
     for record in records:
-        end = at + record.n
-        if end > 0 and at < modality.grid_n:
-            to[:, max(at, 0) : end] = record.samples[:, max(-at, 0) : modality.grid_n - at]
-        at = end
+        if record.t0_ms != next_ms or record.rate_hz != rate_hz:
+            return None
+        part, n = record.samples, record.n
+        if at < 0 or at + n > grid_n:
+            part = part[:, max(-at, 0) : max(grid_n - at, 0)]
+        parts.append(part)
+        next_ms += n * step_ms
+        at += n
+    if skipped < 0 or at < grid_n:
+        return None
+    np.concatenate(parts, axis=1, out=to)
     return first_ms + skipped * step_ms - window.window_start_ms
 
 
