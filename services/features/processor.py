@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -19,11 +20,13 @@ from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.logging import ThrottledLogger
-from shared.windows.featurise import featurise
+from shared.windows.assembler import AssemblyResult, put_on_grid
+from shared.windows.featurise import featurise_all
 
 log = logging.getLogger("gaitway.features")
 
 Offsets = dict[TopicPartition, OffsetAndMetadata]
+_VALUE = attrgetter("value")
 RETRY_S = 0.5
 # After a jump of log time the windows of all users are due at once. Small parts let other tasks of the event loop run,
 # such as heartbeats, and keep the arrays small.
@@ -120,7 +123,7 @@ class Processor:
             window_metrics.count_records(log_records)
         await self._publish_and_save(unpublished)
         # Ticks do not count as records.
-        filled = sum(bool(record.value) for records in batch.values() for record in records)
+        filled = sum(sum(map(bool, map(_VALUE, records))) for records in batch.values())
         self._dead_letter_limit.count(filled, len(rejected))
 
     async def _publish_and_save(self, rejected: Sequence[Rejected]) -> None:
@@ -129,23 +132,39 @@ class Processor:
         windows: list[WindowToPublish] = []
         gaps: list[tuple[int, Gap]] = []
         gap_ms: Counter[tuple[str, str]] = Counter()
-        for partition in self.partitions.values():
-            number, closed = partition.number, partition.take_closed()
-            window_metrics.count_late(closed.late_samples)
-            for part in closed.in_parts(FEATURISE_WINDOWS):
-                done = featurise(part.windows, partition.users)
+        for group in self._closed_in_groups():
+            put_on_grid([part for _, part in group])
+            featurised = featurise_all([(part.windows, partition.users) for partition, part in group])
+            for (partition, part), done in zip(group, featurised, strict=True):
+                number = partition.number
                 windows += [WindowToPublish(number, window, record) for window, record in done.windows]
                 gaps += [(number, gap) for gap in (*part.gaps, *done.gaps)]
                 gap_ms.update(part.gap_ms)
                 for gap in done.gaps:
                     gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
                 window_metrics.count_unused(part)
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
         if windows or gaps or rejected:
             await self._publish(windows, gaps, rejected)
             window_metrics.count_published(windows, gaps, gap_ms, self._clock())
         await self._save()
         self._health.heartbeat()
+
+    def _closed_in_groups(self) -> Iterator[list[tuple[PartitionTask, AssemblyResult]]]:
+        """What has closed since the last call, of all partitions: groups of few array operations and little memory."""
+        group: list[tuple[PartitionTask, AssemblyResult]] = []
+        size = 0
+        for partition in self.partitions.values():
+            closed = partition.take_closed()
+            window_metrics.count_late(closed.late_samples)
+            for part in closed.in_parts(FEATURISE_WINDOWS):
+                if size + len(part.closed) > FEATURISE_WINDOWS:
+                    yield group
+                    group, size = [], 0
+                group.append((partition, part))
+                size += len(part.closed)
+        if group:
+            yield group
 
     async def _publish(
         self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]

@@ -82,6 +82,8 @@ class Hop:
 
 def compute_statistics(hops: Sequence[Hop]) -> None:
     """Compute the statistics of many hops of equal length with few array operations."""
+    if not hops:
+        return
     mg = np.stack([hop.mg for hop in hops])  # (hops, 3, n)
     covered = np.stack([hop.mg_covered for hop in hops])
     bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)

@@ -39,7 +39,7 @@ def starts_of(samples: SampleRecord, hop_ms: int) -> range:
 class AssemblyResult:
     """What some steps of the log have closed, in order.
 
-    ``windows`` and what follows from the samples are computed at their first use, for all windows together.
+    ``windows`` and what follows from the samples are computed at their first use, or before by `put_on_grid`.
     """
 
     closed: list[WindowSamples | Gap] = field(default_factory=list)
@@ -94,8 +94,17 @@ class AssemblyResult:
 
     def _on_grid(self) -> "_Resampled":
         if self._resampled is None:
-            self._resampled = _Resampled.of(self.closed)
+            put_on_grid([self])
+        assert self._resampled is not None
         return self._resampled
+
+
+def put_on_grid(results: Sequence[AssemblyResult]) -> None:
+    """Compute the windows of several results together."""
+    windows = [each for result in results for each in result.closed if isinstance(each, WindowSamples)]
+    resampled = iter(resample(windows))
+    for result in results:
+        result._resampled = _Resampled.of(result.closed, resampled)
 
 
 @dataclass(slots=True)
@@ -107,9 +116,8 @@ class _Resampled:
     implausible_samples: dict[tuple[str, Fault], int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, closed: Sequence[WindowSamples | Gap]) -> "_Resampled":
+    def of(cls, closed: Sequence[WindowSamples | Gap], resampled: Iterator[Resampled]) -> "_Resampled":
         out = cls()
-        resampled = iter(resample([each for each in closed if isinstance(each, WindowSamples)]))
         for each in closed:
             if isinstance(each, Gap):
                 out.gaps.append(each)

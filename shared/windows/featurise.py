@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +59,8 @@ class MemoryBaselines:
 
 def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
     """Compute f(samples, baseline) of many windows with one array operation per modality; zeros if masked."""
+    if not windows:
+        return []
     accelerometer = np.stack([w.signals["accelerometer"].values for w in windows])
     heart = np.stack([w.signals["heart_rate"].values for w in windows])
     steps = np.stack([w.signals["steps"].values for w in windows])
@@ -83,28 +86,36 @@ class Featurised:
 
 def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
     """Window records; each is computed with the baseline before its own update."""
-    out = Featurised()
+    return featurise_all([(windows, baselines)])[0]
+
+
+def featurise_all(groups: Sequence[tuple[Sequence[ClosedWindow], Baselines]]) -> list[Featurised]:
+    """The same for groups of windows with separate baselines, in few array operations over all of them."""
+    hops = [[window.newest_hop() for window in windows] for windows, _ in groups]
+    compute_statistics([hop for group in hops for hop in group])
     kept: list[ClosedWindow] = []
     used: list[Baseline] = []
-    hops = [window.newest_hop() for window in windows]
-    if hops:
-        compute_statistics(hops)
-    for first, last in _runs_of_different_users(windows):
-        some, some_hops = windows[first:last], hops[first:last]
-        failures = [baselines.check(w.user, w.device, hop) for w, hop in zip(some, some_hops, strict=True)]
-        before = baselines.get([w.user for w in some], [w.signals["accelerometer"].values for w in some])
-        for window, hop, failed, baseline in zip(some, some_hops, failures, before, strict=True):
-            baselines.update(window.user, window.device, hop)
-            for name, reason in failed.items():
-                out.gaps.append(window.gap(name, reason))
-            if "accelerometer" not in failed:
-                kept.append(window.without(failed))
-                used.append(baseline)
-    if kept:
-        features = window_features(kept, used)
-        records = map(window_record, kept, used, features)
-        out.windows = list(zip(kept, records, strict=True))
-    return out
+    results: list[Featurised] = []
+    ends: list[int] = []
+    for (windows, baselines), group_hops in zip(groups, hops, strict=True):
+        out = Featurised()
+        for first, last in _runs_of_different_users(windows):
+            some, some_hops = windows[first:last], group_hops[first:last]
+            failures = [baselines.check(w.user, w.device, hop) for w, hop in zip(some, some_hops, strict=True)]
+            before = baselines.get([w.user for w in some], [w.signals["accelerometer"].values for w in some])
+            for window, hop, failed, baseline in zip(some, some_hops, failures, before, strict=True):
+                baselines.update(window.user, window.device, hop)
+                for name, reason in failed.items():
+                    out.gaps.append(window.gap(name, reason))
+                if "accelerometer" not in failed:
+                    kept.append(window.without(failed))
+                    used.append(baseline)
+        results.append(out)
+        ends.append(len(kept))
+    records = list(map(window_record, kept, used, window_features(kept, used)))
+    for out, (first, last) in zip(results, pairwise([0, *ends]), strict=True):
+        out.windows = list(zip(kept[first:last], records[first:last], strict=True))
+    return results
 
 
 def _runs_of_different_users(windows: Sequence[ClosedWindow]) -> Iterator[tuple[int, int]]:

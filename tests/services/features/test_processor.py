@@ -22,7 +22,7 @@ from shared.contracts.window import ACCELEROMETER_STATES, decode_window
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
 from shared.windows.assembler import PART_WINDOWS
-from shared.windows.featurise import MemoryBaselines, featurise
+from shared.windows.featurise import MemoryBaselines, featurise, featurise_all
 from shared.windows.merge import LogRecord
 from tests.e2e.harness import until
 from tests.services.features.kafka_log import TOPIC_NAMES, as_kafka, kafka_record, poll_of
@@ -377,12 +377,12 @@ async def test_a_new_assignment_starts_with_nothing_in_memory(store):
 async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
     loop, seen = Loop(), []
 
-    def featurise_seen(windows, baselines):
+    def featurise_seen(groups):
         seen.append(loop.turns)
-        return featurise(windows, baselines)
+        return featurise_all(groups)
 
     monkeypatch.setattr(processor_module, "FEATURISE_WINDOWS", 2)
-    monkeypatch.setattr(processor_module, "featurise", featurise_seen)
+    monkeypatch.setattr(processor_module, "featurise_all", featurise_seen)
     output = MemoryOutput()
     worker = Worker(store, output)
     turning = asyncio.create_task(loop.run())
