@@ -17,7 +17,11 @@ from shared.runtime import fault_injection
 from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.closed_window import ClosedWindow
 from shared.windows.merge import TOPICS, LogRecord, Merge
-from shared.windows.retention import Position
+from shared.windows.retention import Position, oldest
+from shared.windows.window_samples import WindowSamples
+
+SAVE_AFTER_MS = 25_000
+"""Log time after which a user's changes are written to Redis: with a window every 10 s, three windows at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,10 +50,17 @@ class PartitionTask:
     ``start``: per topic the committed (offset, log time), or None without a commit.
     """
 
-    def __init__(self, number: int, hop_ms: int, grace_ms: int, start: Sequence[Position | None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        hop_ms: int,
+        grace_ms: int,
+        start: Sequence[Position | None],
+        save_after_ms: int = SAVE_AFTER_MS,
+    ) -> None:
         self.number = number
         self.assembler = Assembler(hop_ms, grace_ms)
-        self.users = BaselineCache(self.assembler)
+        self.users = BaselineCache(self.assembler, save_after_ms)
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))
         self._released: list[Position | None] = list(start)
@@ -104,16 +115,20 @@ class PartitionTask:
     def take_closed(self) -> AssemblyResult:
         """Return what has closed since the last call, and note its windows as final."""
         closed = self._closed.take()
+        self.users.log_ms = self.log_ms
         self.users.mark_final(closed.final)
+        for each in closed.closed:
+            if isinstance(each, WindowSamples):
+                self.users.retain(each.user, each.first)
         return closed
 
     def forget_idle(self, idle_ms: int) -> None:
-        """Drop users without data for ``idle_ms`` of log time; all their data must be saved."""
-        self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms))
+        """Drop users without data for ``idle_ms`` of log time, once all their data is saved."""
+        self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms, self.users.has_unsaved))
 
     def committable(self) -> list[Position | None]:
         """Return the oldest needed position per topic; all folded records must be published already."""
-        retained = self.assembler.retained()
+        retained = oldest(self.assembler.retained(), self.users.retained())
         return [retained[topic] or self._released[topic] for topic in TOPICS]
 
 

@@ -14,7 +14,7 @@ from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore
 from services.features.baseline_sync import BaselineSync
 from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
-from shared.contracts.errors import Refused, RetryLater
+from shared.contracts.errors import LostOwnership, Refused, RetryLater
 from shared.contracts.gap import Gap
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
@@ -53,8 +53,8 @@ async def _no_checkpoint() -> None:
 class Processor:
     """Processor of all partitions of this worker in one batch, with one publication and one round trip to Redis.
 
-    ``process`` returns when the batch's windows are published; ``committable`` gives the positions that are also saved
-    in Redis.
+    ``process`` returns when the batch's windows are published; ``committable`` gives the positions before which all is
+    also saved in Redis.
     """
 
     def __init__(
@@ -112,10 +112,9 @@ class Processor:
                         unpublished, closed = [], 0
                     await asyncio.sleep(0)
                 if is_long or closed + partition.closed >= STEP_WINDOWS:
-                    await self._publish_and_save(unpublished)
-                    unpublished, closed = [], 0
-                if is_long:
                     # The rest of the batch may take long, so a restart should not repeat this part.
+                    await self._publish_and_save(unpublished, all_users=True)
+                    unpublished, closed = [], 0
                     await checkpoint()
                 if count % YIELD_RECORDS == 0:
                     await asyncio.sleep(0)
@@ -126,8 +125,11 @@ class Processor:
         filled = sum(sum(map(bool, map(_VALUE, records))) for records in batch.values())
         self._dead_letter_limit.count(filled, len(rejected))
 
-    async def _publish_and_save(self, rejected: Sequence[Rejected]) -> None:
-        """Compute and publish the windows that have closed since the last call, then save the updated baselines."""
+    async def _publish_and_save(self, rejected: Sequence[Rejected], *, all_users: bool = False) -> None:
+        """Compute and publish the windows that have closed since the last call.
+
+        Then save the updated baselines that are due, or all.
+        """
         self._is_saved = False
         windows: list[WindowToPublish] = []
         gaps: list[tuple[int, Gap]] = []
@@ -147,7 +149,7 @@ class Processor:
         if windows or gaps or rejected:
             await self._publish(windows, gaps, rejected)
             window_metrics.count_published(windows, gaps, gap_ms, self._clock())
-        await self._save()
+        await self._save(all_users=all_users)
         self._health.heartbeat()
 
     def _closed_in_groups(self) -> Iterator[list[tuple[PartitionTask, AssemblyResult]]]:
@@ -184,10 +186,10 @@ class Processor:
                 await asyncio.sleep(RETRY_S)
         self._health.set_ready("kafka")
 
-    async def _save(self) -> None:
+    async def _save(self, *, all_users: bool) -> None:
         """Write baselines and final windows; without Redis continue from memory, up to a limit."""
         caches = self._caches()
-        while not await self._baselines.save(caches):
+        while not await self._baselines.save(caches, all_users=all_users):
             failure = self._baselines.failure
             if failure is None:
                 # Redis has newer data of a user: read it, then write what it lacks.
@@ -214,7 +216,7 @@ class Processor:
         return sum(cache.waiting for cache in self._caches())
 
     def committable(self) -> Offsets:
-        """Return the positions for a restart; empty unless all processed data is in Kafka and Redis."""
+        """Return the positions for a restart; empty unless all data is in Kafka, and what is due in Redis."""
         if not self._is_saved:
             return {}
         return {
@@ -223,6 +225,13 @@ class Processor:
             for topic, position in enumerate(partition.committable())
             if position is not None
         }
+
+    async def save_all(self) -> None:
+        """Write all changes, due or not, before the partitions go; failures are ignored, because the log has them."""
+        try:
+            await self._baselines.save(self._caches(), all_users=True)
+        except LostOwnership as error:
+            log.info("%s: it continues from the last commit", error)
 
     def forget_idle(self, idle_ms: int) -> None:
         """Drop users without data for ``idle_ms`` of log time; they are read again from Redis."""

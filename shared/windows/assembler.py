@@ -4,7 +4,7 @@ No decision uses the wall clock, the order of reading or another user's data.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -326,12 +326,13 @@ class Assembler:
             if device_state.newest_log_ms
         ]
 
-    def forget_idle(self, before_log_ms: int) -> list[str]:
-        """Drop the users with no data since ``before_log_ms`` and nothing open; returns them."""
+    def forget_idle(self, before_log_ms: int, is_kept: Callable[[str], bool] = lambda _: False) -> list[str]:
+        """Drop the users with no data since ``before_log_ms`` and nothing open, unless kept; returns them."""
         idle = [
             user
             for user, devices in self._users.items()
-            if all(
+            if not is_kept(user)
+            and all(
                 not device_state.open
                 and not device_state.pending_gaps
                 and device_state.newest_log_ms < before_log_ms

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from shared.contracts.modality import ACCELEROMETER, MODALITY_BY_NAME, WINDOW_MS, Modality
 from shared.contracts.samples import SampleRecord
-from shared.windows.merge import LogRecord
+from shared.windows.merge import TOPICS, LogRecord
+from shared.windows.retention import Position, oldest
 from shared.windows.spans import Spans
 from shared.windows.window_samples import WindowSamples
 
@@ -24,6 +25,8 @@ class PendingUpload:
     newest_log_ms: int = 0
     reach_ms: float = 0.0
     """No window that ends later can be complete with this upload as its last; see `OpenWindow.is_complete`."""
+    first: list[Position | None] = field(default_factory=lambda: [None for _ in TOPICS])
+    """Its first record in each topic."""
 
     def take(self, record: LogRecord, samples: SampleRecord) -> bool:
         """Add one part, or a repetition of one; returns whether it completes the upload."""
@@ -31,6 +34,8 @@ class PendingUpload:
         was_missing = bool(self.missing)
         self.missing.discard(modality.name)
         self.newest_log_ms = record.log_ms
+        if self.first[record.topic] is None:
+            self.first[record.topic] = (record.offset, record.log_ms)
         if modality is ACCELEROMETER or ACCELEROMETER.name not in samples.modalities:
             self.reach_ms = max(self.reach_ms, samples.end_ms + modality.max_step_ms)
         return was_missing and not self.missing
@@ -132,4 +137,5 @@ class OpenWindow:
             self._source_received_at_ms,
             self._utc_offset_min,
             self._traceparent,
+            oldest(*(upload.first for upload in self.uploads)),
         )

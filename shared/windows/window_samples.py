@@ -23,11 +23,15 @@ from shared.signal.resample import (
 )
 from shared.windows.closed_window import ClosedWindow
 from shared.windows.gap_reason import reason_of
+from shared.windows.retention import Position
 from shared.windows.spans import Spans
 
 
 class WindowSamples(msgspec.Struct, frozen=True, eq=False):
-    """A closed window as the log has it: the records with samples in it, by modality in the order of the log."""
+    """A closed window as the log has it: the records with samples in it, by modality in the order of the log.
+
+    ``first``: per topic, the oldest record of the uploads that it consists of.
+    """
 
     user: str
     device: str
@@ -39,6 +43,7 @@ class WindowSamples(msgspec.Struct, frozen=True, eq=False):
     source_received_at_ms: int
     utc_offset_min: int | None
     traceparent: str | None
+    first: list[Position | None]
 
 
 class Resampled(msgspec.Struct, frozen=True, eq=False):

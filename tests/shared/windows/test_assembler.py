@@ -476,7 +476,7 @@ def test_the_fast_way_through_an_even_window_gives_the_same_bits(phase_ms, parts
     for seq, (begin, end) in enumerate(pairwise(edges)):
         for samples in made.upload(begin + 2_000 * (with_gap and seq == 1), end, seq):
             records.setdefault(samples.modality.name, []).append(samples)
-    window = WindowSamples("u", DEVICE, BASE_MS, HOP_MS, "complete", records, frozenset(records), 0, None, None)
+    window = WindowSamples("u", DEVICE, BASE_MS, HOP_MS, "complete", records, frozenset(records), 0, None, None, [])
     for modality in MODALITIES:
         (even,), (uneven, _) = _even_signals(modality, [window]), _Uneven(window).signal(modality)
         if modality is ACCELEROMETER and rate_hz == 25 and not (with_gap and parts > 1):
