@@ -6,8 +6,8 @@ from benchmarks.features_log import FeaturesLog
 from benchmarks.peers.features_job import GRACE_MS, HOP_MS
 from shared.contracts.modality import WINDOW_MS
 from shared.contracts.window import WindowRecord
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import window_features
-from shared.windows.open_window import ClosedWindow
 
 Windows = dict[tuple[str, int], WindowRecord]
 """By (user, window_start_ms)."""

@@ -16,8 +16,8 @@ from shared.contracts.samples import SampleRecord
 from shared.contracts.upload import to_records
 from shared.contracts.window import WindowRecord
 from shared.signal.plausibility import MAX_SPIKE_BPM
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import MemoryBaselines, featurise
-from shared.windows.open_window import ClosedWindow
 from training.datasets import Recording, find_sources
 from training.datasets.recording import Floats
 from training.offline import HOP_MS, assemble

@@ -13,9 +13,9 @@ from shared.contracts.modality import MODALITIES, WINDOW_MS
 from shared.contracts.upload import to_records
 from shared.contracts.window import WindowRecord
 from shared.windows.assembler import Assembler, AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import Baselines, MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import ClosedWindow
 from training.datasets.recording import Label, Recording
 from training.upload_simulator import uploads
 

@@ -23,9 +23,9 @@ from shared.contracts.window import Baseline
 from shared.kafka.aiokafka_patches import tolerate_invalid_header_names
 from shared.model.bundle import LoadedModel
 from shared.windows.assembler import AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import MemoryBaselines, window_features
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import ClosedWindow
 
 TOLERANCE = 1e-5
 """Probabilities of different batch sizes differ in the last bits (docs/guarantees.md, promise 3)."""
@@ -121,7 +121,7 @@ class Recomputation:
             if (window.device, window.window_start_ms) == (recorded.device, recorded.window_start_ms):
                 self.window = window
                 self.failed_checks = dict(self._baselines.check(window.user, window.device, hop))
-                self.baseline = self._baselines.get(window.user, window.signals["accelerometer"].values)
+                self.baseline = self._baselines.get([window.user], [window.signals["accelerometer"].values])[0]
                 return
             self._baselines.check(window.user, window.device, hop)
             self._baselines.update(window.user, window.device, hop)

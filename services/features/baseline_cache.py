@@ -1,7 +1,7 @@
 """The users of one partition in memory: the baselines for their windows, and the updates that Redis lacks."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,12 @@ from shared.contracts.modality import WINDOW_MS
 from shared.contracts.time_limits import HOUR_MS
 from shared.contracts.window import Baseline
 from shared.runtime import fault_injection
-from shared.signal.baseline import Hop
+from shared.signal.baseline import Hop, get_baselines
 from shared.signal.user_state import UserState
 from shared.windows.assembler import Assembler
 from shared.windows.final_windows import FinalWindows
+from shared.windows.merge import TOPICS
+from shared.windows.retention import Position, oldest
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +34,10 @@ class _CachedUser:
     """Devices whose history must be written."""
     states: tuple[str, str] | None = None
     """States of the accelerometer's and the heart rate's baseline in the newest window."""
+    unsaved_since_ms: int = 0
+    """Log time of the first change that Redis lacks."""
+    needed: list[Position | None] = field(default_factory=lambda: [None for _ in TOPICS])
+    """Per topic, the oldest record that a restart needs to make the unsaved windows again."""
 
 
 class BaselineCache:
@@ -39,12 +45,18 @@ class BaselineCache:
 
     The final windows of a user are in the partition's ``assembler``, not here: those read from Redis go to it, and
     those to write come from it.
+
+    A user's changes are written together once the first of them is ``save_after_ms`` of log time old. Until then a
+    restart makes them again from the log, see ``retained``.
     """
 
-    def __init__(self, assembler: Assembler) -> None:
+    def __init__(self, assembler: Assembler, save_after_ms: int = 0) -> None:
+        self.log_ms = 0
+        """Set by the partition, whose log time it is."""
         self._assembler = assembler
+        self._save_after_ms = save_after_ms
         self._users: dict[str, _CachedUser] = {}
-        # Users with something to write, and users not read yet: few of many.
+        # Users with something to write, in the order of ``unsaved_since_ms``, and users not read yet.
         self._unsaved: dict[str, _CachedUser] = {}
         self._unknown: set[str] = set()
 
@@ -56,13 +68,13 @@ class BaselineCache:
 
     @property
     def is_saved(self) -> bool:
-        """Whether Redis has all data of all users."""
-        return not self._unsaved and not self._unknown
+        """Whether no user must be read, and none is due to be written."""
+        return not self._unknown and next(self._due(), None) is None
 
     @property
     def waiting(self) -> int:
-        """Number of updates that are not in Redis yet."""
-        return len(self._unsaved) + sum(len(self._users[name].waiting) for name in self._unknown)
+        """Number of updates that are due but not in Redis yet."""
+        return sum(1 for _ in self._due()) + sum(len(self._users[name].waiting) for name in self._unknown)
 
     def state(self, user: str) -> UserState:
         """Return the state of one user."""
@@ -110,12 +122,15 @@ class BaselineCache:
         user.is_known, user.checked = False, set()
         self._unknown.add(name)
 
-    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
-        """Return the baseline (see Baselines)."""
-        cached = self._users[user]
-        baseline = cached.state.baseline.get(window_mg, available=cached.is_known)
-        cached.states = (baseline.accelerometer.state, baseline.heart_rate.state)
-        return baseline
+    def get(self, users: Sequence[str], windows_mg: Sequence[NDArray[np.float64]]) -> list[Baseline]:
+        """Return the baselines (see Baselines)."""
+        cached = [self._users[user] for user in users]
+        baselines = get_baselines(
+            [user.state.baseline for user in cached], windows_mg, [user.is_known for user in cached]
+        )
+        for user, baseline in zip(cached, baselines, strict=True):
+            user.states = (baseline.accelerometer.state, baseline.heart_rate.state)
+        return baselines
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """Check a hop (see Baselines); an unknown user's window passes."""
@@ -134,18 +149,42 @@ class BaselineCache:
             cached.state.update(device, hop)
         else:
             cached.waiting.append((device, hop))
-        self._unsaved[user] = cached
+        self._note_unsaved(user, cached)
+
+    def _note_unsaved(self, name: str, user: _CachedUser) -> None:
+        if name not in self._unsaved:
+            user.unsaved_since_ms = self.log_ms
+            self._unsaved[name] = user
+
+    def _due(self) -> Iterator[str]:
+        """The users whose changes are old enough to be written."""
+        for name, user in self._unsaved.items():
+            if user.unsaved_since_ms > self.log_ms - self._save_after_ms:
+                return
+            yield name
 
     def mark_final(self, windows: Iterable[tuple[str, str, int]]) -> None:
         """Note new final windows, each (user, device, window_start_ms), which must be written to Redis."""
         for user, device, window_start_ms in windows:
             cached = self._users[user]
             cached.changed.add((device, window_start_ms // HOUR_MS))
-            self._unsaved[user] = cached
+            self._note_unsaved(user, cached)
 
-    def unsaved(self) -> list[str]:
-        """Return the users with data that can be written."""
-        return [name for name, user in self._unsaved.items() if user.is_known]
+    def retain(self, name: str, needed: Sequence[Position | None]) -> None:
+        """Note what the log must keep until the user is saved: per topic, the oldest record of a closed window."""
+        self._users[name].needed = oldest(self._users[name].needed, needed)
+
+    def retained(self) -> list[Position | None]:
+        """Return per topic the oldest record that an unsaved user needs."""
+        return oldest(*(user.needed for user in self._unsaved.values()))
+
+    def unsaved(self, *, all_users: bool = False) -> list[str]:
+        """Return the users with data that can be written: those that are due, or all."""
+        return [name for name in (self._unsaved if all_users else self._due()) if self._users[name].is_known]
+
+    def has_unsaved(self, name: str) -> bool:
+        """Whether Redis lacks changes of the user."""
+        return name in self._unsaved
 
     def to_write(self, name: str, *, whole: bool) -> UserWrite:
         """Return the changes of a user, at a cost proportional to them; with ``whole``, all data in memory."""
@@ -176,6 +215,7 @@ class BaselineCache:
         user = self._unsaved.pop(write.user)
         user.seq = (0 if whole else write.seq) + 1
         user.changed, user.checked = set(), set()
+        user.needed = [None for _ in TOPICS]
 
     def forget(self, users: Iterable[str]) -> None:
         """Drop users from memory, except those with unsaved changes."""

@@ -17,8 +17,8 @@ _User = tuple[str, BaselineCache]
 class BaselineSync:
     """Reader and writer of the users of all partitions of a worker.
 
-    Windows are computed from memory. ``save`` writes the updates of published windows; until it has returned True, the
-    input of these windows must not be committed.
+    Windows are computed from memory. ``save`` writes the updates of published windows. Before that the input of these
+    windows must not be committed.
     """
 
     def __init__(self, store: BaselineStore) -> None:
@@ -47,15 +47,15 @@ class BaselineSync:
         for name, cache in unknown:
             cache.adopt(name, stored[name])
 
-    async def save(self, caches: Collection[BaselineCache]) -> bool:
-        """Write all changed users; returns True when nothing is left to read or write.
+    async def save(self, caches: Collection[BaselineCache], *, all_users: bool = False) -> bool:
+        """Write the changed users that are due, or all; returns True when nothing that is due is left.
 
         Raises:
             LostOwnership: another worker has written one of the users meanwhile.
         """
         failure: RetryLater | None = None
         try:
-            for some in batches([(name, cache) for cache in caches for name in cache.unsaved()]):
+            for some in batches([(name, cache) for cache in caches for name in cache.unsaved(all_users=all_users)]):
                 failure = await self._write(some, caches, whole=False) or failure
         except RetryLater as error:
             failure = error

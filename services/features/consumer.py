@@ -172,6 +172,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Finish the current batch, commit it and drop all partitions."""
         async with self._busy:
             if revoked:
+                await self._processor.save_all()
                 await self._commit()
             self._generation += 1
             self._processor.assign({})
@@ -239,6 +240,9 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S), self._busy:
+                # Once before, in case Redis takes too long.
+                await self._commit()
+                await self._processor.save_all()
                 await self._commit()
                 self._generation += 1
         await finish_within(self._consumer.stop(), CLOSE_S)

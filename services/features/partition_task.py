@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from services.features.baseline_cache import BaselineCache
 from shared.contracts.decoding import traceparent_of, user_of
 from shared.contracts.errors import InvalidRecord, RecordFault
@@ -13,9 +15,13 @@ from shared.contracts.time_limits import SAMPLES_FUTURE_MS, SAMPLES_PAST_MS
 from shared.contracts.window import WindowRecord
 from shared.runtime import fault_injection
 from shared.windows.assembler import Assembler, AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.merge import TOPICS, LogRecord, Merge
-from shared.windows.open_window import ClosedWindow
-from shared.windows.retention import Position
+from shared.windows.retention import Position, oldest
+from shared.windows.window_samples import WindowSamples
+
+SAVE_AFTER_MS = 25_000
+"""Log time after which a user's changes are written to Redis: with a window every 10 s, three windows at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,8 +33,7 @@ class Rejected:
     fault: RecordFault
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WindowToPublish:
+class WindowToPublish(msgspec.Struct, frozen=True, eq=False):
     """A window to publish into the partition of its input."""
 
     partition: int
@@ -51,15 +56,17 @@ class PartitionTask:
         hop_ms: int,
         grace_ms: int,
         start: Sequence[Position | None],
+        save_after_ms: int = SAVE_AFTER_MS,
         *,
         phase_per_user: bool,
     ) -> None:
         self.number = number
         self.assembler = Assembler(hop_ms, grace_ms, phase_per_user=phase_per_user)
-        self.users = BaselineCache(self.assembler)
+        self.users = BaselineCache(self.assembler, save_after_ms)
         self.log_ms = 0
         self._merge = Merge(tuple(position[1] if position else 0 for position in start))
         self._released: list[Position | None] = list(start)
+        self._closed = AssemblyResult()
 
     def deliver(self, topic: int, records: Iterable[Any]) -> list[Rejected]:
         """Take the next records of one topic; returns unreadable ones, which act as ticks in the merge."""
@@ -84,34 +91,46 @@ class PartitionTask:
 
     def release(self) -> list[LogRecord]:
         """Return the records whose order is final, and add their users to ``users``."""
-        released = list(self._merge.pop())
+        released = self._merge.pop()
         for record in released:
             if record.samples is not None:
                 self.users.add(record.user)
         return released
 
     def fold(self, record: LogRecord) -> AssemblyResult:
-        """Fold one released record."""
-        out = AssemblyResult()
-        for closed in self.fold_in_parts(record):
-            out.extend(closed)
-        return out
+        """Fold one released record; returns what it and those since the last call have closed."""
+        for _ in self.fold_in_parts(record):
+            pass
+        return self.take_closed()
 
-    def fold_in_parts(self, record: LogRecord) -> Iterator[AssemblyResult]:
+    def fold_in_parts(self, record: LogRecord) -> Iterator[None]:
         """Fold in parts, for a caller with other work in between; take all parts before the next record."""
         self.log_ms = record.log_ms
         self._released[record.topic] = (record.offset + 1, record.log_ms)
-        for closed in self.assembler.fold_in_parts(record):
-            self.users.mark_final(closed.final)
-            yield closed
+        return self.assembler.fold_in_parts(record, self._closed)
+
+    @property
+    def closed(self) -> int:
+        """Number of windows and gaps that ``take_closed`` returns."""
+        return len(self._closed.closed)
+
+    def take_closed(self) -> AssemblyResult:
+        """Return what has closed since the last call, and note its windows as final."""
+        closed = self._closed.take()
+        self.users.log_ms = self.log_ms
+        self.users.mark_final(closed.final)
+        for each in closed.closed:
+            if isinstance(each, WindowSamples):
+                self.users.retain(each.user, each.first)
+        return closed
 
     def forget_idle(self, idle_ms: int) -> None:
-        """Drop users without data for ``idle_ms`` of log time; all their data must be saved."""
-        self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms))
+        """Drop users without data for ``idle_ms`` of log time, once all their data is saved."""
+        self.users.forget(self.assembler.forget_idle(self.log_ms - idle_ms, self.users.has_unsaved))
 
     def committable(self) -> list[Position | None]:
         """Return the oldest needed position per topic; all folded records must be published already."""
-        retained = self.assembler.retained()
+        retained = oldest(self.assembler.retained(), self.users.retained())
         return [retained[topic] or self._released[topic] for topic in TOPICS]
 
 

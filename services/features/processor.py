@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -14,39 +14,27 @@ from services.features.baseline_cache import BaselineCache
 from services.features.baseline_store import BaselineStore
 from services.features.baseline_sync import BaselineSync
 from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
-from shared.contracts.errors import Refused, RetryLater
+from shared.contracts.errors import LostOwnership, Refused, RetryLater
 from shared.contracts.gap import Gap
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.logging import ThrottledLogger
-from shared.windows.assembler import AssemblyResult
-from shared.windows.featurise import Baselines, Featurised, featurise
-from shared.windows.open_window import ClosedWindow
+from shared.windows.assembler import AssemblyResult, put_on_grid
+from shared.windows.featurise import featurise_all
 
 log = logging.getLogger("gaitway.features")
 
 Offsets = dict[TopicPartition, OffsetAndMetadata]
+_VALUE = attrgetter("value")
 RETRY_S = 0.5
 # After a jump of log time the windows of all users are due at once. Small parts let other tasks of the event loop run,
 # such as heartbeats, and keep the arrays small.
 FEATURISE_WINDOWS = 256
 YIELD_RECORDS = 200
 STEP_WINDOWS = 2_000
-"""Limit of windows and gaps that are published together: a poll may contain days of a user's data."""
+"""Closed windows that are published together, at most: a poll may contain days of a user's data."""
 SLOW_S = 5.0
-
-
-@dataclass(slots=True)
-class _Step:
-    """The windows and gaps since the last publication; a large batch has several steps."""
-
-    windows: dict[int, list[ClosedWindow]] = field(default_factory=dict)
-    """By partition, in order of closing."""
-    gaps: list[tuple[int, Gap]] = field(default_factory=list)
-    gap_ms: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rejected: list[Rejected] = field(default_factory=list)
-    size: int = 0
 
 
 class WindowProducer(Protocol):
@@ -58,17 +46,6 @@ class WindowProducer(Protocol):
         """Publish and wait for all acknowledgements; raises RetryLater."""
 
 
-async def featurise_in_parts(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
-    """Run ``featurise`` in parts and let other tasks run in between."""
-    out = Featurised()
-    for start in range(0, len(windows), FEATURISE_WINDOWS):
-        done = featurise(windows[start : start + FEATURISE_WINDOWS], baselines)
-        out.windows += done.windows
-        out.gaps += done.gaps
-        await asyncio.sleep(0)
-    return out
-
-
 async def _no_checkpoint() -> None:
     """Do nothing."""
 
@@ -76,8 +53,8 @@ async def _no_checkpoint() -> None:
 class Processor:
     """Processor of all partitions of this worker in one batch, with one publication and one round trip to Redis.
 
-    ``process`` returns when the batch's windows are published; ``committable`` gives the positions that are also saved
-    in Redis.
+    ``process`` returns when the batch's windows are published; ``committable`` gives the positions before which all is
+    also saved in Redis.
     """
 
     def __init__(
@@ -123,60 +100,76 @@ class Processor:
             rejected += self.partitions[tp.partition].deliver(self._topic_names.index(tp.topic), records)
         released = [(partition, partition.release()) for partition in self.partitions.values()]
         await self._baselines.load(self._caches())
-        step = _Step(rejected=rejected)
+        unpublished = rejected
+        closed = 0
         for partition, log_records in released:
             for count, record in enumerate(log_records, 1):
                 is_long = False
-                for part, closed in enumerate(partition.fold_in_parts(record)):
-                    self._collect(step, partition, closed)
-                    if step.size >= STEP_WINDOWS:
+                for _ in partition.fold_in_parts(record):
+                    if closed + partition.closed >= STEP_WINDOWS:
                         is_long = True
-                        await self._publish_and_save(step)
-                        step = _Step()
-                    if part:
-                        await asyncio.sleep(0)
-                if is_long:
+                        await self._publish_and_save(unpublished)
+                        unpublished, closed = [], 0
+                    await asyncio.sleep(0)
+                if is_long or closed + partition.closed >= STEP_WINDOWS:
                     # The rest of the batch may take long, so a restart should not repeat this part.
-                    await self._publish_and_save(step)
-                    step = _Step()
+                    await self._publish_and_save(unpublished, all_users=True)
+                    unpublished, closed = [], 0
                     await checkpoint()
                 if count % YIELD_RECORDS == 0:
                     await asyncio.sleep(0)
+            closed += partition.closed
             window_metrics.count_records(log_records)
-        await self._publish_and_save(step)
+        await self._publish_and_save(unpublished)
         # Ticks do not count as records.
-        filled = sum(bool(record.value) for records in batch.values() for record in records)
+        filled = sum(sum(map(bool, map(_VALUE, records))) for records in batch.values())
         self._dead_letter_limit.count(filled, len(rejected))
 
-    def _collect(self, step: "_Step", partition: PartitionTask, closed: AssemblyResult) -> None:
-        """Add the windows and gaps of one part of a record to the step."""
-        if closed.windows:
-            step.windows.setdefault(partition.number, []).extend(closed.windows)
-        step.gaps += [(partition.number, gap) for gap in closed.gaps]
-        step.gap_ms.update(closed.gap_ms)
-        step.size += len(closed.final) + len(closed.gaps)
-        window_metrics.count_assembled(closed)
+    async def _publish_and_save(self, rejected: Sequence[Rejected], *, all_users: bool = False) -> None:
+        """Compute and publish the windows that have closed since the last call.
 
-    async def _publish_and_save(self, step: "_Step") -> None:
-        """Compute and publish the windows of a step, then save the updated baselines."""
+        Then save the updated baselines that are due, or all.
+        """
         self._is_saved = False
         windows: list[WindowToPublish] = []
-        gaps, gap_ms = step.gaps, step.gap_ms
-        for number, raw in step.windows.items():
-            partition = self.partitions[number]
-            done = await featurise_in_parts(raw, partition.users)
-            windows += [WindowToPublish(number, window, record) for window, record in done.windows]
-            gaps += [(number, gap) for gap in done.gaps]
-            for gap in done.gaps:
-                gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
-        if windows or gaps or step.rejected:
-            await self._publish(windows, gaps, step.rejected)
+        gaps: list[tuple[int, Gap]] = []
+        gap_ms: Counter[tuple[str, str]] = Counter()
+        for group in self._closed_in_groups():
+            put_on_grid([part for _, part in group])
+            featurised = featurise_all([(part.windows, partition.users) for partition, part in group])
+            for (partition, part), done in zip(group, featurised, strict=True):
+                number = partition.number
+                windows += [WindowToPublish(number, window, record) for window, record in done.windows]
+                gaps += [(number, gap) for gap in (*part.gaps, *done.gaps)]
+                gap_ms.update(part.gap_ms)
+                for gap in done.gaps:
+                    gap_ms[gap.modality, gap.reason] += partition.assembler.hop_ms
+                window_metrics.count_unused(part)
+            await asyncio.sleep(0)
+        if windows or gaps or rejected:
+            await self._publish(windows, gaps, rejected)
             window_metrics.count_published(windows, gaps, gap_ms, self._clock())
-        await self._save()
+        await self._save(all_users=all_users)
         self._health.heartbeat()
 
+    def _closed_in_groups(self) -> Iterator[list[tuple[PartitionTask, AssemblyResult]]]:
+        """What has closed since the last call, of all partitions: groups of few array operations and little memory."""
+        group: list[tuple[PartitionTask, AssemblyResult]] = []
+        size = 0
+        for partition in self.partitions.values():
+            closed = partition.take_closed()
+            window_metrics.count_late(closed.late_samples)
+            for part in closed.in_parts(FEATURISE_WINDOWS):
+                if size + len(part.closed) > FEATURISE_WINDOWS:
+                    yield group
+                    group, size = [], 0
+                group.append((partition, part))
+                size += len(part.closed)
+        if group:
+            yield group
+
     async def _publish(
-        self, windows: list[WindowToPublish], gaps: list[tuple[int, Gap]], rejected: list[Rejected]
+        self, windows: Sequence[WindowToPublish], gaps: Sequence[tuple[int, Gap]], rejected: Sequence[Rejected]
     ) -> None:
         while True:
             publishing = asyncio.ensure_future(self._output.publish(windows, gaps, rejected))
@@ -193,10 +186,10 @@ class Processor:
                 await asyncio.sleep(RETRY_S)
         self._health.set_ready("kafka")
 
-    async def _save(self) -> None:
+    async def _save(self, *, all_users: bool) -> None:
         """Write baselines and final windows; without Redis continue from memory, up to a limit."""
         caches = self._caches()
-        while not await self._baselines.save(caches):
+        while not await self._baselines.save(caches, all_users=all_users):
             failure = self._baselines.failure
             if failure is None:
                 # Redis has newer data of a user: read it, then write what it lacks.
@@ -223,7 +216,7 @@ class Processor:
         return sum(cache.waiting for cache in self._caches())
 
     def committable(self) -> Offsets:
-        """Return the positions for a restart; empty unless all processed data is in Kafka and Redis."""
+        """Return the positions for a restart; empty unless all data is in Kafka, and what is due in Redis."""
         if not self._is_saved:
             return {}
         return {
@@ -232,6 +225,13 @@ class Processor:
             for topic, position in enumerate(partition.committable())
             if position is not None
         }
+
+    async def save_all(self) -> None:
+        """Write all changes, due or not, before the partitions go; failures are ignored, because the log has them."""
+        try:
+            await self._baselines.save(self._caches(), all_users=True)
+        except LostOwnership as error:
+            log.info("%s: it continues from the last commit", error)
 
     def forget_idle(self, idle_ms: int) -> None:
         """Drop users without data for ``idle_ms`` of log time; they are read again from Redis."""

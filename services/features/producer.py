@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -16,13 +16,14 @@ from shared.contracts.trace_context import TRACEPARENT
 from shared.kafka.admin import message_limits
 from shared.kafka.aiokafka_patches import record_bytes
 from shared.kafka.errors import TOO_LARGE, as_retry
-from shared.kafka.producer import abort_producer, close_producer, create_producer
+from shared.kafka.producer import Message, abort_producer, close_producer, create_producer, send_in_batches
 from shared.runtime import metrics
 from shared.runtime.logging import RateLimitedLogger, trace_extra
 
 log = logging.getLogger("gaitway.features")
 
 _WRITES = (topics.WINDOWS, topics.GAPS, topics.REJECTED)
+BATCH_BYTES = 512 * 1024
 _REJECTED = metrics.rejected_by("features")
 
 
@@ -44,8 +45,7 @@ class KafkaWindowProducer:
             raise as_retry(error) from error
         producer = create_producer(
             self._bootstrap_servers,
-            linger_ms=5,
-            max_batch_size=min(256 * 1024, *self._limits.values()),
+            max_batch_size=min(BATCH_BYTES, *self._limits.values()),
             max_request_size=topics.MAX_REJECTED_BYTES,
             request_timeout_ms=20_000,
         )
@@ -65,13 +65,12 @@ class KafkaWindowProducer:
         """
         if self._producer is None:
             await self.start()
+        messages = [self._window_message(ready) for ready in windows]
+        messages += [self._message(topics.GAPS, partition, gap.user.encode(), gap.encode()) for partition, gap in gaps]
+        messages += [self._rejected_message(item) for item in rejected]
         sent: list[Any] = []
         try:
-            sent += [await self._send_window(ready) for ready in windows]
-            sent += [
-                await self._send(topics.GAPS, partition, gap.user.encode(), gap.encode()) for partition, gap in gaps
-            ]
-            sent += [await self._send_rejected(item) for item in rejected]
+            await send_in_batches(self._producer, messages, sent)
             outcomes = await asyncio.gather(*sent, return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
@@ -89,35 +88,31 @@ class KafkaWindowProducer:
         producer, self._producer = self._producer, None
         await abort_producer(producer)
 
-    async def _send_window(self, ready: WindowToPublish) -> Any:
+    def _window_message(self, ready: WindowToPublish) -> Message:
         trace = ready.raw.traceparent
         headers = [(TRACEPARENT, trace.encode())] if trace else []
-        return await self._send(
-            topics.WINDOWS, ready.partition, ready.raw.user.encode(), ready.record.encode(), headers
-        )
+        return self._message(topics.WINDOWS, ready.partition, ready.raw.user.encode(), ready.record.encode(), headers)
 
-    async def _send_rejected(self, item: Rejected) -> Any:
+    def _rejected_message(self, item: Rejected) -> Message:
         record = item.record
         headers = rejection_headers("features", item.reason, record.topic, record.partition, record.offset)
         trace = trace_extra(traceparent_of(record.headers))
         log.warning("rejected %s %d@%d: %s", record.topic, record.partition, record.offset, item.reason, extra=trace)
         _REJECTED[item.fault].inc()
-        return await self._send(topics.REJECTED, record.partition, record.key, record.value, headers)
+        return self._message(topics.REJECTED, record.partition, record.key, record.value, headers)
 
-    async def _send(
+    def _message(
         self,
         topic: topics.TopicSpec,
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: list[tuple[str, bytes]] | None = None,
-    ) -> Any:
-        size, limit = record_bytes(key, value, headers or []), self._limits[topic.name]
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> Message:
+        size, limit = record_bytes(key, value, headers), self._limits[topic.name]
         if size > limit:
-            topic, value, headers = self._too_large(topic, partition, key, value, headers or [], size)
-        return await self._producer.send(
-            self._prefix + topic.name, value, key=key, partition=partition, headers=headers or []
-        )
+            topic, value, headers = self._too_large(topic, partition, key, value, headers, size)
+        return Message(self._prefix + topic.name, partition, key, value, headers)
 
     def _too_large(
         self,
@@ -125,9 +120,9 @@ class KafkaWindowProducer:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: list[tuple[str, bytes]],
+        headers: Sequence[tuple[str, bytes]],
         size: int,
-    ) -> tuple[topics.TopicSpec, bytes | None, list[tuple[str, bytes]]]:
+    ) -> tuple[topics.TopicSpec, bytes | None, Sequence[tuple[str, bytes]]]:
         """Return the dead letter of a record too large for its topic; it has no offset yet, hence -1."""
         reason = f"{size} bytes are more than {self._prefix}{topic.name} allows ({self._limits[topic.name]})"
         if topic is not topics.REJECTED:

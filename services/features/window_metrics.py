@@ -19,7 +19,7 @@ from shared.windows.merge import LogRecord
 log = logging.getLogger("gaitway.features")
 
 # Kept, because the lookup by labels costs more than the count.
-_RECORDS = {name: metrics.RECORDS_FOLDED.labels(name) for name in MODALITY_NAMES}
+_RECORDS = [metrics.RECORDS_FOLDED.labels(name) for name in MODALITY_NAMES]
 _COVERAGE = {name: metrics.WINDOW_COVERAGE.labels(name) for name in MODALITY_NAMES}
 _GATEWAY_TO_WINDOW = metrics.EVENT_LATENCY_SECONDS.labels("gateway_to_window")
 _BASELINE_STATES = (("accelerometer", ACCELEROMETER_STATES), ("heart_rate", HEART_RATE_STATES))
@@ -32,14 +32,18 @@ def _closed(closed_by: str, modalities: str) -> prometheus_client.Counter:
 
 def count_records(records: Iterable[LogRecord]) -> None:
     """Count processed records; ticks do not count."""
-    for name, n in Counter(r.samples.modality.name for r in records if r.samples is not None).items():
-        _RECORDS[name].inc(n)
+    for topic, n in Counter([record.topic for record in records if record.samples is not None]).items():
+        _RECORDS[topic].inc(n)
 
 
-def count_assembled(closed: AssemblyResult) -> None:
-    """Count samples that no window has used."""
-    for name, n in closed.late_samples.items():
+def count_late(samples: Mapping[str, int]) -> None:
+    """Count samples that came after their windows, by modality."""
+    for name, n in samples.items():
         metrics.SAMPLES_LATE.labels(name).inc(n)
+
+
+def count_unused(closed: AssemblyResult) -> None:
+    """Count samples that their windows have not used."""
     for name, n in closed.repeated_samples.items():
         metrics.SAMPLES_REPEATED.labels(name).inc(n)
     for (name, fault), n in closed.implausible_samples.items():

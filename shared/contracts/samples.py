@@ -4,6 +4,7 @@ Samples are planar, (channels, n), little-endian: accelerometer int16 mg, heart 
 steps int32 since midnight (-1 = no reading).
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=False):
     rate_hz: float
     received_at_ms: int
     sent_at_ms: int
-    modalities: list[str]
+    modalities: tuple[str, ...]
     context: dict[str, str] | None
     utc_offset_min: int | None
     n: int
@@ -58,7 +59,8 @@ class SampleRecord(msgspec.Struct, frozen=True, eq=False):
     @property
     def n(self) -> int:
         """Number of samples per channel."""
-        return int(self.samples.shape[1])
+        n: int = self.samples.shape[1]
+        return n
 
     @property
     def end_ms(self) -> float:
@@ -77,7 +79,7 @@ class SampleRecord(msgspec.Struct, frozen=True, eq=False):
                 self.rate_hz,
                 self.received_at_ms,
                 self.sent_at_ms,
-                list(self.modalities),
+                self.modalities,
                 self.context,
                 self.utc_offset_min,
                 self.n,
@@ -108,20 +110,25 @@ def decode_samples(modality: Modality, value: bytes) -> SampleRecord:
     if wire.n * 1000.0 / wire.rate_hz > max_span_ms(wire.rate_hz):
         detail = f"{modality.name} record: {wire.n} samples at {wire.rate_hz:g} Hz span more than an upload may"
         raise InvalidRecord(detail, fault="span")
-    unknown = [name for name in wire.modalities if name not in MODALITY_BY_NAME]
-    if unknown or modality.name not in wire.modalities:
-        raise InvalidRecord(f"{modality.name} record: modalities {wire.modalities} are invalid for an upload")
+    if not _are_announced(modality.name, wire.modalities):
+        raise InvalidRecord(f"{modality.name} record: modalities {list(wire.modalities)} are invalid for an upload")
     return SampleRecord(
-        modality=modality,
-        device=wire.device,
-        session=wire.session,
-        seq=wire.seq,
-        t0_ms=wire.t0_ms,
-        rate_hz=wire.rate_hz,
-        received_at_ms=wire.received_at_ms,
-        sent_at_ms=wire.sent_at_ms,
-        modalities=tuple(wire.modalities),
-        samples=np.frombuffer(wire.data, dtype=modality.dtype).reshape(modality.channels, wire.n),
-        context=wire.context,
-        utc_offset_min=wire.utc_offset_min,
+        modality,
+        wire.device,
+        wire.session,
+        wire.seq,
+        wire.t0_ms,
+        wire.rate_hz,
+        wire.received_at_ms,
+        wire.sent_at_ms,
+        wire.modalities,
+        np.frombuffer(wire.data, dtype=modality.dtype).reshape(modality.channels, wire.n),
+        wire.context,
+        wire.utc_offset_min,
     )
+
+
+@lru_cache(maxsize=256)
+def _are_announced(name: str, modalities: tuple[str, ...]) -> bool:
+    """Whether an upload with a record of this modality may announce these."""
+    return name in modalities and all(each in MODALITY_BY_NAME for each in modalities)

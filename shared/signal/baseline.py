@@ -6,6 +6,7 @@ It counts in histograms, so the state is small (7 KB), exact, and independent of
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +35,18 @@ _HEADER_BYTES = {1: 16, 2: 40, 3: 4}
 _COUNTS_BYTES = 3 * BINS * 4 + 2 * HEART_RATE_BINS * 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HopStatistics:
-    """Statistics of a hop's acceleration for an update; ``counts``: (3, BINS) covered samples per bin.
+class HopStatistics(NamedTuple):
+    """Statistics of a hop for an update; ``counts``: (3, BINS) covered samples per bin.
 
-    ``sd_mg`` and ``range_mg``: (3,) per axis; infinite where a sample is missing, so such a hop is neither still
-    nor frozen.
+    ``sd_mg``: the largest standard deviation of an axis. Where a sample is missing it is infinite and ``is_constant``
+    False, so such a hop is neither still nor frozen. ``bpm``: the whole bpm that all readings have, or 0.
     """
 
-    counts: NDArray[np.int64]
-    sd_mg: NDArray[np.float64]
-    range_mg: NDArray[np.float64]
+    counts: NDArray[np.uint32]
+    sd_mg: float
+    is_constant: bool
+    has_readings: bool
+    bpm: int
 
 
 @dataclass(slots=True, eq=False)
@@ -80,22 +82,30 @@ class Hop:
 
 def compute_statistics(hops: Sequence[Hop]) -> None:
     """Compute the statistics of many hops of equal length with few array operations."""
+    if not hops:
+        return
     mg = np.stack([hop.mg for hop in hops])  # (hops, 3, n)
     covered = np.stack([hop.mg_covered for hop in hops])
     bins = np.clip(np.floor(mg / BIN_MG).astype(np.int64) + BINS // 2, 0, BINS - 1)
     bins += (np.arange(len(hops) * 3) * BINS).reshape(-1, 3, 1)
     whole: NDArray[np.bool_] = np.asarray(covered.all(axis=1))
     kept = bins.ravel() if whole.all() else bins[np.broadcast_to(covered[:, np.newaxis], bins.shape)]
-    counts = np.bincount(kept, minlength=len(hops) * 3 * BINS).reshape(-1, 3, BINS)
-    is_whole = whole[:, np.newaxis]
-    sd_mg = np.where(is_whole, mg.std(axis=2), np.inf)
-    range_mg = np.where(is_whole, mg.max(axis=2) - mg.min(axis=2), np.inf)
-    for hop, *statistics in zip(hops, counts, sd_mg, range_mg, strict=True):
+    counts = np.bincount(kept, minlength=len(hops) * 3 * BINS).astype(np.uint32).reshape(-1, 3, BINS)
+    sd_mg = np.where(whole, mg.std(axis=2).max(axis=1), np.inf)
+    is_constant = whole & (mg.max(axis=2) == mg.min(axis=2)).all(axis=1)
+    bpm = np.stack([hop.bpm for hop in hops])
+    read = np.stack([hop.bpm_covered for hop in hops]) & (bpm > 0)
+    has_readings = read.any(axis=1)
+    low = np.rint(np.where(read, bpm, np.inf).min(axis=1))
+    high = np.rint(np.where(read, bpm, 0.0).max(axis=1))
+    same = np.where(low == high, high, 0.0).astype(np.int64)
+    columns = [np.asarray(column).tolist() for column in (sd_mg, is_constant, has_readings, same)]
+    for hop, *statistics in zip(hops, counts, *columns, strict=True):
         hop._statistics = HopStatistics(*statistics)
 
 
-def _zeros(*shape: int) -> NDArray[np.int64]:
-    return np.zeros(shape, dtype=np.int64)
+def _zeros(*shape: int) -> NDArray[np.uint32]:
+    return np.zeros(shape, dtype=np.uint32)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,9 +117,9 @@ class UserBaseline:
     AccelerometerBaseline(state='cold', mg=(100, 100, 100))
     """
 
-    accelerometer: NDArray[np.int64] = field(default_factory=lambda: _zeros(3, BINS))
-    resting: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
-    still: NDArray[np.int64] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
+    accelerometer: NDArray[np.uint32] = field(default_factory=lambda: _zeros(3, BINS))
+    resting: NDArray[np.uint32] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
+    still: NDArray[np.uint32] = field(default_factory=lambda: _zeros(HEART_RATE_BINS))
 
     def update(self, hop: Hop, history: DeviceHistory) -> None:
         """Add one hop of a closed window; data that fail a check in the device's history are left out.
@@ -127,20 +137,8 @@ class UserBaseline:
             _count(self.still, hop.readings_bpm)
 
     def get(self, window_mg: NDArray[np.float64], *, available: bool = True) -> Baseline:
-        """The baseline for a window with these samples (3, t) in mg.
-
-        Before the first update it is the window's own median, which at least is of this wrist. ``available`` False
-        means that the user's state could not be read; the numbers are then those of a new user.
-        """
-        count = int(self.accelerometer[0].sum())
-        medians = _histogram_medians(self.accelerometer) if count else np.median(window_mg, axis=1)
-        x, y, z = (int(value) for value in np.rint(medians))
-        if not available:
-            return Baseline(
-                AccelerometerBaseline("unavailable", (x, y, z)), HeartRateBaseline("unavailable", DEFAULT_BPM)
-            )
-        state = "cold" if count < COLD_BELOW_S * ACCELEROMETER.rate_hz else "stable"
-        return Baseline(AccelerometerBaseline(state, (x, y, z)), self._heart_rate())  # type: ignore[arg-type]
+        """The baseline for a window; see `get_baselines`."""
+        return get_baselines([self], [window_mg], [available])[0]
 
     def _heart_rate(self) -> HeartRateBaseline:
         if self.resting.sum() >= MIN_READINGS:
@@ -152,7 +150,7 @@ class UserBaseline:
     def to_bytes(self) -> bytes:
         """Header, uint32 accelerometer counts, uint16 heart-rate counts, little-endian: 7,172 bytes."""
         heart = np.concatenate([self.resting, self.still]).astype("<u2")
-        return _HEADER.pack(_LAYOUT_VERSION) + self.accelerometer.astype("<u4").tobytes() + heart.tobytes()
+        return _HEADER.pack(_LAYOUT_VERSION) + self.accelerometer.astype("<u4", copy=False).tobytes() + heart.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "UserBaseline":
@@ -161,40 +159,71 @@ class UserBaseline:
         begin = _HEADER_BYTES.get(version)
         if begin is None or len(data) != begin + _COUNTS_BYTES:
             raise InvalidRecord(f"a baseline of {len(data)} bytes and version {version} is none that this reader knows")
-        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.int64)
-        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.int64)
+        accelerometer = np.frombuffer(data, "<u4", 3 * BINS, begin).reshape(3, BINS).astype(np.uint32)
+        heart = np.frombuffer(data, "<u2", 2 * HEART_RATE_BINS, begin + 3 * BINS * 4).astype(np.uint32)
         counted = accelerometer.any(axis=1)
         if counted.any() != counted.all():
             raise InvalidRecord("a baseline in which some axes were counted and others were not")
         return cls(accelerometer, heart[:HEART_RATE_BINS], heart[HEART_RATE_BINS:])
 
 
-def _count(histogram: NDArray[np.int64], bpm: NDArray[np.float64]) -> None:
+def get_baselines(
+    users: Sequence[UserBaseline], windows_mg: Sequence[NDArray[np.float64]], available: Sequence[bool]
+) -> list[Baseline]:
+    """The baselines of users, each for a window with these samples (3, t) in mg.
+
+    Before a user's first update it is the window's own median, which at least is of this wrist. ``available`` False
+    means that the user's state could not be read; the numbers are then those of a new user.
+    """
+    if not users:
+        return []
+    cumulative = np.stack([user.accelerometer for user in users]).cumsum(axis=2, dtype=np.int64)  # (users, 3, BINS)
+    medians = np.rint(_histogram_medians(cumulative)).tolist()
+    baselines = []
+    for user, window_mg, is_available, count, median in zip(
+        users, windows_mg, available, cumulative[:, 0, -1].tolist(), medians, strict=True
+    ):
+        if not count:
+            median = np.rint(np.median(window_mg, axis=1)).tolist()
+        x, y, z = map(int, median)
+        if is_available:
+            state: Literal["cold", "stable"] = "cold" if count < COLD_BELOW_S * ACCELEROMETER.rate_hz else "stable"
+            baselines.append(Baseline(AccelerometerBaseline(state, (x, y, z)), user._heart_rate()))
+        else:
+            baselines.append(
+                Baseline(AccelerometerBaseline("unavailable", (x, y, z)), HeartRateBaseline("unavailable", DEFAULT_BPM))
+            )
+    return baselines
+
+
+def _count(histogram: NDArray[np.uint32], bpm: NDArray[np.float64]) -> None:
     if bpm.size:
         bins = np.clip(np.rint(bpm).astype(np.int64), 0, HEART_RATE_BINS - 1)
-        histogram += np.bincount(bins, minlength=HEART_RATE_BINS)
+        histogram += np.bincount(bins, minlength=HEART_RATE_BINS).astype(np.uint32)
         _decay(histogram, int(histogram.sum()), HALVE_ABOVE_S * HEART_RATE.rate_hz)
 
 
-def _decay(histogram: NDArray[np.int64], total: int, above: int) -> None:
+def _decay(histogram: NDArray[np.uint32], total: int, above: int) -> None:
     """Halve old counts, so that the past never weighs more than six hours and changes take effect."""
     if total > above:
         histogram //= 2
 
 
-def _histogram_medians(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Median per row, interpolated linearly inside its bin, in mg."""
-    cumulative = np.cumsum(counts, axis=1)
-    half = cumulative[:, -1] / 2.0
-    index = np.argmax(cumulative >= half[:, np.newaxis], axis=1)
-    rows = np.arange(len(counts))
-    in_bin = counts[rows, index]
-    below = cumulative[rows, index] - in_bin
+def _histogram_medians(cumulative: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(..., BINS) counts up to each bin to (...): medians, interpolated linearly inside their bins, in mg.
+
+    Without any count the result means nothing.
+    """
+    half = cumulative[..., -1:] / 2.0
+    # The number of bins before the median's: those whose count is still below half.
+    index = np.count_nonzero(cumulative < half, axis=-1, keepdims=True)
+    below = np.where(index > 0, np.take_along_axis(cumulative, np.maximum(index - 1, 0), axis=-1), 0)
+    in_bin = np.maximum(np.take_along_axis(cumulative, index, axis=-1) - below, 1)
     medians: NDArray[np.float64] = (index - BINS // 2 + (half - below) / in_bin) * BIN_MG
-    return medians
+    return medians[..., 0]
 
 
-def _count_median(counts: NDArray[np.int64]) -> int:
+def _count_median(counts: NDArray[np.uint32]) -> int:
     """Lower median of 1 bpm bins."""
-    cumulative = np.cumsum(counts)
+    cumulative = np.cumsum(counts, dtype=np.int64)
     return int(np.searchsorted(cumulative, (int(cumulative[-1]) + 1) // 2))

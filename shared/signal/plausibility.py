@@ -66,6 +66,30 @@ def find_faults(
     return {fault: is_faulty for fault, is_faulty in faults.items() if is_faulty.any()}
 
 
+def are_plausible(modality: Modality, samples: NDArray[Any]) -> NDArray[np.bool_]:
+    """(windows, channels, n) of samples that all are readings to (windows,): True where `find_faults` finds nothing.
+
+    False asks for `find_faults`, which looks at single samples.
+    """
+    # Copied to int64, because differences and absolute values of the extremes overflow the wire types.
+    high, low = (extreme.astype(np.int64) for extreme in (samples.max(axis=(1, 2)), samples.min(axis=(1, 2))))
+    if modality.name == "heart_rate":
+        return np.asarray((low >= MIN_BPM) & (high <= MAX_BPM) & (high - low <= MAX_SPIKE_BPM))
+    if modality.name == "steps":
+        return np.asarray((high <= MAX_STEPS_A_DAY) & (high - low <= MAX_STEPS_AT_ONCE))
+    plausible = (high < STUCK_ABOVE_MG) & (low > -STUCK_ABOVE_MG)
+    strong = np.flatnonzero(~plausible & (high <= MAX_MG) & (low >= -MAX_MG) & (high - low <= MAX_SPIKE_MG))
+    plausible[strong] = ~_is_stuck(samples[strong]).any(axis=(1, 2))
+    return np.asarray(plausible)
+
+
+def _is_stuck(mg: NDArray[Any]) -> NDArray[np.bool_]:
+    """(..., n) to (..., n - 1): True where a sample beyond 1.5 g equals the one before."""
+    return np.asarray(
+        (mg[..., 1:] == mg[..., :-1]) & ((mg[..., 1:] >= STUCK_ABOVE_MG) | (mg[..., 1:] <= -STUCK_ABOVE_MG))
+    )
+
+
 def _heart_rate_faults(bpm: NDArray[Any], read: NDArray[np.bool_]) -> dict[Fault, NDArray[np.bool_]]:
     known = bpm[read]
     low, high = int(known.min(initial=MAX_BPM)), int(known.max(initial=MIN_BPM))
@@ -107,7 +131,7 @@ def _accelerometer_faults(t_ms: NDArray[np.float64], mg: NDArray[Any]) -> dict[F
         found["spike"] = np.logical_or.reduce(
             [_find_spikes(axis.astype(np.float64), read, MAX_SPIKE_MG) for axis in mg]
         )
-    same = (mg[:, 1:] == mg[:, :-1]) & ((mg[:, 1:] >= STUCK_ABOVE_MG) | (mg[:, 1:] <= -STUCK_ABOVE_MG))
+    same = _is_stuck(mg)
     if same.any():
         found["stuck"] = np.logical_or.reduce([_in_long_runs(t_ms, axis) for axis in same])
     return found

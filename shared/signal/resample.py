@@ -1,8 +1,8 @@
 """Resampling of one window to its grid: linear interpolation, coverage, dropouts (architecture.md, section 4)."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +11,7 @@ from shared.contracts.modality import NO_READING, WINDOW_MS, Modality
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GridSignal:
+class GridSignal(msgspec.Struct, frozen=True, eq=False):
     """One modality of one window on its grid.
 
     ``values``: (channels, grid_n) float64, zeros where the modality does not pass. ``covered``: (grid_n,) bool, True
@@ -64,18 +63,22 @@ def grid_signal(modality: Modality, window_start_ms: int, t_ms: FloatArray, samp
     return GridSignal(values, covered, coverage, True)
 
 
-def even_signal(modality: Modality, offset_ms: int, samples: NDArray[np.generic]) -> GridSignal:
-    """The same for ``grid_n`` samples at the grid's own rate, the first ``offset_ms`` (under a step) into the window.
+def even_signals(modality: Modality, offsets_ms: NDArray[np.int64], samples: NDArray[np.generic]) -> list[GridSignal]:
+    """The same for windows with ``grid_n`` samples at the grid's own rate: (windows, channels, grid_n).
 
-    Nearly all windows of watches are like that. It is several times faster and equals `grid_signal` bit by bit.
+    ``offsets_ms``: (windows,) time of each first sample in its window, below a step of the grid. Nearly all windows of
+    watches are like that. It is several times faster and equals `grid_signal` bit by bit.
     """
     values = samples.astype(np.float64)
-    if offset_ms:
+    between = offsets_ms > 0
+    if between.any():
         # Interpolated as np.interp does; the first grid point lies before the first sample and takes its value.
         step_ms = 1000.0 / modality.rate_hz
-        between = values[:, :-1] + np.diff(values) / step_ms * (step_ms - offset_ms)
-        values[:, 1:] = between
-    return GridSignal(values, _all_covered(modality.grid_n), 1.0, True)
+        before = values[between]
+        slope = np.diff(before) / step_ms
+        values[between, :, 1:] = before[..., :-1] + slope * (step_ms - offsets_ms[between])[:, np.newaxis, np.newaxis]
+    covered = _all_covered(modality.grid_n)
+    return [GridSignal(each, covered, 1.0, True) for each in values]
 
 
 @lru_cache
@@ -90,9 +93,14 @@ def is_reading(modality: Modality, samples: NDArray[np.generic]) -> NDArray[np.b
 
     Under gravity no accelerometer measures exactly 0 on all three axes; apps send that for missing samples.
     """
+    return are_readings(modality, samples)
+
+
+def are_readings(modality: Modality, samples: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """The same for many windows: (..., channels, n) to (..., n)."""
     if modality.name in NO_READING:
-        return np.asarray(samples[0] != NO_READING[modality.name])
-    return np.asarray(samples.any(axis=0))
+        return np.asarray(samples[..., 0, :] != NO_READING[modality.name])
+    return np.asarray(samples.any(axis=-2))
 
 
 def masked_signal(signal: GridSignal) -> GridSignal:

@@ -20,7 +20,13 @@ class UserState:
         if history is None:
             history = self.histories[device] = DeviceHistory(hop.hop_ms)
         statistics = hop.statistics
-        history.update(hop.start_ms, statistics.sd_mg, statistics.range_mg, hop.readings_bpm)
+        history.update(
+            hop.start_ms,
+            sd_mg=statistics.sd_mg,
+            is_constant=statistics.is_constant,
+            has_readings=statistics.has_readings,
+            bpm=statistics.bpm,
+        )
         return history.failed_checks(hop.start_ms)
 
     def update(self, device: str, hop: Hop) -> None:

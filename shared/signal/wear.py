@@ -8,9 +8,6 @@ axis' standard deviation in 10 s exceeded 13 mg was 10.8 min.
 import struct
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from shared.contracts.errors import InvalidRecord
 from shared.contracts.gap import GapReason
 from shared.contracts.window import HOPS_MS
@@ -42,9 +39,8 @@ class DeviceHistory:
     place, and a repeated one changes nothing. Bit 0 of every bitmap is the newest hop.
 
     >>> history = DeviceHistory(10_000)
-    >>> calm, bpm = np.full(3, 5.0), np.full(10, 60.0)
     >>> for start_ms in (0, 20_000, 10_000):
-    ...     history.update(start_ms, calm, calm, bpm)
+    ...     history.update(start_ms, sd_mg=5.0, is_constant=False, has_readings=True, bpm=60)
     >>> history.still_s(20_000)
     30
     """
@@ -63,10 +59,8 @@ class DeviceHistory:
     """All readings are ``bpm``."""
     bpm: int = 0
 
-    def update(
-        self, start_ms: int, sd_mg: NDArray[np.float64], range_mg: NDArray[np.float64], bpm: NDArray[np.float64]
-    ) -> None:
-        """Add one hop: ``sd_mg`` and ``range_mg`` (3,) of its samples, infinite if one is missing; its readings.
+    def update(self, start_ms: int, *, sd_mg: float, is_constant: bool, has_readings: bool, bpm: int) -> None:
+        """Add one hop: the statistics of its samples (shared.signal.baseline.HopStatistics).
 
         A hop from before the last half hour is left out.
         """
@@ -79,15 +73,13 @@ class DeviceHistory:
         if back >= self._kept:
             return
         bit = 1 << back
-        sd = float(sd_mg.max())
-        value = _find_only_value(bpm)
-        if value and value != self.bpm and is_newest:
-            self.bpm, self.same_bpm = value, 0
+        if bpm and bpm != self.bpm and is_newest:
+            self.bpm, self.same_bpm = bpm, 0
         self.known |= bit
-        self.same_mg = _put(self.same_mg, bit, not range_mg.any())
-        self.motionless = _put(self.motionless, bit, not bpm.size and sd < MOTIONLESS_SD_MG)
-        self.still = _put(self.still, bit, sd < STILL_SD_MG)
-        self.same_bpm = _put(self.same_bpm, bit, value > 0 and value == self.bpm)
+        self.same_mg = _put(self.same_mg, bit, is_constant)
+        self.motionless = _put(self.motionless, bit, not has_readings and sd_mg < MOTIONLESS_SD_MG)
+        self.still = _put(self.still, bit, sd_mg < STILL_SD_MG)
+        self.same_bpm = _put(self.same_bpm, bit, bpm > 0 and bpm == self.bpm)
 
     def failed_checks(self, start_ms: int) -> dict[str, GapReason]:
         """The modalities that must not reach the model in the window with this newest hop, with the reason."""
@@ -163,11 +155,3 @@ def _put(bits: int, bit: int, is_set: bool) -> int:
 def _find_lowest_bit(bits: int) -> int:
     """Index of the lowest bit that is set."""
     return (bits & -bits).bit_length() - 1
-
-
-def _find_only_value(bpm: NDArray[np.float64]) -> int:
-    """The whole bpm that all readings have; 0 where they differ or there is none."""
-    if not bpm.size:
-        return 0
-    low, high = round(float(bpm.min())), round(float(bpm.max()))
-    return low if low == high else 0

@@ -51,10 +51,10 @@ class DeviceState:
         self.open_slots.add(window_start_ms)
         return window
 
-    def record_upload(self, log_ms: int, samples: SampleRecord) -> None:
+    def record_upload(self, log_ms: int, samples: SampleRecord, upload: PendingUpload) -> None:
         """Record the newest sequence number, receipt and connectivity of the watch."""
         self.newest_log_ms = log_ms
-        self.newest_upload = (samples.session, samples.seq)
+        self.newest_upload = upload.key
         self.connectivity.observe(log_ms, samples.end_ms)
         self.skew.update(samples.received_at_ms - samples.sent_at_ms)
 
@@ -90,17 +90,17 @@ class DeviceState:
 
     def upload_of(self, samples: SampleRecord, forget_before_ms: int) -> PendingUpload:
         """The upload that these samples are part of; expired uploads that no open window needs are dropped."""
-        upload = self.uploads.get((samples.session, samples.seq))
+        key = (samples.session, samples.seq)
+        upload = self.uploads.get(key)
         if upload is not None:
             if not upload.is_expired(forget_before_ms):
                 return upload
             self.retained.release(upload)
         if forget_before_ms >= self.swept_ms + SWEEP_MS:
             self.swept_ms = forget_before_ms
-            for key in [key for key, each in self.uploads.items() if each.is_expired(forget_before_ms)]:
-                self.retained.release(self.uploads.pop(key))
-        upload = PendingUpload(samples.session, samples.seq, set(samples.modalities))
-        self.uploads[samples.session, samples.seq] = upload
+            for expired in [each for each in self.uploads.values() if each.is_expired(forget_before_ms)]:
+                self.retained.release(self.uploads.pop(expired.key))
+        upload = self.uploads[key] = PendingUpload(key, set(samples.modalities))
         return upload
 
     def release(self, window_start_ms: int) -> None:
@@ -113,7 +113,7 @@ class DeviceState:
     def forget_if_done(self, upload: PendingUpload) -> None:
         """Forget a repeated upload whose windows are complete."""
         if not upload.missing and not upload.starts:
-            self.uploads.pop((upload.session, upload.seq), None)
+            self.uploads.pop(upload.key, None)
             self.retained.release(upload)
 
 

@@ -1,7 +1,8 @@
 """From closed windows to window records: baseline, features, baseline update (architecture.md, sections 5 and 6)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,17 +11,17 @@ from numpy.typing import NDArray
 from shared.contracts.gap import Gap, GapReason
 from shared.contracts.modality import MODALITIES
 from shared.contracts.window import Baseline, FeatureArrays, WindowRecord
-from shared.signal.baseline import Hop, compute_statistics
+from shared.signal.baseline import Hop, compute_statistics, get_baselines
 from shared.signal.features import FEATURE_VERSION, accelerometer_features, heart_rate_features, steps_features
 from shared.signal.user_state import UserState
-from shared.windows.open_window import ClosedWindow
+from shared.windows.closed_window import ClosedWindow
 
 
 class Baselines(Protocol):
     """Source of users' baselines, which windows update."""
 
-    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
-        """The numbers for the user's next window."""
+    def get(self, users: Sequence[str], windows_mg: Sequence[NDArray[np.float64]]) -> list[Baseline]:
+        """The numbers for the next window of each of these users, who are all different."""
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """The modalities that must not reach the model in the window with this newest hop, with the reason."""
@@ -43,9 +44,9 @@ class MemoryBaselines:
         """What is kept of each user."""
         return self._users.values()
 
-    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
+    def get(self, users: Sequence[str], windows_mg: Sequence[NDArray[np.float64]]) -> list[Baseline]:
         """See Baselines."""
-        return self.state(user).baseline.get(window_mg)
+        return get_baselines([self.state(user).baseline for user in users], windows_mg, [True] * len(users))
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         """See Baselines."""
@@ -58,6 +59,8 @@ class MemoryBaselines:
 
 def window_features(windows: Sequence[ClosedWindow], baselines: Sequence[Baseline]) -> list[FeatureArrays]:
     """Compute f(samples, baseline) of many windows with one array operation per modality; zeros if masked."""
+    if not windows:
+        return []
     accelerometer = np.stack([w.signals["accelerometer"].values for w in windows])
     heart = np.stack([w.signals["heart_rate"].values for w in windows])
     steps = np.stack([w.signals["steps"].values for w in windows])
@@ -83,26 +86,50 @@ class Featurised:
 
 def featurise(windows: Sequence[ClosedWindow], baselines: Baselines) -> Featurised:
     """Window records; each is computed with the baseline before its own update."""
-    out = Featurised()
+    return featurise_all([(windows, baselines)])[0]
+
+
+def featurise_all(groups: Sequence[tuple[Sequence[ClosedWindow], Baselines]]) -> list[Featurised]:
+    """The same for groups of windows with separate baselines, in few array operations over all of them."""
+    hops = [[window.newest_hop() for window in windows] for windows, _ in groups]
+    compute_statistics([hop for group in hops for hop in group])
     kept: list[ClosedWindow] = []
     used: list[Baseline] = []
-    hops = [window.newest_hop() for window in windows]
-    if hops:
-        compute_statistics(hops)
-    for window, hop in zip(windows, hops, strict=True):
-        failed = baselines.check(window.user, window.device, hop)
-        baseline = baselines.get(window.user, window.signals["accelerometer"].values)
-        baselines.update(window.user, window.device, hop)
-        for name, reason in failed.items():
-            out.gaps.append(window.gap(name, reason))
-        if "accelerometer" not in failed:
-            kept.append(window.without(failed))
-            used.append(baseline)
-    if kept:
-        features = window_features(kept, used)
-        records = map(window_record, kept, used, features)
-        out.windows = list(zip(kept, records, strict=True))
-    return out
+    results: list[Featurised] = []
+    ends: list[int] = []
+    for (windows, baselines), group_hops in zip(groups, hops, strict=True):
+        out = Featurised()
+        for first, last in _runs_of_different_users(windows):
+            some, some_hops = windows[first:last], group_hops[first:last]
+            failures = [baselines.check(w.user, w.device, hop) for w, hop in zip(some, some_hops, strict=True)]
+            before = baselines.get([w.user for w in some], [w.signals["accelerometer"].values for w in some])
+            for window, hop, failed, baseline in zip(some, some_hops, failures, before, strict=True):
+                baselines.update(window.user, window.device, hop)
+                for name, reason in failed.items():
+                    out.gaps.append(window.gap(name, reason))
+                if "accelerometer" not in failed:
+                    kept.append(window.without(failed))
+                    used.append(baseline)
+        results.append(out)
+        ends.append(len(kept))
+    records = list(map(window_record, kept, used, window_features(kept, used)))
+    for out, (first, last) in zip(results, pairwise([0, *ends]), strict=True):
+        out.windows = list(zip(kept[first:last], records[first:last], strict=True))
+    return results
+
+
+def _runs_of_different_users(windows: Sequence[ClosedWindow]) -> Iterator[tuple[int, int]]:
+    """Split the windows, in order, where a user comes again; a live stream has one run."""
+    first = 0
+    users: set[str] = set()
+    for index, window in enumerate(windows):
+        if window.user in users:
+            yield first, index
+            first = index
+            users.clear()
+        users.add(window.user)
+    if windows:
+        yield first, len(windows)
 
 
 def window_record(window: ClosedWindow, baseline: Baseline, features: FeatureArrays) -> WindowRecord:

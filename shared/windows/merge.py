@@ -1,8 +1,9 @@
 """One total order over the three watch topics of a partition (architecture.md, section 4)."""
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import attrgetter
+
+import msgspec
 
 from shared.contracts.modality import MODALITIES
 from shared.contracts.samples import SampleRecord
@@ -10,8 +11,7 @@ from shared.contracts.samples import SampleRecord
 TOPICS = range(len(MODALITIES))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LogRecord:
+class LogRecord(msgspec.Struct, frozen=True, eq=False):
     """One record of the merged log: its place (``log_ms``, ``topic``, ``offset``) and its content.
 
     ``topic`` is the index in MODALITIES. ``samples`` is None for a tick and for a record that cannot be decoded: both
@@ -37,14 +37,12 @@ class Merge:
     def __init__(self, floors_ms: tuple[int, ...] = (0, 0, 0)) -> None:
         self._waiting: tuple[deque[LogRecord], ...] = tuple(deque() for _ in TOPICS)
         self._delivered_ms = list(floors_ms)
-        self._has_delivered = [False for _ in TOPICS]
         self._bytes = [0 for _ in TOPICS]
 
     def floor_ms(self, topic: int, timestamp_ms: int) -> int:
         """The log time of the topic's next record with this timestamp; call it once per record, in order."""
         late = max(timestamp_ms, self._delivered_ms[topic])
         self._delivered_ms[topic] = late
-        self._has_delivered[topic] = True
         return late
 
     def push(self, record: LogRecord) -> None:
@@ -60,26 +58,20 @@ class Merge:
         """Bytes of their samples."""
         return self._bytes[topic]
 
-    def pop(self) -> Iterator[LogRecord]:
-        """Release every record whose place in the order is certain."""
-        while True:
-            heads = [(queue[0].log_ms, topic) for topic, queue in enumerate(self._waiting) if queue]
-            if not heads:
-                return
-            log_ms, topic = min(heads)
-            if not all(self._waiting[other] or self._is_past(other, log_ms) for other in TOPICS):
-                return
-            record = self._waiting[topic].popleft()
-            self._bytes[topic] -= _size(record)
-            yield record
-
-    def _is_past(self, topic: int, log_ms: int) -> bool:
-        """Whether the empty topic can no longer deliver a record that goes before another topic's at ``log_ms``.
-
-        Strictly past, because the topic with the lower index goes first at the same millisecond. (A topic with a higher
-        index that has delivered at ``log_ms`` is not empty: its record comes later and still waits.)
-        """
-        return self._has_delivered[topic] and self._delivered_ms[topic] > log_ms
+    def pop(self) -> list[LogRecord]:
+        """Release every record whose place in the order is certain: up to the first last record of the topics."""
+        if not all(self._waiting):
+            return []
+        last = min((queue[-1].log_ms, topic) for topic, queue in enumerate(self._waiting))
+        released = []
+        for topic, queue in enumerate(self._waiting):
+            while queue and (queue[0].log_ms, topic) <= last:
+                record = queue.popleft()
+                self._bytes[topic] -= _size(record)
+                released.append(record)
+        # A stable sort keeps the order of the offsets.
+        released.sort(key=attrgetter("log_ms", "topic"))
+        return released
 
 
 def _size(record: LogRecord) -> int:

@@ -1,12 +1,17 @@
 """Retention of the log: per topic, the oldest record that unfinished work still needs."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from shared.windows.merge import TOPICS
 
 Position = tuple[int, int]
 """(offset, log time) of a record in its topic."""
+
+
+def oldest(*positions: Sequence[Position | None]) -> list[Position | None]:
+    """Per topic, the oldest of some positions; None where there is none."""
+    return [min((each[topic] for each in positions if each[topic] is not None), default=None) for topic in TOPICS]  # type: ignore[type-var]
 
 
 class RetainedOffsets:

@@ -59,7 +59,7 @@ class Worker:
         if start in self.final(user, device):
             return None
         self.users.check(user, device, hop(seed, index))
-        used = self.users.get(user, WINDOW_MG)
+        (used,) = self.users.get([user], [WINDOW_MG])
         self.users.update(user, device, hop(seed, index))
         self.final(user, device).add(start)
         self.users.mark_final([(user, device, start)])
@@ -93,7 +93,7 @@ async def test_the_baselines_are_the_offline_ones_across_restarts(store):
     rng = np.random.default_rng(1)
     for index in range(60):
         for user, seed in (("u", 1), ("v", 2)):
-            expected = memory.get(user, WINDOW_MG)
+            (expected,) = memory.get([user], [WINDOW_MG])
             memory.check(user, DEVICE, hop(seed, index))
             memory.update(user, DEVICE, hop(seed, index))
             assert worker.publish(user, seed, index) == expected
@@ -102,7 +102,7 @@ async def test_the_baselines_are_the_offline_ones_across_restarts(store):
             if rng.random() < 0.5:
                 worker = await reloaded(store, "u", "v")
                 assert worker.publish("u", 1, index) is None
-    assert memory.get("u", WINDOW_MG) != memory.get("v", WINDOW_MG)
+    assert memory.get(["u"], [WINDOW_MG]) != memory.get(["v"], [WINDOW_MG])
 
 
 async def test_what_was_not_saved_is_computed_again_with_the_same_numbers(store):
@@ -147,7 +147,7 @@ async def test_while_redis_is_away_memory_goes_on_and_strangers_are_unavailable(
     await worker.load("u", "w")
     known = worker.publish("u", 1, 3)
     stranger = [worker.publish("w", 1, index) for index in range(4)]
-    assert known == offline(1, range(3)).get("u", WINDOW_MG)
+    assert known == offline(1, range(3)).get(["u"], [WINDOW_MG])[0]
     assert {(b.accelerometer.state, b.heart_rate.state) for b in stranger} == {("unavailable", "unavailable")}
     assert worker.users.unknown() == ["w"]
     assert not await worker.save()
@@ -156,11 +156,11 @@ async def test_while_redis_is_away_memory_goes_on_and_strangers_are_unavailable(
     valkey.start()  # empty: as good as a flush
     await worker.load()
     assert worker.users.unknown() == []
-    assert worker.publish("w", 1, 4) == offline(1, range(4)).get("u", WINDOW_MG)
+    assert worker.publish("w", 1, 4) == offline(1, range(4)).get(["u"], [WINDOW_MG])[0]
     assert await worker.save()
     again = await reloaded(own_store, "u", "w")
-    assert again.publish("u", 1, 4) == offline(1, range(4)).get("u", WINDOW_MG)
-    assert again.publish("w", 1, 5) == offline(1, range(5)).get("u", WINDOW_MG)
+    assert again.publish("u", 1, 4) == offline(1, range(4)).get(["u"], [WINDOW_MG])[0]
+    assert again.publish("w", 1, 5) == offline(1, range(5)).get(["u"], [WINDOW_MG])[0]
 
 
 async def test_what_was_final_before_the_outage_updates_no_baseline_again_after_it(store):
@@ -293,7 +293,7 @@ async def test_who_is_forgotten_comes_back_from_redis_and_who_waits_is_not_forgo
     worker.users.forget(["u", "v", "nobody"])
     assert len(worker.users) == 1
     await worker.load("u")
-    assert worker.publish("u", 1, 3) == offline(1, range(3)).get("u", WINDOW_MG)
+    assert worker.publish("u", 1, 3) == offline(1, range(3)).get(["u"], [WINDOW_MG])[0]
 
 
 async def test_a_write_holds_what_has_changed_however_many_devices_the_user_has(redis_url, redis_prefix):

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from services.features.partition_task import PartitionTask
+from services.features.stored_user import StoredUser
 from shared.contracts.samples import TICK, SampleRecord
 from shared.contracts.time_limits import SAMPLES_FUTURE_MS, SAMPLES_PAST_MS
 from shared.windows.assembler import AssemblyResult
@@ -129,6 +130,11 @@ def test_positions_are_held_for_open_windows_and_move_on_when_they_close():
     assert part.committable() == [(101, BASE_MS + 12_000), (1, BASE_MS + 12_000), (301, BASE_MS + 12_000)]
     closed = take(part, *ticks(12_000 + GRACE_MS, 104, 4, 304), *ticks(99_000, 105, 5, 305))
     assert {start for _, _, start in closed.final} == {BASE_MS - HOP_MS, BASE_MS, BASE_MS + HOP_MS}
+    # The windows are not in Redis yet: a restart must make them again.
+    assert [position[0] for position in part.committable()] == [101, 1, 301]
+    for name in part.users.unknown():
+        part.users.adopt(name, StoredUser())
+        part.users.mark_saved(part.users.to_write(name, whole=True), whole=True)
     assert [position[0] for position in part.committable()] == [106, 5, 305]
 
 

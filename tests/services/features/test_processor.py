@@ -12,8 +12,7 @@ from prometheus_client import REGISTRY
 
 from services.features import processor as processor_module
 from services.features.baseline_store import BaselineStore
-from services.features.baseline_sync import BaselineSync
-from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
+from services.features.partition_task import SAVE_AFTER_MS, PartitionTask, Rejected, WindowToPublish
 from services.features.processor import Processor
 from shared.contracts.errors import LostOwnership, RetryLater, Stop
 from shared.contracts.gap import Gap
@@ -23,7 +22,7 @@ from shared.contracts.window import ACCELEROMETER_STATES, decode_window
 from shared.kafka.dead_letters import DeadLetterLimit
 from shared.kafka.health import ConsumerHealth
 from shared.windows.assembler import PART_WINDOWS
-from shared.windows.featurise import MemoryBaselines, featurise
+from shared.windows.featurise import MemoryBaselines, featurise, featurise_all
 from shared.windows.merge import LogRecord
 from tests.e2e.harness import until
 from tests.services.features.kafka_log import TOPIC_NAMES, as_kafka, kafka_record, poll_of
@@ -66,7 +65,14 @@ class Worker:
     """A processor that owns partition 0, from committed positions on."""
 
     def __init__(
-        self, store: BaselineStore, output: MemoryOutput, committed=None, *, max_unsaved_baselines=1_000, share=None
+        self,
+        store: BaselineStore,
+        output: MemoryOutput,
+        committed=None,
+        *,
+        max_unsaved_baselines=1_000,
+        share=None,
+        save_after_ms=SAVE_AFTER_MS,
     ) -> None:
         self.health = ConsumerHealth()
         share = share or DeadLetterLimit(1.0, 1)
@@ -74,7 +80,8 @@ class Worker:
         self.processor = Processor(store, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share, self.clock)
         self.committed = committed or {}
         start = [self.position(topic) for topic in range(3)]
-        self.processor.assign({0: PartitionTask(0, HOP_MS, GRACE_MS, start, phase_per_user=False)})
+        task = PartitionTask(0, HOP_MS, GRACE_MS, start, save_after_ms, phase_per_user=False)
+        self.processor.assign({0: task})
 
     def clock(self) -> int:
         return self.now_ms
@@ -152,10 +159,12 @@ async def test_the_live_path_is_the_offline_path(store):
     assert OFFLINE_GAPS
 
 
-async def run_with_a_death(url: str, polls_of: int, dies_at: int, place: str, commits: list[bool]) -> None:
+async def run_with_a_death(
+    url: str, polls_of: int, dies_at: int, place: str, commits: list[bool], save_after_ms: int
+) -> None:
     store = BaselineStore(url, f"t{secrets.token_hex(4)}:")
     output = MemoryOutput()
-    worker = Worker(store, output)
+    worker = Worker(store, output, save_after_ms=save_after_ms)
     try:
         for number, poll in enumerate(polls(of=polls_of)):
             dying = number == dies_at
@@ -171,14 +180,14 @@ async def run_with_a_death(url: str, polls_of: int, dies_at: int, place: str, co
         output.die_before = output.die_after = False
         dead = {key: list(values) for key, values in output.windows.items()}
         committed = {TOPIC_NAMES[topic]: (worker.position(topic) or (0, 0))[0] for topic in range(3)}
-        worker = Worker(store, output, worker.committed)
+        worker = Worker(store, output, worker.committed, save_after_ms=save_after_ms)
         for poll in polls(of=13, after=committed):
             await worker.process(poll)
         assert output.windows.keys() == OFFLINE_WINDOWS.keys()
         for key, values in output.windows.items():
             assert set(values) == {OFFLINE_WINDOWS[key]}
             assert len(values) <= 2
-            if place == "commit" and key in dead:
+            if place == "commit" and not save_after_ms and key in dead:
                 assert values == dead[key]
         assert output.gaps == OFFLINE_GAPS
         assert await same_in_redis(store)
@@ -193,9 +202,46 @@ async def run_with_a_death(url: str, polls_of: int, dies_at: int, place: str, co
     st.integers(0, 30),
     st.sampled_from(["publish", "fold", "commit"]),
     st.lists(st.booleans(), min_size=1, max_size=5),
+    st.sampled_from([0, SAVE_AFTER_MS]),
 )
-def test_a_death_anywhere_changes_nothing(redis_url, polls_of, dies_at, place, commits):
-    asyncio.run(run_with_a_death(redis_url, polls_of, dies_at, place, commits))
+def test_a_death_anywhere_changes_nothing(redis_url, polls_of, dies_at, place, commits, save_after_ms):
+    asyncio.run(run_with_a_death(redis_url, polls_of, dies_at, place, commits, save_after_ms))
+
+
+async def test_a_user_is_written_after_some_windows_and_holds_the_commit_until_then(store, monkeypatch):
+    writes = []
+
+    async def write(some, **options):
+        writes.extend(each.user for each in some)
+        return await BaselineStore.write(store, some, **options)
+
+    monkeypatch.setattr(store, "write", write)
+    worker = Worker(store, MemoryOutput())
+    closed_at_ms, held = [], []
+    for poll in polls(of=6):
+        before = len(worker.processor._output.windows)
+        await worker.process(poll)
+        log_ms = worker.processor.partitions[0].log_ms
+        closed_at_ms += [log_ms] * (len(worker.processor._output.windows) - before)
+        if closed_at_ms and log_ms < closed_at_ms[0] + SAVE_AFTER_MS:
+            assert not writes
+            held.append(worker.processor.committable()[TopicPartition(TOPIC_NAMES[0], 0)].offset)
+    # The first window of either user begins with its first upload.
+    assert len(set(held)) == 1
+    assert len(held) > 3
+    assert 2 <= len(writes) <= len(OFFLINE_WINDOWS) // 2
+    assert await same_in_redis(store)
+
+
+async def test_at_the_end_of_an_assignment_all_is_written(store):
+    worker = Worker(store, MemoryOutput())
+    await worker.process(RECORDS)
+    before = worker.processor.committable()
+    await worker.processor.save_all()
+    after = worker.processor.committable()
+    assert all(after[tp].offset > before[tp].offset for tp in before)
+    assert all(after[TopicPartition(r.topic, 0)].offset > r.offset for r in RECORDS if r.value)
+    assert await same_in_redis(store)
 
 
 async def test_a_bus_that_refuses_gets_the_same_windows_again(store, monkeypatch):
@@ -313,7 +359,7 @@ async def test_nothing_is_committable_until_it_is_in_redis(valkey, own_store, mo
 async def test_beyond_the_bound_consuming_waits_for_redis(valkey, own_store, monkeypatch):
     monkeypatch.setattr(processor_module, "RETRY_S", 0.01)
     output = MemoryOutput()
-    worker = Worker(own_store, output, max_unsaved_baselines=1)
+    worker = Worker(own_store, output, max_unsaved_baselines=1, save_after_ms=0)
     assert worker.health.alive
     valkey.kill()
     work = asyncio.create_task(worker.process(RECORDS))
@@ -355,7 +401,7 @@ async def test_a_poison_record_is_published_as_rejected_and_its_position_goes_on
 
 async def test_users_who_are_silent_leave_memory_and_come_back(store):
     output = MemoryOutput()
-    worker = Worker(store, output)
+    worker = Worker(store, output, save_after_ms=0)
     for poll in polls(of=40):
         await worker.process(poll)
         worker.processor.forget_idle(10_000)
@@ -376,26 +422,22 @@ async def test_a_new_assignment_starts_with_nothing_in_memory(store):
 
 
 async def test_a_burst_of_windows_lets_other_tasks_run(store, monkeypatch):
+    loop, seen = Loop(), []
+
+    def featurise_seen(groups):
+        seen.append(loop.turns)
+        return featurise_all(groups)
+
     monkeypatch.setattr(processor_module, "FEATURISE_WINDOWS", 2)
-    turns = 0
-
-    async def heartbeat() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    worker = Worker(store, MemoryOutput())
-    users = worker.processor.partitions[0].users
-    closed = fold(LOG).windows
-    for user in ("u0", "u1"):
-        users.add(user)
-    await BaselineSync(store).load([users])
-    beat = asyncio.create_task(heartbeat())
-    done = await processor_module.featurise_in_parts(closed, users)
-    beat.cancel()
-    assert [record.encode() for _, record in done.windows] == list(OFFLINE_WINDOWS.values())
-    assert turns >= len(closed) // 2
+    monkeypatch.setattr(processor_module, "featurise_all", featurise_seen)
+    output = MemoryOutput()
+    worker = Worker(store, output)
+    turning = asyncio.create_task(loop.run())
+    await worker.process(RECORDS)
+    turning.cancel()
+    assert {key: [value] for key, value in OFFLINE_WINDOWS.items()} == output.windows
+    assert len(seen) >= len(OFFLINE_WINDOWS) // 2
+    assert len(set(seen)) == len(seen)
 
 
 async def test_too_much_rejected_stops_with_the_dead_letters_out_and_the_commit_behind_them(store):
@@ -461,7 +503,7 @@ async def test_a_day_in_one_record_is_done_piece_by_piece(store, monkeypatch):
     await worker.processor.process(poll_of([*batch, *ticks]), checkpoint)
     turning.cancel()
     assert loop.turns > 2 * 86_400 // 10 // PART_WINDOWS
-    assert max(sizes) < processor_module.STEP_WINDOWS + 3 * PART_WINDOWS
     # Each window lacks an accelerometer and a heart rate.
+    assert max(sizes) < 2 * (processor_module.STEP_WINDOWS + PART_WINDOWS)
     assert sum(sizes) == 2 * 2 * (86_400 // 10 + 1)
     assert [commit.offset for commit in checkpoints] == [1, 2]

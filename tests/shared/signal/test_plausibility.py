@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.contracts.modality import ACCELEROMETER, HEART_RATE, STEPS
+from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITIES, STEPS, Modality
 from shared.contracts.samples import SampleRecord
-from shared.signal.plausibility import FAULTS, MAX_MG, find_faults
+from shared.signal.plausibility import FAULTS, MAX_MG, are_plausible, find_faults
 from shared.windows.assembler import Assembler, AssemblyResult
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
@@ -101,6 +103,31 @@ def test_an_acceleration_beyond_any_watchs_range(value: int) -> None:
     mg = np.random.default_rng(1).normal([[0], [0], [1000]], 50, (3, 500))
     mg[2, 7:9] = value
     assert faults(ACCELEROMETER, GRID_MS, mg) == {"range": [7, 8]}
+
+
+@given(st.data(), st.sampled_from(MODALITIES))
+def test_a_window_that_is_plausible_at_a_glance_has_no_fault(data: st.DataObject, modality: Modality) -> None:
+    """Around each limit, with runs that are nearly as long as a stuck axis may be."""
+    edges = {
+        "accelerometer": [-32_768, -17_001, -17_000, -8_000, -1_500, -1_499, 0, 1_499, 1_500, 8_000, 17_000, 17_001],
+        "heart_rate": [24, 25, 54, 55, 56, 85, 86, 210, 240, 241],
+        "steps": [0, 29, 30, 31, 60, 518_370, 518_400, 518_401, 2**31 - 1],
+    }[modality.name]
+    runs = st.lists(st.tuples(st.sampled_from(edges), st.integers(1, 17)), min_size=20, max_size=20)
+    rows = [
+        np.concatenate([np.full(n, value) for value, n in data.draw(runs)])[:20] for _ in range(2 * modality.channels)
+    ]
+    windows = np.array(rows).reshape(2, modality.channels, 20).astype(modality.dtype)
+    for window, plausible in zip(windows, are_plausible(modality, windows), strict=True):
+        found = find_faults(modality, np.arange(20) * 1000.0 / modality.rate_hz, window, np.ones(20, dtype=bool))
+        assert not (plausible and found)
+
+
+def test_real_life_is_plausible_at_a_glance() -> None:
+    running = np.tile(np.array([-3_000, 200, 3_500, 100]), (1, 3, 5)).astype("<i2")
+    assert are_plausible(ACCELEROMETER, running).all()
+    assert are_plausible(HEART_RATE, np.arange(70, 90, dtype="u1").reshape(1, 1, 20)).all()
+    assert are_plausible(STEPS, np.arange(4_000, 4_020, dtype="<i4").reshape(1, 1, 20)).all()
 
 
 @pytest.mark.parametrize("folder", sorted(path for path in RECORDINGS.iterdir() if path.is_dir()), ids=lambda p: p.name)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITIES, STEPS, WINDOW_MS, Modality
-from shared.signal.resample import GridSignal, even_signal, grid_signal
+from shared.signal.resample import GridSignal, even_signals, grid_signal
 from tests.shared.windows.signals import BASE_MS
 
 
@@ -128,11 +128,14 @@ def test_no_samples_give_no_signal() -> None:
 @given(st.data(), st.sampled_from(MODALITIES), st.integers(0, 2**32 - 1))
 def test_an_even_signal_is_the_same_bit_by_bit(data: st.DataObject, modality: Modality, seed: int) -> None:
     step_ms = 1000 // modality.rate_hz
-    offset_ms = data.draw(st.integers(0, step_ms - 1))
+    offsets_ms = data.draw(st.lists(st.integers(0, step_ms - 1), min_size=1, max_size=4))
     limits = np.iinfo(modality.dtype)
-    shape = (modality.channels, modality.grid_n)
+    shape = (len(offsets_ms), modality.channels, modality.grid_n)
     samples = np.random.default_rng(seed).integers(max(limits.min, -32_768), limits.max, shape).astype(modality.dtype)
-    t_ms = BASE_MS + offset_ms + np.arange(modality.grid_n, dtype=np.float64) * step_ms
-    general, even = grid_signal(modality, BASE_MS, t_ms, samples), even_signal(modality, offset_ms, samples)
-    assert even.values.tobytes() == general.values.tobytes()
-    assert (even.covered.tolist(), even.coverage, even.passes) == (general.covered.tolist(), 1.0, general.passes)
+    for offset_ms, each, even in zip(
+        offsets_ms, samples, even_signals(modality, np.array(offsets_ms), samples), strict=True
+    ):
+        t_ms = BASE_MS + offset_ms + np.arange(modality.grid_n, dtype=np.float64) * step_ms
+        general = grid_signal(modality, BASE_MS, t_ms, each)
+        assert even.values.tobytes() == general.values.tobytes()
+        assert (even.covered.tolist(), even.coverage, even.passes) == (general.covered.tolist(), 1.0, general.passes)

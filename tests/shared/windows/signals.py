@@ -1,10 +1,11 @@
 """A made-up wearer: three signals, cut into uploads anywhere, delivered to the log in any order."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd
 
+import msgspec
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def with_ticks(log: Sequence[LogRecord], every_ms: int) -> list[LogRecord]:
     offsets = [0, 0, 0]
     mixed = []
     for record in sorted([*log, *ticks], key=place):
-        mixed.append(replace(record, offset=offsets[record.topic]))
+        mixed.append(msgspec.structs.replace(record, offset=offsets[record.topic]))
         offsets[record.topic] += 1
     return mixed
 

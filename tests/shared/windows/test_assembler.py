@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from shared.contracts.modality import ACCELEROMETER, MODALITIES, MODALITY_BY_NAME
 from shared.contracts.samples import SampleRecord
 from shared.windows.assembler import Assembler, AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.final_windows import FinalWindows
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import ClosedWindow, OpenWindow, Spans
+from shared.windows.spans import Spans
+from shared.windows.window_samples import WindowSamples, _even_signals, _Uneven
 from tests.shared.windows.signals import (
     BASE_MS,
     DEVICE,
@@ -469,13 +471,14 @@ def test_users_do_not_see_each_other(data: st.DataObject) -> None:
 def test_the_fast_way_through_an_even_window_gives_the_same_bits(phase_ms, parts, rate_hz, with_gap):
     """A window whose records follow each other without a gap, and one that does not, by both ways."""
     made = wearer(phase_ms, seconds=40, rate_hz=rate_hz, phases_ms=(phase_ms, 500, 0))
-    window = OpenWindow("u", DEVICE, BASE_MS, HOP_MS)
+    records: dict[str, list[SampleRecord]] = {}
     edges = [0, *(25_000 * n // parts for n in range(1, parts + 1))]
     for seq, (begin, end) in enumerate(pairwise(edges)):
         for samples in made.upload(begin + 2_000 * (with_gap and seq == 1), end, seq):
-            window.records.setdefault(samples.modality.name, []).append(samples)
+            records.setdefault(samples.modality.name, []).append(samples)
+    window = WindowSamples("u", DEVICE, BASE_MS, HOP_MS, "complete", records, frozenset(records), 0, None, None, [])
     for modality in MODALITIES:
-        even, (uneven, _) = window._even_signal(modality), window._uneven_signal(modality)
+        (even,), (uneven, _) = _even_signals(modality, [window]), _Uneven(window).signal(modality)
         if modality is ACCELEROMETER and rate_hz == 25 and not (with_gap and parts > 1):
             assert even is not None
         if even is not None:

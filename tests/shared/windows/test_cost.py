@@ -11,9 +11,10 @@ import pytest
 
 from shared.contracts.modality import ACCELEROMETER, HEART_RATE, MODALITY_BY_NAME, max_span_ms
 from shared.contracts.samples import SampleRecord
-from shared.windows.assembler import PART_WINDOWS, Assembler
+from shared.windows.assembler import PART_WINDOWS, Assembler, AssemblyResult
 from shared.windows.merge import LogRecord
 from shared.windows.open_window import OpenWindow
+from shared.windows.window_samples import resample
 from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS
 
 HOUR_MS = 3_600_000
@@ -121,11 +122,10 @@ def test_closing_a_window_costs_what_the_window_holds() -> None:
     day = record("heart_rate", 0, 86_400)
     assert day.samples.shape[1] * 1000 / day.rate_hz == max_span_ms(1.0)
     window = OpenWindow("u", "watch", BASE_MS + HOUR_MS, HOP_MS)
-    window.records["heart_rate"] = [day]
-    window.announced = {"heart_rate"}
+    window.parts = [LogRecord(BASE_MS, 1, 0, "u", day)]
     tracemalloc.start()
     try:
-        window.close("grace")
+        resample([window.close("grace")])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -135,6 +135,8 @@ def test_closing_a_window_costs_what_the_window_holds() -> None:
 
 def test_large_record_is_assembled_in_parts_of_a_bounded_size() -> None:
     large = LogRecord(BASE_MS, 1, 0, "u", record("heart_rate", 0, 86_400))
-    sizes = [len(part.final) for part in Assembler(HOP_MS, GRACE_MS).fold_in_parts(large)]
-    assert sum(sizes) == 86_400 // 10 + 1
-    assert max(sizes) <= PART_WINDOWS
+    out = AssemblyResult()
+    parts = Assembler(HOP_MS, GRACE_MS).fold_in_parts(large, out)
+    finals = [0, *(len(out.final) for _ in parts), 86_400 // 10 + 1]
+    assert len(out.final) == finals[-1]
+    assert max(np.diff(finals)) <= PART_WINDOWS

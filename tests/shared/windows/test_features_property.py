@@ -11,8 +11,8 @@ from shared.contracts.modality import MODALITIES, MODALITY_NAMES
 from shared.contracts.window import AccelerometerBaseline, Baseline, HeartRateBaseline
 from shared.signal.features import accelerometer_features, heart_rate_features, steps_features
 from shared.windows.assembler import AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import MemoryBaselines, featurise, window_features
-from shared.windows.open_window import ClosedWindow
 from tests.shared.signal.single_user import SingleUser
 from tests.shared.windows.signals import Wearer, delays_ms, delivered, edges_ms, fold, pieces, wearer, wearers
 

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from shared.contracts.gap import GapReason
 from shared.contracts.samples import SampleRecord
 from shared.windows.assembler import Assembler, AssemblyResult
+from shared.windows.closed_window import ClosedWindow
 from shared.windows.featurise import MemoryBaselines, featurise
 from shared.windows.merge import LogRecord
-from shared.windows.open_window import ClosedWindow
 from tests.shared.windows.signals import BASE_MS, GRACE_MS, Upload, wearer
 
 WEARER = wearer(3, seconds=400)

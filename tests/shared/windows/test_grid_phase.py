@@ -1,7 +1,6 @@
 """Each user's windows have a phase of their own: the same windows as of a log that is earlier by the phase."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
@@ -39,7 +38,7 @@ TO_THE_HOUR_MS = HOUR_MS - BASE_MS % HOUR_MS - 30_000
 def moved(log: Sequence[LogRecord], by_ms: int) -> list[LogRecord]:
     """The same log at another time: samples and log time."""
     return [
-        replace(
+        msgspec.structs.replace(
             record,
             log_ms=record.log_ms + by_ms,
             samples=record.samples and msgspec.structs.replace(record.samples, t0_ms=record.samples.t0_ms + by_ms),

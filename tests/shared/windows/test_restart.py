@@ -83,8 +83,8 @@ class Worker:
     def _user(self, user: str) -> UserState:
         return self._users.setdefault(user, UserState())
 
-    def get(self, user: str, window_mg: NDArray[np.float64]) -> Baseline:
-        return self._user(user).baseline.get(window_mg)
+    def get(self, users: Sequence[str], windows_mg: Sequence[NDArray[np.float64]]) -> list[Baseline]:
+        return [self._user(user).baseline.get(mg) for user, mg in zip(users, windows_mg, strict=True)]
 
     def check(self, user: str, device: str, hop: Hop) -> dict[str, GapReason]:
         return self._user(user).check(device, hop)
