@@ -68,6 +68,7 @@ class FeaturesWorker:
             "grace_s": 60.0,  # nothing here waits for it: a busy machine is late with the rest of a window
             "session_timeout_ms": 6_000,
             "commit_interval_ms": 50,
+            "save_after_s": 0,
         }
         settings = FeaturesSettings(**values | changes)
         names = [prefix + spec.name for spec in SAMPLE_TOPICS.values()]
