@@ -20,9 +20,6 @@ from shared.windows.merge import TOPICS, LogRecord, Merge
 from shared.windows.retention import Position, oldest
 from shared.windows.window_samples import WindowSamples
 
-SAVE_AFTER_MS = 25_000
-"""Log time after which a user's changes are written to Redis: with a window every 10 s, three windows at a time."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rejected:
@@ -47,7 +44,8 @@ class PartitionTask:
     The assembler holds the final windows of each user. ``users`` restores them from Redis into it, and reads those to
     write from it.
 
-    ``start``: per topic the committed (offset, log time), or None without a commit.
+    ``start``: per topic the committed (offset, log time), or None without a commit. ``save_after_ms``: log time after
+    which a user's changes are written to Redis; at 25 s, with a window every 10 s, three windows at a time.
     """
 
     def __init__(
@@ -56,7 +54,7 @@ class PartitionTask:
         hop_ms: int,
         grace_ms: int,
         start: Sequence[Position | None],
-        save_after_ms: int = SAVE_AFTER_MS,
+        save_after_ms: int = 0,
         *,
         phase_per_user: bool,
     ) -> None:

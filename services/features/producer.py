@@ -112,7 +112,7 @@ class KafkaWindowProducer:
         size, limit = record_bytes(key, value, headers), self._limits[topic.name]
         if size > limit:
             topic, value, headers = self._too_large(topic, partition, key, value, headers, size)
-        return Message(self._prefix + topic.name, partition, key, value, headers)
+        return Message(self._prefix + topic.name, partition, key, value, list(headers))
 
     def _too_large(
         self,

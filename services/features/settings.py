@@ -17,4 +17,5 @@ class FeaturesSettings(ConsumerSettings):
     max_buffered_records: int = Field(10_000, ge=100, description="buffered records that pause a topic's partition")
     max_buffered_bytes: int = Field(16 * 1024**2, ge=1024, description="bytes of their samples that pause it")
     max_unsaved_baselines: int = Field(50_000, ge=100, description="updates kept while Redis is unavailable, at most")
+    save_after_s: float = Field(25.0, ge=0, le=600, description="log time after which a user's changes go to Redis")
     idle_after_s: float = Field(900.0, ge=1, description="log time after which an idle user leaves memory")

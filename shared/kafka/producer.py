@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class Message(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: list[tuple[str, bytes]]
 
 
 async def send_in_batches(

@@ -52,6 +52,7 @@ SETTINGS = frozenset(
         "DLQ_MIN_RECORDS",
         "REPLICATION_FACTOR",
         "ROLLOUT",
+        "SAVE_AFTER_S",
         "SESSION_TIMEOUT_MS",
         "STALLED_AFTER_S",
         "TICK_MS",

@@ -69,6 +69,7 @@ class FeaturesWorker:
             "session_timeout_ms": 6_000,
             "commit_interval_ms": 50,
             "phase_per_user": False,  # so that uploads of whole hops are whole windows of every person
+            "save_after_s": 0,
         }
         settings = FeaturesSettings(**values | changes)
         names = [prefix + spec.name for spec in SAMPLE_TOPICS.values()]

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from services.features import processor as processor_module
 from services.features.baseline_store import BaselineStore
-from services.features.partition_task import SAVE_AFTER_MS, PartitionTask, Rejected, WindowToPublish
+from services.features.partition_task import PartitionTask, Rejected, WindowToPublish
 from services.features.processor import Processor
 from shared.contracts.errors import LostOwnership, RetryLater, Stop
 from shared.contracts.gap import Gap
@@ -27,6 +27,8 @@ from shared.windows.merge import LogRecord
 from tests.e2e.harness import until
 from tests.services.features.kafka_log import TOPIC_NAMES, as_kafka, kafka_record, poll_of
 from tests.shared.windows.signals import BASE_MS, GRACE_MS, HOP_MS, delivered, fold, wearer, with_ticks
+
+SAVE_AFTER_MS = 25_000
 
 
 class Died(Exception):

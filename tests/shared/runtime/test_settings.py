@@ -42,6 +42,7 @@ def test_from_the_environment_with_one_prefix(monkeypatch):
         ({"REDIS": "http://x"}, ["GAITWAY_REDIS", "http://x"]),
         ({"TOPIC_PREFIX": "a b"}, ["GAITWAY_TOPIC_PREFIX"]),
         ({"HEALTH_PORT": "99999"}, ["GAITWAY_HEALTH_PORT", "99999"]),
+        ({"SAVE_AFTER_S": "-1"}, ["GAITWAY_SAVE_AFTER_S", "-1"]),
         ({"PARTITIONS": "x", "LOG_LEVEL": "LOUD"}, ["GAITWAY_PARTITIONS", "GAITWAY_LOG_LEVEL"]),
     ],
 )
