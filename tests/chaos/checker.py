@@ -27,8 +27,8 @@ TOLERANCE = 1e-4
 """Of a probability; float16 features may differ in their last bit between two ways to compute them."""
 BATCH = 256
 SETTLED_MS = 45_000
-"""By then a service that was killed together with Redis reads the log where it had been (20 s), and one that was not has
-written its users again: 25 s of log time after their next window."""
+"""By then a service that was killed together with Redis reads the log where it had been (20 s), and one that was not
+has written its users again: 25 s of log time after their next window."""
 
 
 @dataclass(frozen=True, slots=True)
