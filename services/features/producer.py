@@ -15,8 +15,9 @@ from shared.contracts.gap import Gap
 from shared.contracts.trace_context import TRACEPARENT
 from shared.kafka.admin import message_limits
 from shared.kafka.aiokafka_patches import record_bytes
+from shared.kafka.batches import Message, send_messages
 from shared.kafka.errors import TOO_LARGE, as_retry
-from shared.kafka.producer import Message, abort_producer, close_producer, create_producer, send_in_batches
+from shared.kafka.producer import abort_producer, close_producer, create_producer
 from shared.runtime import metrics
 from shared.runtime.logging import RateLimitedLogger, trace_extra
 
@@ -70,7 +71,7 @@ class KafkaWindowProducer:
         messages += [self._rejected_message(item) for item in rejected]
         sent: list[Any] = []
         try:
-            await send_in_batches(self._producer, messages, sent)
+            await send_messages(self._producer, messages, sent)
             outcomes = await asyncio.gather(*sent, return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):

@@ -1,10 +1,9 @@
-"""Creation of producers, sending in batches, and their end within a limited time while the broker is unavailable."""
+"""Creation of producers, and their end within a limited time while the broker is unavailable."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from collections.abc import Awaitable
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -23,37 +22,6 @@ CANCEL_S = 0.5
 def create_producer(bootstrap_servers: str, **options: Any) -> AIOKafkaProducer:
     """Create an idempotent producer with acks from all in-sync replicas; not started yet."""
     return AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", enable_idempotence=True, **options)
-
-
-class Message(NamedTuple):
-    """One record for a partition that its sender has chosen."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-
-
-async def send_in_batches(
-    producer: AIOKafkaProducer, messages: Iterable[Message], sent: "list[asyncio.Future[Any]]"
-) -> None:
-    """Send messages in as few batches as possible; adds to ``sent`` each batch's acknowledgement, also if it raises.
-
-    aiokafka's ``send`` also makes batches, but with a coroutine, a future and callbacks per record.
-    """
-    batches: dict[tuple[str, int], list[Any]] = {}
-    for topic, partition, key, value, headers in messages:
-        filled = batches.setdefault((topic, partition), [])
-        if not filled or not filled[-1].append(timestamp=None, key=key, value=value, headers=headers):
-            filled.append(producer.create_batch())
-            # The first record of a batch may be larger than the batch.
-            filled[-1].append(timestamp=None, key=key, value=value, headers=headers)
-    # The producer takes one batch of a partition at a time, so the first ones of all partitions go first.
-    for row in zip_longest(*batches.values()):
-        for (topic, partition), batch in zip(batches, row, strict=True):
-            if batch is not None:
-                sent.append(await producer.send_batch(batch, topic, partition=partition))
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from shared.kafka.batches import Record, send_records
+from shared.kafka.batches import Message, Record, send_messages, send_records
 
 BATCH_BYTES = 1_000
 
@@ -55,3 +55,13 @@ async def test_without_records_nothing_is_sent_and_nulls_are_kept():
     assert await send_records(producer, "t", 0, []) == []
     await send_records(producer, "t", 0, [(None, [], b""), (b"k", [], None)])
     assert producer.sent == [[(None, b"", []), (b"k", None, [])]]
+
+
+async def test_the_first_batches_of_all_partitions_go_before_the_second_of_any():
+    producer = Producer()
+    messages = [Message("t", number % 2, b"u%d" % number, b"v" * 600, []) for number in range(6)]
+    sent: list[asyncio.Future[Any]] = []
+    await send_messages(producer, messages, sent)
+    assert [[key for key, _, _ in batch] for batch in producer.sent] == [[b"u%d" % number] for number in range(6)]
+    assert len(sent) == 6
+    assert producer.places == {("t", 0), ("t", 1)}
