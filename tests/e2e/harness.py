@@ -111,10 +111,10 @@ class Pipeline:
         self.ingest = ServiceProcess(
             "ingest", common | {"jwt_key": JWT_KEY, "tick_ms": 100}, data_dir=folder / "ingest"
         )
+        # A commit waits until users are written, which tests that wait for commits need not see every time.
+        saving = {"redis": redis, "redis_prefix": redis_prefix, "grace_s": grace_s, "save_after_s": 1.0}
         self.features = ServiceProcess(
-            "features",
-            group | {"redis": redis, "redis_prefix": redis_prefix, "grace_s": grace_s, "commit_interval_ms": 500},
-            data_dir=folder / "features",
+            "features", {**saving, "commit_interval_ms": 500, **group}, data_dir=folder / "features"
         )
         self.inference = ServiceProcess("inference", group | {"model": model}, data_dir=folder / "inference")
         self.services = {"ingest": self.ingest, "features": self.features, "inference": self.inference}
