@@ -200,7 +200,7 @@ class BatchConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     settings.hop_ms,
                     round(settings.grace_s * 1000),
                     [committed.get(TopicPartition(name, number)) for name in self._topic_names],
-                    round(settings.save_after_s * 1000),
+                    save_after_ms=round(settings.save_after_s * 1000),
                     phase_per_user=settings.phase_per_user,
                 )
                 for number in numbers

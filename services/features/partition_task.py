@@ -54,9 +54,9 @@ class PartitionTask:
         hop_ms: int,
         grace_ms: int,
         start: Sequence[Position | None],
-        save_after_ms: int = 0,
         *,
         phase_per_user: bool,
+        save_after_ms: int = 0,
     ) -> None:
         self.number = number
         self.assembler = Assembler(hop_ms, grace_ms, phase_per_user=phase_per_user)

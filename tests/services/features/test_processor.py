@@ -82,7 +82,7 @@ class Worker:
         self.processor = Processor(store, output, self.health, TOPIC_NAMES, max_unsaved_baselines, share, self.clock)
         self.committed = committed or {}
         start = [self.position(topic) for topic in range(3)]
-        task = PartitionTask(0, HOP_MS, GRACE_MS, start, save_after_ms, phase_per_user=False)
+        task = PartitionTask(0, HOP_MS, GRACE_MS, start, phase_per_user=False, save_after_ms=save_after_ms)
         self.processor.assign({0: task})
 
     def clock(self) -> int:
