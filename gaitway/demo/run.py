@@ -110,7 +110,8 @@ def run_demo(
             summary.write_text(json.dumps(result, indent=2) + "\n")
         if keep:
             _wait_for_interrupt(console, stack)
-        delete_data(broker, redis, stack)
+    # Not before: features writes its users once more when it stops.
+    delete_data(broker, redis, stack)
     return not any(result[name] for name in ("missing", "duplicates", "unexpected", "wrong"))
 
 
